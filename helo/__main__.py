@@ -1,0 +1,97 @@
+"""Command line: `python -m helo demo | evaluate`."""
+
+from __future__ import annotations
+
+import html
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+NOTEBOOKS = ("01_explore", "02_train", "03_transport", "04_correlation")
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="folder for the executed notebooks and the report")] = Path("runs/demo"),
+    figures: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("figures"),
+    notebooks: Annotated[Path, typer.Option(help="folder of the notebooks")] = Path("notebooks"),
+) -> None:
+    """Run the notebooks 01 to 04 on the embedded data set; write pictures and an HTML report; print the scores."""
+    from helo.sweeps import run_one
+
+    if not notebooks.is_dir():
+        raise typer.BadParameter(f"{notebooks}: no such folder; run this where the repository's notebooks/ is")
+    results = {}
+    for name in NOTEBOOKS:
+        started = time.perf_counter()
+        parameters = {"checkpoint": str(output / "02_train" / "model.safetensors")} if name == "03_transport" else {}
+        results[name] = run_one(notebooks / f"{name}.ipynb", output / name, parameters)
+        typer.echo(f"{name}: {time.perf_counter() - started:.0f} s")
+        for picture in sorted((output / name).glob("*.png")):
+            figures.mkdir(parents=True, exist_ok=True)
+            shutil.copy(picture, figures / picture.name)
+    report = _report(output, results)
+    typer.echo(f"\n{results['02_train']['table']}\n")
+    typer.echo(f"report: {report}\npictures: {figures}/")
+
+
+@app.command()
+def evaluate(
+    dataset: Annotated[str, typer.Option(help="simulated or wesad")] = "simulated",
+    root: Annotated[str, typer.Option(help="folder of the data set")] = "",
+    models: Annotated[str, typer.Option(help="names, separated by commas")] = "uniform,mean,ridge,mixture,helo",
+    protocol: Annotated[str, typer.Option(help="subjects, trials or windows (leaks)")] = "subjects",
+    folds: Annotated[int, typer.Option(help="number of folds; 0: one subject at a time, five otherwise")] = 0,
+    seeds: Annotated[int, typer.Option(help="number of seeds")] = 1,
+    epochs: Annotated[int, typer.Option(help="most epochs")] = 100,
+    workers: Annotated[int, typer.Option(help="processes, one thread each")] = 2,
+    folder: Annotated[str, typer.Option(help="keeps finished fits; a second call goes on from there")] = "",
+) -> None:
+    """Fit and score models on every fold and seed; print one table."""
+    import helo
+    from helo.evaluation import summarise, to_markdown
+
+    try:
+        data = helo.load(dataset, **({"root": root} if root else {}))
+        table = helo.evaluate(
+            [name.strip() for name in models.split(",")], data, protocol=protocol, seeds=range(seeds),
+            folds=folds or None, workers=workers, folder=folder or None, epochs=epochs,
+        )  # fmt: skip
+    except (ValueError, FileNotFoundError) as error:
+        typer.echo(f"helo: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(to_markdown(summarise(table)))
+
+
+def _report(output: Path, results: dict) -> Path:
+    """index.html: the scores and links to the executed notebooks as pages."""
+    import nbconvert
+
+    from helo.data.cache import atomic_write
+
+    exporter = nbconvert.HTMLExporter(embed_images=True)
+    links = []
+    for name in results:
+        page, _ = exporter.from_filename(str(output / name / f"{name}.ipynb"))
+        atomic_write(output / f"{name}.html", page.encode())
+        links.append(f'<li><a href="{name}.html">{name}</a></li>')
+    rows = [line.strip("|").split("|") for line in results["02_train"]["table"].splitlines()]
+    cells = ["<tr>" + "".join(f"<td>{html.escape(c.strip())}</td>" for c in row) + "</tr>" for k, row in enumerate(rows) if k != 1]
+    page = (
+        "<!doctype html><meta charset='utf-8'><title>helo demo</title>"
+        "<style>body{font:16px sans-serif;max-width:70rem;margin:2rem auto}td{padding:.2rem .8rem;text-align:right}"
+        "td:first-child{text-align:left}tr:first-child{font-weight:bold}</style>"
+        "<h1>helo on the simulated study</h1><p>People never seen in training; mean ± standard deviation over folds.</p>"
+        f"<table>{''.join(cells)}</table><h2>Notebooks</h2><ol>{''.join(links)}</ol>"
+    )
+    atomic_write(output / "index.html", page.encode())
+    return output / "index.html"
+
+
+if __name__ == "__main__":
+    app()

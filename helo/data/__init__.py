@@ -1,0 +1,39 @@
+"""Data sets: `load(name, ...)` gives an `EmotionData`, whatever the source."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+from helo.data.emotion_data import EmotionData, Layout, Recording, ratings_to_distributions
+
+__all__ = ["EmotionData", "Layout", "Recording", "available", "load", "ratings_to_distributions"]
+
+_SOURCES = {"simulated": "helo.data.simulated", "wesad": "helo.data.wesad"}
+
+
+def available() -> tuple[str, ...]:
+    """Names `load` knows."""
+    return tuple(_SOURCES)
+
+
+def load(name: str = "simulated", **options) -> EmotionData:
+    """Load a data set by name.
+
+    Args:
+        name: "simulated" (embedded, nothing to download) or "wesad" (needs root=...).
+        **options: arguments of that source's `load`, for example root, window, step, seed.
+
+    Raises:
+        ValueError: unknown name, or an option the source does not have.
+    """
+    if name not in _SOURCES:
+        raise ValueError(f"unknown data set {name!r}; expected one of {list(_SOURCES)}")
+    source = importlib.import_module(_SOURCES[name]).load
+    parameters = inspect.signature(source).parameters
+    unknown = sorted(set(options) - set(parameters))
+    missing = sorted(p.name for p in parameters.values() if p.default is p.empty and p.name not in options)
+    if unknown or missing:
+        problem = f"does not take {unknown}" if unknown else f"needs {missing}"
+        raise ValueError(f"data set {name!r} {problem}; its options are {list(parameters)}")
+    return source(**options)

@@ -1,0 +1,235 @@
+"""A simulated study whose label correlation and physiological-behavioral coupling are known.
+
+People watch clips and rate eight emotions from 1 to 5. A clip has a valence and an arousal; a person feels them with
+deviations of their own. Moments of emotion happen during a clip: the face shows the emotion at once, the body answers
+`LAG` seconds later with a skin conductance response and a change of heart rate (waveforms by NeuroKit2's simulators).
+So the true label correlation can be computed, and the true coupling is: face now, body one token later.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from helo import signals as features
+from helo.data.cache import cached
+from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
+
+# emotion -> (valence, arousal)
+EMOTIONS = {
+    "happy": (0.9, 0.3), "excited": (0.6, 0.9), "inspired": (0.7, 0.4), "calm": (0.7, -0.7),
+    "sad": (-0.8, -0.4), "tired": (-0.3, -0.9), "afraid": (-0.6, 0.9), "angry": (-0.8, 0.6),
+}  # fmt: skip
+ACTION_UNITS = ("cheeks up", "lip corners up", "brows up", "brows down", "lids wide", "lids low", "lips down", "lips tight")
+LAG = 4.0  # seconds from the face to the body
+RATES = {"bvp": 64.0, "eda": 8.0, "temp": 4.0, "face": 4.0}
+UNITS = {"bvp": "a.u.", "eda": "uS", "temp": "degC", "face": "intensity"}
+
+_COORDINATES = np.array(list(EMOTIONS.values()))  # (8, 2)
+# what each emotion looks like: rows emotions, columns ACTION_UNITS
+_FACE = np.array(
+    [
+        [1, 1, 0, 0, 0, 0, 0, 0],
+        [1, 1, 1, 0, 1, 0, 0, 0],
+        [0, 1, 1, 0, 0, 0, 0, 0],
+        [0, 1, 0, 0, 0, 1, 0, 0],
+        [0, 0, 1, 0, 0, 1, 1, 0],
+        [0, 0, 0, 0, 0, 1, 0, 0],
+        [0, 0, 1, 0, 1, 0, 1, 1],
+        [0, 0, 0, 1, 0, 0, 0, 1],
+    ],
+    float,
+)
+
+
+def load(
+    subjects: int = 12,
+    clips: int = 10,
+    seconds: float = 72.0,
+    window: float = 24.0,
+    step: float = 12.0,
+    seed: int = 0,
+    cache: bool = True,
+) -> EmotionData:
+    """Simulate a study: subjects x clips, wrist signals (bvp, eda, temp) and a face stream.
+
+    Args:
+        subjects: number of people, at least 2.
+        clips: number of clips everybody watches, at least 2.
+        seconds: length of a clip.
+        window: length of a window in seconds, a multiple of 4; its tokens last 4 s.
+        step: seconds between the starts of two windows.
+        seed: of everything that is random.
+        cache: keep the result on disk for the next load.
+
+    Returns:
+        The data set; `truth["label_correlation"]` (8, 8) is the Pearson correlation of the rated distributions over
+        endlessly many people who see these clips, `truth["coupling"]` (n, tokens, tokens) the share of each window's
+        emotional moments that body token i and face token j have in common, summing to 1.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+    if subjects < 2 or clips < 2:
+        raise ValueError(f"subjects is {subjects} and clips {clips}; expected at least 2 of each")
+    if window < 8 or window % LAG or window > seconds or step <= 0:
+        raise ValueError(
+            f"window {window} s, step {step} s, clip {seconds} s: expected a window of at least 8 s, a multiple of 4 s, "
+            "no longer than a clip, and a positive step"
+        )
+    options = dict(subjects=int(subjects), clips=int(clips), seconds=float(seconds), window=float(window),
+                   step=float(step), seed=int(seed))  # fmt: skip
+
+    def make():
+        return _extract(**options)
+
+    data = cached("simulated", options, [], make) if cache else make()
+    names = [f"P{s + 1}" for s in range(subjects)]
+    study = {k: options[k] for k in ("subjects", "clips", "seconds", "seed")}
+    return dataclasses.replace(data, recording=lambda who: Recording(_Study(**study).signals(names.index(who)), RATES, UNITS))
+
+
+class _Study:
+    """Everything that is drawn at random, from one seed."""
+
+    def __init__(self, subjects, clips, seconds, seed):
+        self.seconds, self.seed = seconds, seed
+        rng = np.random.default_rng((seed, 1))
+        # clips fill the valence-arousal plane evenly, so that a few of them hold the whole range
+        angle = 2 * np.pi * (np.arange(clips) + rng.uniform(0, 1)) / clips
+        radius = np.where(np.arange(clips) % 2, 0.7, 1.3)
+        self.clips = radius[:, None] * np.c_[np.cos(angle), np.sin(angle)]  # (clips, 2)
+        self.ratings = _rate(np.random.default_rng((seed, 2)), self.clips, subjects)  # (subjects, clips, 8)
+        # a moment every 10 s or so, the same for all who watch the clip
+        self.moments = []
+        for _ in range(clips):
+            gaps = rng.uniform(6, 14, size=int(seconds // 6) + 1)
+            times = rng.uniform(0, 4) + np.cumsum(gaps)
+            self.moments.append(times[times < seconds - 2])
+        strong = self.ratings - 1.0
+        strong = strong**2 + 0.05  # what is rated high is shown more often
+        self.felt = [
+            [_draw(rng, strong[s, c], len(self.moments[c])) for c in range(clips)] for s in range(subjects)
+        ]  # [subject][clip] -> emotion of each moment
+
+    def signals(self, subject):
+        """Raw signals of one subject over all clips, one after the other: modality -> (samples, channels)."""
+        import neurokit2 as nk
+
+        rng = np.random.default_rng((self.seed, 3, subject))
+        total = self.seconds * len(self.clips)
+        t = {m: np.arange(round(total * rate)) / rate for m, rate in RATES.items()}
+        arousal_now = np.zeros_like(t["temp"])
+        rate = 68 + rng.normal(0, 6) + np.zeros_like(t["temp"])
+        eda = np.full(t["eda"].shape, 2 + rng.uniform(0, 4))
+        face = rng.normal(0, 0.25, (len(t["face"]), len(ACTION_UNITS)))
+        response = nk.eda_simulate(duration=16, sampling_rate=int(RATES["eda"]), scr_number=1, noise=0, random_state=1) - 1
+        response = response[: np.argmax(response) + round(4 * RATES["eda"])]
+        peak = np.argmax(response)
+        for c, moments in enumerate(self.moments):
+            begin, mood = c * self.seconds, (self.ratings[subject, c] - 1) @ _COORDINATES / 8
+            inside = (t["temp"] >= begin) & (t["temp"] < begin + self.seconds)
+            arousal_now[inside] = mood[1]
+            rate[inside] += 5 * mood[1]
+            for time, emotion in zip(begin + moments, self.felt[subject][c], strict=True):
+                arousal = _COORDINATES[emotion, 1]
+                shown = np.abs(t["face"] - time) < 1.25
+                face[shown] += _FACE[emotion] * rng.uniform(0.7, 1.3)
+                rate += 9 * arousal * np.exp(-0.5 * ((t["temp"] - time - LAG) / 1.2) ** 2)
+                first = round((time + LAG) * RATES["eda"]) - peak
+                here = slice(max(first, 0), min(first + len(response), len(eda)))
+                size = rng.uniform(0.8, 1.2) * 0.4 * np.exp(1.2 * arousal)
+                eda[here] += size * response[here.start - first : here.stop - first]
+        warmth = 33 + rng.normal(0, 0.7) - np.cumsum(arousal_now - arousal_now.mean()) / RATES["temp"] * 0.004
+        # one beat a second from NeuroKit2, read at the speed of this heart
+        beats = np.cumsum(np.interp(t["bvp"], t["temp"], rate)) / RATES["bvp"] / 60
+        steady = nk.ppg_simulate(
+            duration=int(np.ceil(beats[-1])) + 2, sampling_rate=64, heart_rate=60, ibi_randomness=0.03,
+            frequency_modulation=0.01, motion_amplitude=0.02, powerline_amplitude=0, random_state=int(rng.integers(2**31)),
+        )  # fmt: skip
+        bvp = np.interp(beats, np.arange(len(steady)) / 64, steady) + rng.normal(0, 0.02, len(beats))
+        eda = eda + rng.normal(0, 0.01, len(eda))
+        warmth = warmth + rng.normal(0, 0.01, len(warmth))
+        return {"bvp": bvp[:, None], "eda": eda[:, None], "temp": warmth[:, None], "face": face}
+
+    def coupling(self, clip, starts, tokens):
+        """Body token x face token shares of the moments in each window, (windows, tokens, tokens)."""
+        result = np.zeros((len(starts), tokens, tokens))
+        for w, start in enumerate(starts):
+            for time in self.moments[clip] - start:
+                result[w] += np.outer(_share(time + LAG, 1.2, tokens), _share(time, 0.7, tokens))
+            result[w] = result[w] / result[w].sum() if result[w].sum() > 1e-6 else 1 / tokens**2
+        return result
+
+
+def label_correlation(clips: np.ndarray, seed: int = 0, people: int = 20000) -> np.ndarray:
+    """Pearson correlation of the distributions of very many people who see these clips, shape (8, 8)."""
+    ratings = _rate(np.random.default_rng((seed, 4)), clips, people).reshape(-1, len(EMOTIONS))
+    return np.corrcoef(ratings / ratings.sum(1, keepdims=True), rowvar=False)
+
+
+def _rate(rng, clips, people):
+    """Ratings 1 to 5, (people, clips, 8): a clip's valence and arousal, each person's deviations, rounded."""
+    felt = clips + rng.normal(0, 0.35, (people, len(clips), 2))
+    trait = rng.normal(0, 0.25, (people, 1, len(EMOTIONS)))
+    own = rng.normal(0, 0.35, (people, len(clips), len(EMOTIONS)))
+    return np.clip(np.round(2.2 + 1.5 * (felt @ _COORDINATES.T + trait + own)), 1, 5)
+
+
+def _draw(rng, weights, count):
+    return rng.choice(len(weights), size=count, p=weights / weights.sum())
+
+
+def _share(time, width, tokens):
+    """How much of a bump at `time` (s, from the window's start) falls into each token of LAG seconds."""
+    centre = LAG * (np.arange(tokens) + 0.5)
+    grid = centre[:, None] + LAG * (np.arange(40) + 0.5) / 40 - LAG / 2
+    return np.exp(-0.5 * ((grid - time) / width) ** 2).mean(1)
+
+
+def _extract(subjects, clips, seconds, window, step, seed):
+    study = _Study(subjects, clips, seconds, seed)
+    tokens = round(window / LAG)
+    within = features.window_starts(0, seconds, window, step)
+    starts = (seconds * np.arange(clips)[:, None] + within).ravel()
+    cut = features.Tokens.of(starts, window, tokens)
+    kinds = {"bvp": features.pulse, "eda": features.electrodermal, "temp": features.temperature, "face": _action_units}
+    values, masks, names = {m: [] for m in kinds}, {m: [] for m in kinds}, {}
+    for s in range(subjects):
+        for m, raw in study.signals(s).items():
+            feature = kinds[m](raw, RATES[m], cut)
+            values[m].append(feature.values)
+            masks[m].append(feature.mask)
+            names[m] = feature.names
+    who = np.repeat([f"P{s + 1}" for s in range(subjects)], len(starts))
+    clip = np.tile(np.repeat([f"clip {c + 1}" for c in range(clips)], len(within)), subjects)
+    ratings = np.repeat(study.ratings, len(within), axis=1).reshape(-1, len(EMOTIONS))
+    coupling = np.concatenate([study.coupling(c, within, tokens) for c in range(clips)])
+    masks = {m: np.concatenate(x) for m, x in masks.items()}
+    segments = tuple(f"{k * LAG:g}-{(k + 1) * LAG:g} s" for k in range(tokens))
+    return EmotionData(
+        name="simulated",
+        signals={m: features.normalise_by_subject(np.concatenate(x), masks[m], who) for m, x in values.items()},
+        masks=masks,
+        distributions=ratings_to_distributions(ratings, "simulated", list(EMOTIONS)),
+        emotions=tuple(EMOTIONS),
+        subjects=who,
+        trials=clip,
+        conditions=clip,
+        starts=np.tile(starts, subjects),
+        window=window,
+        roles={PHYSIOLOGICAL: ("bvp", "eda", "temp"), BEHAVIORAL: ("face",)},
+        query="eda",
+        features=names,
+        tokens={m: segments for m in kinds},
+        truth={
+            "label_correlation": label_correlation(study.clips, seed),
+            "coupling": np.tile(coupling, (subjects, 1, 1)).astype(np.float32),
+        },
+    )
+
+
+def _action_units(signal, rate, tokens):
+    x = tokens.cut(signal, rate).mean(2)
+    return features.Features(x, np.ones(x.shape[:2], bool), ACTION_UNITS)

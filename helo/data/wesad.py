@@ -1,0 +1,269 @@
+"""WESAD (Schmidt et al., ICMI 2018): 15 people; baseline, stress, amusement and two meditations.
+
+Reads the release's own layout, `Sx/Sx.pkl` and `Sx/Sx_quest.csv`. A window's emotion distribution is the PANAS
+questionnaire of its condition: 24 ratings from 1 to 5, divided by their sum. Wrist BVP, EDA and TEMP (and ECG, EMG, EDA,
+Resp and Temp of the chest) are physiological; ACC, the body's movement, is behavioral.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from helo import signals as features
+from helo.data.cache import cached
+from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
+from helo.data.pickles import read_arrays
+
+EMOTIONS = (
+    "active", "distressed", "interested", "inspired", "annoyed", "strong", "guilty", "scared", "hostile", "excited",
+    "proud", "irritable", "enthusiastic", "ashamed", "alert", "nervous", "determined", "attentive", "jittery", "afraid",
+    "stressed", "frustrated", "happy", "sad",
+)  # fmt: skip
+#: Condition in the questionnaire -> code in the label array, which has one code for both meditations.
+CODES = {"Base": 1, "TSST": 2, "Fun": 3, "Medi 1": 4, "Medi 2": 4}
+LABEL_RATE = 700.0
+
+# modality -> (site, key in the pickle, rate in Hz, factor to the unit, unit, role, feature function)
+_MODALITIES = {
+    "bvp": ("wrist", "BVP", 64.0, 1.0, "a.u.", PHYSIOLOGICAL, features.pulse),
+    "eda": ("wrist", "EDA", 4.0, 1.0, "uS", PHYSIOLOGICAL, features.electrodermal),
+    "temp": ("wrist", "TEMP", 4.0, 1.0, "degC", PHYSIOLOGICAL, features.temperature),
+    "acc": ("wrist", "ACC", 32.0, 1 / 64, "g", BEHAVIORAL, features.movement),
+    "chest_ecg": ("chest", "ECG", 700.0, 1.0, "mV", PHYSIOLOGICAL, features.heart),
+    "chest_emg": ("chest", "EMG", 700.0, 1.0, "mV", PHYSIOLOGICAL, features.muscle),
+    "chest_eda": ("chest", "EDA", 700.0, 1.0, "uS", PHYSIOLOGICAL, features.electrodermal),
+    "chest_resp": ("chest", "Resp", 700.0, 1.0, "%", PHYSIOLOGICAL, features.respiration),
+    "chest_temp": ("chest", "Temp", 700.0, 1.0, "degC", PHYSIOLOGICAL, features.temperature),
+    "chest_acc": ("chest", "ACC", 700.0, 1.0, "g", BEHAVIORAL, features.movement),
+}
+_SITES = {"wrist": ("wrist",), "chest": ("chest",), "both": ("wrist", "chest")}
+
+
+def load(
+    root: str | Path,
+    site: str = "wrist",
+    window: float = 60.0,
+    step: float = 30.0,
+    tokens: int = 6,
+    normalise: str = "subject",
+    cache: bool = True,
+) -> EmotionData:
+    """Load WESAD as windows of features.
+
+    Args:
+        root: the folder that holds S2, S3, ...
+        site: "wrist" (Empatica E4), "chest" (RespiBAN) or "both".
+        window: length of a window in seconds; it lies whole within one condition.
+        step: seconds between the starts of two windows.
+        tokens: consecutive segments a window is cut into.
+        normalise: "subject" centres and scales every feature by the person's own windows, without labels; "none".
+        cache: keep the features on disk for the next load.
+
+    Raises:
+        FileNotFoundError: the folder or one of its files is missing.
+        ValueError: a file's content is not the release's; the message names file, field, found and expected.
+    """
+    root = Path(root).expanduser()
+    if site not in _SITES:
+        raise ValueError(f"site is {site!r}; expected one of {list(_SITES)}")
+    if normalise not in ("subject", "none"):
+        raise ValueError(f"normalise is {normalise!r}; expected 'subject' or 'none'")
+    if not (window > 0 and step > 0 and tokens >= 1 and window / tokens >= 2):
+        raise ValueError(
+            f"window {window} s, step {step} s, tokens {tokens}: expected positive lengths and tokens of at least 2 s"
+        )
+    subjects = _subjects(root)
+    options = {"site": site, "window": window, "step": step, "tokens": tokens, "normalise": normalise}
+    sources = [root / s / f"{s}{end}" for s in subjects for end in (".pkl", "_quest.csv")]
+
+    def make():
+        return _extract(root, subjects, **options)
+
+    data = cached("wesad", options, sources, make) if cache else make()
+    return dataclasses.replace(data, recording=lambda subject: recording(root, subject, site))
+
+
+def recording(root: str | Path, subject: str, site: str = "wrist") -> Recording:
+    """The raw signals of one subject."""
+    raw, _ = _read_signals(Path(root).expanduser() / subject / f"{subject}.pkl", site)
+    return Recording(
+        raw, {m: _MODALITIES[m][2] for m in raw}, {m: _MODALITIES[m][4] for m in raw}
+    )
+
+
+def read_panas(path: Path) -> dict[str, np.ndarray]:
+    """PANAS ratings of one `Sx_quest.csv`: condition -> 24 ratings in the order of EMOTIONS.
+
+    The stress row rates Angry and Irritated before Sad and so has 26 values; those two are left out. A single missing
+    rating (S5 has one, "Nan") becomes the median of that person's other ratings of the same emotion, with a warning.
+
+    Raises:
+        ValueError: no ORDER, a condition without a row, a wrong number of ratings, or a rating outside 1 to 5.
+    """
+    lines = [line.rstrip("\r\n").split(";") for line in path.read_text(encoding="latin1").splitlines()]
+    order = next((fields[1:6] for fields in lines if fields[0] == "# ORDER"), None)
+    if order is None:
+        raise ValueError(f"{path}: no line '# ORDER'; expected the order of the conditions")
+    order = [name.strip() for name in order]
+    if sorted(order) != sorted(CODES):
+        raise ValueError(f"{path}: '# ORDER' begins with {order}; expected {list(CODES)} in some order")
+    rows = [fields[1:] for fields in lines if fields[0] == "# PANAS"]
+    if len(rows) != len(order):
+        raise ValueError(f"{path}: {len(rows)} lines '# PANAS'; expected {len(order)}, one per condition")
+    ratings = np.stack([_panas_row(path, condition, row) for condition, row in zip(order, rows, strict=True)])
+    for row, item in np.argwhere(np.isnan(ratings)):
+        if np.isnan(ratings[row]).sum() > 1:
+            raise ValueError(
+                f"{path}: {int(np.isnan(ratings[row]).sum())} ratings of {order[row]!r} are missing; expected one at most"
+            )
+        ratings[row, item] = np.nanmedian(ratings[:, item])
+        warnings.warn(
+            f"{path}: the rating of {EMOTIONS[item]!r} in {order[row]!r} is missing; "
+            f"used {ratings[row, item]:g}, the median of this person's other ratings of it",
+            stacklevel=2,
+        )
+    return dict(zip(order, ratings, strict=True))
+
+
+def _panas_row(path, condition, fields):
+    values = [x.strip() for x in fields]
+    while values and values[-1] == "":
+        values.pop()
+    expected = 26 if condition == "TSST" else 24
+    if len(values) != expected:
+        raise ValueError(f"{path}: the PANAS row of {condition!r} has {len(values)} ratings; expected {expected}")
+    if condition == "TSST":
+        values = values[:23] + values[25:]
+    ratings = np.empty(24)
+    for i, text in enumerate(values):
+        try:
+            ratings[i] = float(text)
+        except ValueError:
+            ratings[i] = np.inf
+        if not (np.isnan(ratings[i]) or 1 <= ratings[i] <= 5):
+            raise ValueError(
+                f"{path}: the rating of {EMOTIONS[i]!r} in {condition!r} is {text!r}; expected a number from 1 to 5"
+            )
+    return ratings
+
+
+def _subjects(root):
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder; expected WESAD's folder, which holds S2, S3, ...")
+    names = sorted((p.name for p in root.glob("S*") if p.is_dir() and p.name[1:].isdigit()), key=lambda s: int(s[1:]))
+    if not names:
+        raise FileNotFoundError(f"{root}: holds no folder S2, S3, ...; expected WESAD's folder")
+    for s in names:
+        for file in (root / s / f"{s}.pkl", root / s / f"{s}_quest.csv"):
+            if not file.is_file():
+                raise FileNotFoundError(f"{file}: missing; expected {s}.pkl and {s}_quest.csv in {root / s}")
+    return names
+
+
+def _read_signals(path, site):
+    """Signals (samples, channels) by modality, and the labels at 700 Hz."""
+    content = read_arrays(path)
+    if not isinstance(content, dict) or not isinstance(content.get("signal"), dict):
+        raise ValueError(f"{path}: no dictionary 'signal'; expected WESAD's 'signal', 'label' and 'subject'")
+    if content.get("subject") != path.stem:
+        raise ValueError(f"{path}: 'subject' is {content.get('subject')!r}; expected {path.stem!r}")
+    label = content.get("label")
+    if not isinstance(label, np.ndarray) or label.ndim != 1 or label.dtype.kind not in "iu":
+        raise ValueError(f"{path}: 'label' is {_kind(label)}; expected a one-dimensional array of integers")
+    seconds = len(label) / LABEL_RATE
+    signals = {}
+    for modality, (place, key, rate, factor, *_) in _MODALITIES.items():
+        if place not in _SITES[site]:
+            continue
+        held = content["signal"].get(place)
+        x = held.get(key) if isinstance(held, dict) else None
+        channels = 3 if key == "ACC" else 1
+        if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiu" or x.shape[1:] != (channels,):
+            raise ValueError(
+                f"{path}: signal['{place}']['{key}'] is {_kind(x)}; expected a numeric array (samples, {channels})"
+            )
+        if abs(len(x) / rate - seconds) > 2:
+            raise ValueError(
+                f"{path}: signal['{place}']['{key}'] lasts {len(x) / rate:.1f} s at {rate:g} Hz; "
+                f"expected the labels' {seconds:.1f} s"
+            )
+        if not np.isfinite(x).all():
+            sample = int(np.argmin(np.isfinite(x).all(1)))
+            raise ValueError(f"{path}: signal['{place}']['{key}'] is NaN or Inf at {sample / rate:.2f} s; expected numbers")
+        signals[modality] = x * factor if factor != 1 else x
+    return signals, label
+
+
+def _kind(value):
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def _condition_runs(path, label, order):
+    """(condition, start, stop) in seconds, from the label's runs of 1 to 4 in time order."""
+    edges = np.flatnonzero(np.diff(label)) + 1
+    starts, stops = np.r_[0, edges], np.r_[edges, len(label)]
+    runs = [(int(label[a]), a / LABEL_RATE, b / LABEL_RATE) for a, b in zip(starts, stops, strict=True)]
+    runs = [run for run in runs if run[0] in (1, 2, 3, 4)]
+    found, expected = [code for code, *_ in runs], [CODES[name] for name in order]
+    if found != expected:
+        raise ValueError(
+            f"{path}: the labels run through the codes {found}; expected {expected} from the questionnaire's order {order}"
+        )
+    return [(name, a, b) for name, (_, a, b) in zip(order, runs, strict=True)]
+
+
+def _extract(root, subjects, site, window, step, tokens, normalise):
+    columns = {name: [] for name in ("subjects", "trials", "starts", "ratings")}
+    values, masks, names = {}, {}, {}
+    for subject in tqdm(subjects, desc="WESAD", unit="subject", leave=False):
+        path = root / subject / f"{subject}.pkl"
+        panas = read_panas(root / subject / f"{subject}_quest.csv")
+        raw, label = _read_signals(path, site)
+        shortest = min(len(x) / _MODALITIES[m][2] for m, x in raw.items())
+        runs = _condition_runs(path, label, list(panas))
+        starts = {name: features.window_starts(a, min(b, shortest), window, step) for name, a, b in runs}
+        for name, times in starts.items():
+            columns["subjects"] += [subject] * len(times)
+            columns["trials"] += [name] * len(times)
+            columns["ratings"] += [panas[name]] * len(times)
+        times = np.concatenate(list(starts.values()))
+        columns["starts"].append(times)
+        if not len(times):
+            continue
+        cut = features.Tokens.of(times, window, tokens)
+        for modality, x in raw.items():
+            feature = _MODALITIES[modality][6](x, _MODALITIES[modality][2], cut)
+            values.setdefault(modality, []).append(feature.values)
+            masks.setdefault(modality, []).append(feature.mask)
+            names[modality] = feature.names
+    if not values:
+        raise ValueError(f"{root}: no condition holds a window of {window} s; choose a shorter window")
+    values = {m: np.concatenate(x) for m, x in values.items()}
+    masks = {m: np.concatenate(x) for m, x in masks.items()}
+    who = np.array(columns["subjects"])
+    if normalise == "subject":
+        values = {m: features.normalise_by_subject(x, masks[m], who) for m, x in values.items()}
+    length = window / tokens
+    segments = tuple(f"{k * length:g}-{(k + 1) * length:g} s" for k in range(tokens))
+    roles = {role: tuple(m for m in values if _MODALITIES[m][5] == role) for role in (PHYSIOLOGICAL, BEHAVIORAL)}
+    return EmotionData(
+        name="wesad",
+        signals=values,
+        masks=masks,
+        distributions=ratings_to_distributions(np.array(columns["ratings"]), str(root), EMOTIONS),
+        emotions=EMOTIONS,
+        subjects=who,
+        trials=np.array(columns["trials"]),
+        conditions=np.array(columns["trials"]),
+        starts=np.concatenate(columns["starts"]),
+        window=window,
+        roles=roles,
+        query=roles[PHYSIOLOGICAL][0],
+        features=names,
+        tokens={m: segments for m in values},
+    )

@@ -1,0 +1,180 @@
+"""Evaluation: protocol x model x seed -> one table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from helo.data.cache import atomic_write
+from helo.data.emotion_data import EmotionData
+from helo.measures import MEASURES, kl, score, skill
+from helo.models import available, build, is_closed_form
+from helo.splits import Split, by_protocol
+from helo.training import data_digest, fit, predict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def evaluate(
+    models: Sequence[str] | Mapping[str, dict],
+    data: EmotionData,
+    *,
+    protocol: str = "subjects",
+    seeds: Sequence[int] = (0,),
+    folds: int | None = None,
+    workers: int = 1,
+    folder: str | Path | None = None,
+    progress: bool = True,
+    **training,
+) -> pd.DataFrame:
+    """Fit and score every model on every fold with every seed.
+
+    Args:
+        models: names, or label -> {"model": name, **options} to compare one model's settings.
+        data: the data set.
+        protocol: "subjects", "trials", or "windows" (which leaks).
+        seeds: of first weights, batches and dropout; the folds stay the same. Closed-form models use the first alone.
+        folds: number of folds; None is the protocol's default (one subject at a time; five otherwise).
+        workers: processes; each computes on one thread.
+        folder: where finished results are kept; a second call goes on from there.
+        progress: show a progress bar.
+        **training: arguments of `helo.fit`, such as epochs.
+
+    Returns:
+        One row per model, seed and fold: the six measures over all the fold's test windows, "kl_mean" and "kl_ceiling"
+        (see `summarise`), "windows", "epochs" and "seconds".
+
+    Raises:
+        ValueError: unknown model or protocol.
+    """
+    import pandas as pd
+    from joblib import Parallel, delayed
+
+    seeds = list(seeds)
+    entries = models if isinstance(models, Mapping) else {name: {"model": name} for name in models}
+    for label, entry in entries.items():
+        if entry.get("model") not in available():
+            raise ValueError(f"{label}: unknown model {entry.get('model')!r}; expected one of {list(available())}")
+    splits = by_protocol(data, protocol, folds)
+    jobs = [
+        (label, entry, split, seed)
+        for split in splits
+        for label, entry in entries.items()
+        for seed in (seeds[:1] if is_closed_form(entry["model"]) else seeds)
+    ]
+    folder = None if folder is None else Path(folder)
+    if workers == 1:
+        results = (_one(data, *job, training, folder) for job in jobs)
+    else:
+        results = Parallel(n_jobs=workers, return_as="generator")(
+            delayed(_one_alone)(data, *job, training, folder) for job in jobs
+        )
+    bar = tqdm(results, total=len(jobs), desc=f"{data.name} by {protocol}", unit="fit", disable=not progress)
+    return pd.DataFrame(list(bar))
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per model: mean and standard deviation of each measure, and skill.
+
+    Means weight folds by their windows, so that every window counts once. The deviation of a measure is over folds
+    (each averaged over seeds): how much people differ. Skill is (KL_mean - KL_model) / (KL_mean - KL_ceiling) over all
+    windows of one seed; its mean and deviation are over seeds.
+
+    Args:
+        table: from `evaluate`.
+
+    Returns:
+        Columns "<measure>" and "<measure>_sd" for the six measures, "skill", "skill_sd", "seeds"; index: the model.
+    """
+    import pandas as pd
+
+    rows = {}
+    for label, part in table.groupby("model", sort=False):
+        row = {}
+        for measure in MEASURES:
+            fold_means = part.groupby("fold")[measure].mean()
+            weights = part.groupby("fold")["windows"].first()
+            row[measure] = np.average(fold_means, weights=weights)
+            row[f"{measure}_sd"] = fold_means.std(ddof=1) if len(fold_means) > 1 else float("nan")
+        by_seed = [
+            skill(*(np.average(s[c], weights=s["windows"]) for c in ("kl", "kl_mean", "kl_ceiling")))
+            for _, s in part.groupby("seed")
+        ]
+        row["skill"] = np.mean(by_seed)
+        row["skill_sd"] = np.std(by_seed, ddof=1) if len(by_seed) > 1 else float("nan")
+        row["seeds"] = len(by_seed)
+        rows[label] = row
+    return pd.DataFrame(rows).T.astype({"seeds": int})
+
+
+def to_markdown(summary: pd.DataFrame) -> str:
+    """The table as README shows it: mean ± standard deviation over folds, skill ± deviation over seeds."""
+    arrows = {"chebyshev": "↓", "clark": "↓", "canberra": "↓", "kl": "↓", "cosine": "↑", "intersection": "↑"}
+    lines = [
+        "| model | " + " | ".join(f"{m} {a}" for m, a in arrows.items()) + " | skill ↑ |",
+        "|---|" + "---|" * (len(arrows) + 1),
+    ]
+    for label, row in summary.iterrows():
+        cells = [f"{row[m]:.4f} ± {row[m + '_sd']:.4f}" for m in arrows]
+        spread = f" ± {row['skill_sd']:.2f}" if np.isfinite(row["skill_sd"]) else ""
+        lines.append(f"| {label} | " + " | ".join(cells) + f" | {row['skill']:.2f}{spread} |")
+    return "\n".join(lines)
+
+
+def reference_kl(data: EmotionData, split: Split) -> tuple[float, float]:
+    """KL of the training mean and of the ceiling on a split's test windows.
+
+    The ceiling knows each test window's true condition and answers the training side's mean for it (the training mean
+    where the training side has no such condition). NaN where conditions are unknown.
+    """
+    seen = np.concatenate([split.train, split.validation])
+    truth = data.distributions[split.test].astype(np.float64)
+    mean = data.distributions[seen].astype(np.float64).mean(0)
+    low = float(kl(truth, np.broadcast_to(mean, truth.shape)).mean())
+    if data.conditions is None:
+        return low, float("nan")
+    ceiling = np.broadcast_to(mean, truth.shape).copy()
+    for condition in np.unique(data.conditions[split.test]):
+        same = seen[data.conditions[seen] == condition]
+        if len(same):
+            ceiling[data.conditions[split.test] == condition] = data.distributions[same].astype(np.float64).mean(0)
+    return low, float(kl(truth, ceiling).mean())
+
+
+def _one_alone(*job):
+    torch.set_num_threads(1)
+    return _one(*job)
+
+
+def _one(data, label, entry, split, seed, training, folder):
+    options = {k: v for k, v in entry.items() if k != "model"}
+    job = json.dumps(
+        [entry["model"], options, seed, training, data.name, data_digest(data, split), split.test.tolist()],
+        sort_keys=True, default=str,
+    )  # fmt: skip
+    file = None
+    if folder is not None:
+        file = folder / f"{entry['model']}-{split.name}-seed{seed}-{hashlib.sha256(job.encode()).hexdigest()[:12]}.json"
+        if file.exists():
+            return json.loads(file.read_text()) | {"model": label}
+    started = time.perf_counter()
+    model = build(entry["model"], data, seed=seed, **options)
+    run = fit(model, data, split, seed=seed, progress=False, **training)
+    answer = predict(model, data, split.test, explain=False)
+    low, ceiling = reference_kl(data, split)
+    row = {"model": label, "seed": seed, "fold": split.name}
+    row |= score(data.distributions[split.test], answer.distributions)
+    row |= {"kl_mean": low, "kl_ceiling": ceiling, "windows": len(split.test), "epochs": run.best_epoch}
+    row["seconds"] = time.perf_counter() - started
+    if file is not None:
+        atomic_write(file, json.dumps(row).encode())
+    return row

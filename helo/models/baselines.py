@@ -1,0 +1,182 @@
+"""Baselines: what a model must beat before its architecture means anything.
+
+All are solved in closed form or by scikit-learn, then live as buffers, so that they are saved, loaded and asked like
+any other model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from helo.data.emotion_data import EmotionData, Layout
+from helo.measures import kl
+from helo.models.base import EmotionModel, Prediction
+from helo.models.blocks import masked_mean
+from helo.splits import Split
+
+
+class Uniform(EmotionModel):
+    """Every emotion equally: p_j = 1 / L."""
+
+    closed_form = True
+
+    def __init__(self, layout: Layout):
+        super().__init__(layout)
+        count = len(layout.emotions)
+        self.register_buffer("answer", torch.full((count,), 1 / count))
+
+    def solve(self, data: EmotionData, split: Split) -> None:
+        """Nothing to learn."""
+
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+        size = len(next(iter(signals.values())))
+        return Prediction.from_logits(self.answer.log().expand(size, -1))
+
+
+class TrainingMean(Uniform):
+    """The mean distribution of the training side, whatever the signals: the zero of skill."""
+
+    def solve(self, data: EmotionData, split: Split) -> None:
+        rows = _training_side(split)
+        self.answer.copy_(torch.as_tensor(data.distributions[rows]).mean(0).clamp_min(1e-12))
+
+
+class _Linear(EmotionModel):
+    """A linear map of each feature's mean and standard deviation over a window's tokens."""
+
+    closed_form = True
+
+    def __init__(self, layout: Layout, outputs: int):
+        super().__init__(layout)
+        inputs = 2 * sum(features for _, features in layout.shapes.values())
+        self.register_buffer("weight", torch.zeros(outputs, inputs))
+        self.register_buffer("bias", torch.zeros(outputs))
+        self.register_buffer("strength", torch.zeros(()))
+
+    def summary(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
+        """(B, 2 * all features)."""
+        parts = []
+        for m, x in self.standardise(signals, masks).items():
+            mean = masked_mean(x, masks[m])
+            variance = masked_mean((x - mean.unsqueeze(1)) ** 2, masks[m])
+            parts += [mean, variance.sqrt()]
+        return torch.cat(parts, 1)
+
+    def inputs(self, data: EmotionData, rows: np.ndarray) -> np.ndarray:
+        signals = {m: torch.as_tensor(x[rows]) for m, x in data.signals.items()}
+        masks = {m: torch.as_tensor(x[rows]) for m, x in data.masks.items()}
+        return self.summary(signals, masks).double().numpy()
+
+    def linear(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
+        return nn.functional.linear(self.summary(signals, masks), self.weight, self.bias)
+
+    def keep(self, weight: np.ndarray, bias: np.ndarray, strength: float) -> None:
+        self.weight.copy_(torch.as_tensor(weight))
+        self.bias.copy_(torch.as_tensor(bias))
+        self.strength.fill_(strength)
+
+
+class Ridge(_Linear):
+    """Ridge regression of the centred log-distribution; p = softmax(W x + b).
+
+    The strength is the one with the lowest KL in an inner validation that leaves training subjects out (trials where
+    there is one subject).
+    """
+
+    def __init__(self, layout: Layout):
+        super().__init__(layout, len(layout.emotions))
+
+    def solve(self, data: EmotionData, split: Split) -> None:
+        from sklearn.linear_model import Ridge as Solver
+
+        rows = _training_side(split)
+        x, truth = self.inputs(data, rows), data.distributions[rows].astype(np.float64)
+        target = np.log(np.maximum(truth, 1e-4))
+        target -= target.mean(1, keepdims=True)
+
+        def answer(strength, fit, ask):
+            return _softmax(Solver(alpha=strength).fit(x[fit], target[fit]).predict(x[ask]))
+
+        best = _inner_validation(answer, np.logspace(0, 5, 11), truth, _groups(data, rows))
+        solved = Solver(alpha=best).fit(x, target)
+        self.keep(solved.coef_, solved.intercept_, best)
+
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+        return Prediction.from_logits(self.linear(signals, masks))
+
+
+class ConditionMixture(_Linear):
+    """Logistic regression of the condition, then the mixture of the conditions' mean distributions.
+
+    p = sum_c P(c | x) mean_c. It is told the conditions' names in training, which no other model is: a rival to know,
+    not one on equal terms.
+    """
+
+    def __init__(self, layout: Layout, conditions: int = 0):
+        super().__init__(layout, max(conditions, 1))
+        self.register_buffer("means", torch.zeros(max(conditions, 1), len(layout.emotions)))
+
+    def solve(self, data: EmotionData, split: Split) -> None:
+        from sklearn.linear_model import LogisticRegression
+
+        if data.conditions is None:
+            raise ValueError(f"{data.name}: conditions are not known; the condition mixture cannot be fitted")
+        rows = _training_side(split)
+        x, truth, condition = self.inputs(data, rows), data.distributions[rows].astype(np.float64), data.conditions[rows]
+        names = np.unique(condition)
+        if len(names) < 2:
+            raise ValueError(f"{data.name}: the training side holds one condition, {names[0]!r}; expected at least two")
+
+        def solver(strength):
+            return LogisticRegression(C=1 / strength, max_iter=1000)
+
+        def answer(strength, fit, ask):
+            means = np.stack([truth[fit][condition[fit] == c].mean(0) for c in np.unique(condition[fit])])
+            return solver(strength).fit(x[fit], condition[fit]).predict_proba(x[ask]) @ means
+
+        best = _inner_validation(answer, np.logspace(0, 3, 7), truth, _groups(data, rows))
+        solved = solver(best).fit(x, condition)
+        weight, bias = solved.coef_, solved.intercept_
+        if len(names) == 2:  # scikit-learn keeps one row for two classes
+            weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
+        # a condition that only the test side holds keeps weight 0 and can never be chosen
+        absent = len(self.bias) - len(names)
+        self.keep(np.pad(weight, ((0, absent), (0, 0))), np.pad(bias, (0, absent), constant_values=-1e9), best)
+        self.means[: len(names)] = torch.as_tensor(np.stack([truth[condition == c].mean(0) for c in names]))
+
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+        mixed = self.linear(signals, masks).softmax(-1) @ self.means
+        return Prediction.from_logits(mixed.clamp_min(1e-12).log())
+
+
+def _training_side(split: Split) -> np.ndarray:
+    """A baseline stops nowhere early, so the validation windows serve as training windows."""
+    return np.concatenate([split.train, split.validation])
+
+
+def _groups(data, rows):
+    subjects = data.subjects[rows]
+    return subjects if len(np.unique(subjects)) > 1 else data.trial_ids[rows]
+
+
+def _inner_validation(
+    answer: Callable[[float, np.ndarray, np.ndarray], np.ndarray], strengths, truth: np.ndarray, groups: np.ndarray
+) -> float:
+    """The strength with the lowest KL when up to five folds of groups are left out in turn."""
+    from sklearn.model_selection import GroupKFold
+
+    folds = min(5, len(np.unique(groups)))
+    if folds < 2:
+        return float(np.median(strengths))
+    parts = list(GroupKFold(folds).split(truth, groups=groups))
+    errors = [sum(kl(truth[ask], answer(s, fit, ask)).sum() for fit, ask in parts) for s in strengths]
+    return float(strengths[int(np.argmin(errors))])
+
+
+def _softmax(logits):
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)

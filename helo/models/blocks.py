@@ -1,0 +1,111 @@
+"""Parts that the models share; every one respects masks, so padding changes nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class TokenEncoder(nn.Module):
+    """One linear map from a modality's features to tokens of width d.
+
+    A modality with tokens of its own keeps them: (B, N, F) -> (B, N, d), with a learned offset per token that tells
+    channels or time segments apart. A vector (one token) is expanded: Linear(F -> tokens * d).
+
+    Args:
+        own: tokens the modality has.
+        features: F.
+        width: d.
+        expand: tokens a vector becomes.
+    """
+
+    def __init__(self, own: int, features: int, width: int, expand: int):
+        super().__init__()
+        self.tokens = own if own > 1 else expand
+        self.expands = own == 1
+        self.linear = nn.Linear(features, width * (expand if own == 1 else 1))
+        self.offset = nn.Parameter(0.02 * torch.randn(self.tokens, width))
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.linear(x)  # (B, N, d), or (B, 1, tokens * d)
+        if self.expands:
+            x = x[:, 0].unflatten(-1, (self.tokens, -1))
+            mask = mask[:, :1].expand(-1, self.tokens)
+        offset = self.offset[: x.shape[1]]
+        # tokens beyond those the model was built for can only be padding
+        offset = nn.functional.pad(offset, (0, 0, 0, x.shape[1] - len(offset)))
+        return x + offset, mask
+
+
+class Attention(nn.Module):
+    """Multi-head attention softmax(Q K^T / sqrt(d / heads)) V over the keys that are there.
+
+    Args:
+        width: d, a multiple of heads.
+        heads: number of heads.
+        dropkey: share of keys hidden at random in training (Li et al., CVPR 2023); never at prediction.
+    """
+
+    def __init__(self, width: int, heads: int, dropkey: float = 0.0):
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width is {width} and heads {heads}; expected a width that is a multiple of heads")
+        self.heads, self.dropkey = heads, dropkey
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, y: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, n, d) attends to y (B, m, d) where mask (B, m) is True -> (B, n, d) and the map (B, heads, n, m)."""
+        q, k, v = (
+            f(t).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for f, t in ((self.query, x), (self.key, y), (self.value, y))
+        )  # (B, heads, tokens, d / heads)
+        weights = masked_softmax(q @ k.mT / q.shape[-1] ** 0.5, mask[:, None, None], self.dropkey * self.training)
+        return self.out((weights @ v).transpose(1, 2).flatten(2)), weights
+
+
+class CrossAttention(nn.Module):
+    """LayerNorm(x + Attention(x, y, y)): the residual stays on the query."""
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0, dropkey: float = 0.0):
+        super().__init__()
+        self.attention = Attention(width, heads, dropkey)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, y: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        attended, weights = self.attention(x, y, mask)
+        return self.norm(x + self.dropout(attended)), weights
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, then a feed-forward layer of width 2d, each with a residual and LayerNorm after it."""
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0, dropkey: float = 0.0):
+        super().__init__()
+        self.attend = CrossAttention(width, heads, dropout, dropkey)
+        self.feed = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width), nn.Dropout(dropout)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x, _ = self.attend(x, x, mask)
+        return self.norm(x + self.feed(x))
+
+
+def masked_softmax(logits: Tensor, mask: Tensor, drop: float = 0.0) -> Tensor:
+    """Softmax over the last axis where mask is True; all 0 where nothing is.
+
+    `drop` hides that share of the entries at random.
+    """
+    if drop:
+        mask = mask & (torch.rand_like(logits) >= drop)
+    weights = logits.masked_fill(~mask, torch.finfo(logits.dtype).min).softmax(-1)
+    return weights * mask
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the tokens that are there: (B, N, d), (B, N) -> (B, d); 0 where none is."""
+    weight = mask.to(x).unsqueeze(-1)
+    return (x * weight).sum(1) / weight.sum(1).clamp_min(1)

@@ -1,0 +1,197 @@
+"""HeLo: heterogeneous multi-modal fusion with label correlation for emotion distribution learning.
+
+Zheng, Tian, Wen, Zhang, Zhu, ACM Multimedia 2025, https://arxiv.org/abs/2507.06821. Written from the paper's abstract and
+framework figure; where they are silent, docs/method.md says what was chosen and how the released code differs.
+
+B batch, N tokens of the query modality, M behavioral tokens, d width, L emotions, P physiological modalities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from helo import losses, transport
+from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Layout
+from helo.models.base import EmotionModel, Prediction
+from helo.models.blocks import CrossAttention, TokenEncoder, TransformerBlock, masked_softmax
+from helo.splits import Split
+
+
+class HeLo(EmotionModel):
+    """The HeLo network.
+
+    Args:
+        layout: modalities, roles and emotions; at least one physiological and one behavioral modality.
+        width: d, width of every token.
+        heads: attention heads, a divisor of width.
+        depth: Transformer blocks per side after the transport.
+        tokens: tokens a modality without tokens of its own is expanded to, where it is the query.
+        dropout: share of activations dropped in training.
+        dropkey: share of attention keys hidden in training.
+        epsilon: entropy of the transport, in units of the cosine cost (0 to 2).
+        iterations: Sinkhorn iterations.
+        transport: "wasserstein" moves tokens by the cosine cost between the modalities; "gromov" by how tokens relate
+            within each modality.
+        correlation: form of the ground-truth label correlation R*: "pearson", "cosine" or "per-sample".
+        correlation_weight: lambda, the weight of L_CC.
+        transport_weight: weight of the transport cost <T, C> as a loss; 0 leaves it out.
+
+    Raises:
+        ValueError: a role without a modality, or an argument out of range.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        width: int = 128,
+        heads: int = 4,
+        depth: int = 1,
+        tokens: int = 8,
+        dropout: float = 0.5,
+        dropkey: float = 0.0,
+        epsilon: float = 0.1,
+        iterations: int = 50,
+        transport: str = "wasserstein",
+        correlation: str = "pearson",
+        correlation_weight: float = 1.0,
+        transport_weight: float = 0.0,
+    ):
+        super().__init__(layout)
+        physiological, behavioral = layout.roles[PHYSIOLOGICAL], layout.roles[BEHAVIORAL]
+        if not physiological or not behavioral:
+            raise ValueError(
+                f"HeLo found physiological modalities {list(physiological)} and behavioral {list(behavioral)}; "
+                "expected at least one of each"
+            )
+        if transport not in ("wasserstein", "gromov"):
+            raise ValueError(f"transport is {transport!r}; expected 'wasserstein' or 'gromov'")
+        if correlation not in ("pearson", "cosine", "per-sample"):
+            raise ValueError(f"correlation is {correlation!r}; expected 'pearson', 'cosine' or 'per-sample'")
+        emotions = len(layout.emotions)
+        self.query = layout.query
+        # one physiological modality alone attends to itself
+        self.keys = tuple(m for m in physiological if m != layout.query) or (layout.query,)
+        self.behavioral = behavioral
+        self.epsilon, self.iterations, self.transport = epsilon, iterations, transport
+        self.correlation = correlation
+        self.weights = {"kl": 1.0, "correlation": correlation_weight, "transport": transport_weight}
+
+        # 1. Encoders: a vector becomes as many tokens as what it meets
+        n = layout.shapes[layout.query][0]
+        n = n if n > 1 else tokens
+        share = -(-len(self.keys) * n // len(behavioral))
+        self.encoders = nn.ModuleList(
+            TokenEncoder(own, features, width, share if m in behavioral else n)
+            for m, (own, features) in layout.shapes.items()
+        )
+        # 2. Physiological cross-attention, one with its own weights for each stream
+        self.cross = nn.ModuleList(CrossAttention(width, heads, dropout, dropkey) for _ in self.keys)
+        self.project = nn.Linear(width, width)
+        # 3. OTHM: Transformer blocks, each side its own
+        self.physiological_blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, dropkey) for _ in range(depth))
+        self.behavioral_blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, dropkey) for _ in range(depth))
+        # 4. Learnable label embedding, and the correlation it is aligned with
+        # small at first, so that its directions turn quickly towards R*
+        self.label_embedding = nn.Parameter(0.02 * torch.randn(emotions, width))
+        self.register_buffer("target_correlation", torch.eye(emotions))
+        # 5. LCD cross-attention: seeds that compress the fused tokens to L, and the three maps
+        self.seeds = nn.Parameter(torch.randn(emotions, width) / width**0.5)
+        self.compress_key, self.compress_value = nn.Linear(width, width), nn.Linear(width, width)
+        self.lcd_query, self.lcd_key, self.lcd_value = (nn.Linear(width, width) for _ in range(3))
+        self.lcd_norm = nn.LayerNorm(width)
+        # 6. Head
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Dropout(dropout), nn.Linear(emotions * width, width), nn.GELU(), nn.Dropout(dropout),
+            nn.Linear(width, emotions),
+        )  # fmt: skip
+
+    def prepare(self, data: EmotionData, split: Split) -> None:
+        """Feature scales, R* and the first answer (the mean distribution), all from the training windows."""
+        super().prepare(data, split)
+        truth = torch.as_tensor(data.distributions[split.train])
+        if self.correlation != "per-sample":
+            self.target_correlation.copy_(losses.label_correlation(truth, self.correlation))
+        with torch.no_grad():
+            self.head[-1].weight.mul_(0.1)
+            self.head[-1].bias.copy_(truth.mean(0).clamp_min(1e-6).log())
+
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+        """Predict B windows. Labels are never asked for."""
+        attention = {}
+        tokens = self.encode(signals, masks)
+        physiological, p_mask = self.attend(tokens, attention)  # (B, (P-1) N, d)
+        behavioral = torch.cat([tokens[m][0] for m in self.behavioral], 1)  # (B, M, d)
+        b_mask = torch.cat([tokens[m][1] for m in self.behavioral], 1)
+        fused, fused_mask, plan, cost = self.transport_and_fuse(physiological, p_mask, behavioral, b_mask)
+        labels = self.label_driven(fused, fused_mask, attention)  # (B, L, d)
+        return Prediction.from_logits(self.head(labels), plans=plan, costs=cost, attention=attention)
+
+    def encode(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Step 1: modality -> tokens (B, N_m, d) and their mask."""
+        x = self.standardise(signals, masks)
+        return {
+            m: encoder(x[m], masks[m]) for m, encoder in zip(self.layout.modalities, self.encoders, strict=True)
+        }
+
+    def attend(self, tokens: Mapping[str, tuple[Tensor, Tensor]], attention: dict) -> tuple[Tensor, Tensor]:
+        """Step 2: the query modality attends to every other physiological one; Z_p (B, (P-1) N, d)."""
+        query, query_mask = tokens[self.query]
+        streams = []
+        for m, cross in zip(self.keys, self.cross, strict=True):
+            stream, attention[f"{self.query} to {m}"] = cross(query, *tokens[m])
+            streams.append(stream)
+        return self.project(torch.cat(streams, 1)), query_mask.repeat(1, len(streams))
+
+    def transport_and_fuse(
+        self, physiological: Tensor, p_mask: Tensor, behavioral: Tensor, b_mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Step 3, OTHM: plan between the modalities, physiological tokens carried over, both sides side by side."""
+        u, v = transport.uniform_marginal(p_mask), transport.uniform_marginal(b_mask)
+        cost = transport.cosine_cost(physiological, behavioral)  # (B, n, M)
+        if self.transport == "gromov":
+            within = (transport.cosine_cost(x, x) for x in (physiological, behavioral))
+            plan = transport.gromov_plan(*within, self.epsilon, u, v, self.iterations)
+        else:
+            plan = transport.plan(cost, self.epsilon, u, v, self.iterations)
+        carried = transport.barycentric_map(plan, physiological)  # (B, M, d)
+        carried_mask = b_mask & p_mask.any(1, keepdim=True)
+        for block in self.physiological_blocks:
+            carried = block(carried, carried_mask)
+        for block in self.behavioral_blocks:
+            behavioral = block(behavioral, b_mask)
+        return torch.cat([carried, behavioral], 1), torch.cat([carried_mask, b_mask], 1), plan, cost
+
+    def plan_tokens(self, data: EmotionData) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """What the plan's rows and columns are: (stream, token) of each; a row's stream is the modality it asked."""
+        size = {m: encoder.tokens for m, encoder in zip(self.layout.modalities, self.encoders, strict=True)}
+
+        def names(m):
+            return data.tokens[m] if len(data.tokens[m]) == size[m] else [str(k + 1) for k in range(size[m])]
+
+        rows = [(f"{self.query} to {m}", token) for m in self.keys for token in names(self.query)]
+        return rows, [(m, token) for m in self.behavioral for token in names(m)]
+
+    def learned_correlation(self) -> Tensor:
+        """Step 4: R(E), the correlation of the label embedding, (L, L)."""
+        return losses.cosine_correlation(self.label_embedding)
+
+    def label_driven(self, fused: Tensor, mask: Tensor, attention: dict) -> Tensor:
+        """Step 5, LCD: labels ask, fused tokens answer, R steers: A = softmax((Q K^T + R) / sqrt(d))."""
+        scale = fused.shape[-1] ** 0.5
+        pool = masked_softmax(self.seeds @ self.compress_key(fused).mT / scale, mask.unsqueeze(1))  # (B, L, tokens)
+        compressed = pool @ self.compress_value(fused)  # (B, L, d)
+        logits = self.lcd_query(self.label_embedding) @ self.lcd_key(compressed).mT + self.learned_correlation()
+        weights = (logits / scale).softmax(-1)  # (B, L, L)
+        attention |= {"pooling": pool, "labels": weights}
+        return self.lcd_norm(self.label_embedding + weights @ self.lcd_value(compressed))
+
+    def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
+        """Step 7: KL(truth || prediction), L_CC, and the transport cost <T, C>."""
+        target = losses.outer_correlation(truth) if self.correlation == "per-sample" else self.target_correlation
+        terms = super().losses(prediction, truth)
+        terms["correlation"] = losses.correlation_alignment(self.learned_correlation(), target)
+        terms["transport"] = (prediction.plans * prediction.costs).sum((1, 2)).mean()
+        return terms

@@ -1,0 +1,196 @@
+"""Recordings -> windows -> tokens -> features.
+
+A window is cut into tokens, consecutive segments of equal length; each feature function turns one raw signal into a
+vector per token. Peaks and filters run once over the whole recording (NeuroKit2), then windows are cut: filtering each
+window by itself would be slower and would bend the signal at its edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Features of one modality: values (windows, tokens, features), mask (windows, tokens), names of the features."""
+
+    values: np.ndarray
+    mask: np.ndarray
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """Where tokens lie in a recording: `starts` (windows, tokens) in seconds and their common `length` in seconds."""
+
+    starts: np.ndarray
+    length: float
+
+    @classmethod
+    def of(cls, window_starts: np.ndarray, window: float, tokens: int) -> Tokens:
+        """Cut windows of `window` seconds into `tokens` equal segments."""
+        length = window / tokens
+        return cls(np.asarray(window_starts, float)[:, None] + length * np.arange(tokens), length)
+
+    def cut(self, signal: np.ndarray, rate: float) -> np.ndarray:
+        """Samples of each token: signal (samples, ...) at `rate` Hz -> (windows, tokens, samples, ...)."""
+        first = np.round(self.starts * rate).astype(int)
+        return signal[first[:, :, None] + np.arange(max(1, round(self.length * rate)))]
+
+
+def window_starts(start: float, stop: float, window: float, step: float) -> np.ndarray:
+    """Starts of the windows of `window` seconds, every `step` seconds, that lie whole within [start, stop]."""
+    count = int(np.floor((stop - start - window) / step + 1e-9)) + 1
+    return start + step * np.arange(max(count, 0))
+
+
+def pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
+    """Heart rate, its variability and the pulse's size from a photoplethysmogram (BVP).
+
+    A token with fewer than two plausible beat-to-beat intervals is masked.
+    """
+    import neurokit2 as nk
+
+    clean = nk.ppg_clean(signal[:, 0], sampling_rate=rate)
+    beats = nk.ppg_findpeaks(clean, sampling_rate=rate)["PPG_Peaks"] / rate
+    heart, mask, names = _intervals(beats, tokens)
+    size = np.log(tokens.cut(clean, rate).std(2) + 1e-6)
+    return Features(np.concatenate([heart, size[..., None]], 2), mask, (*names, "pulse size (log SD)"))
+
+
+def heart(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
+    """Heart rate and its variability from an electrocardiogram; tokens masked as in `pulse`."""
+    import neurokit2 as nk
+
+    clean = nk.ecg_clean(signal[:, 0], sampling_rate=rate)
+    beats = nk.ecg_peaks(clean, sampling_rate=rate)[1]["ECG_R_Peaks"] / rate
+    return Features(*_intervals(beats, tokens))
+
+
+def electrodermal(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
+    """Level, slope and phasic activity of skin conductance in microsiemens.
+
+    Above 16 Hz the signal is first averaged down to about 4 Hz: it carries nothing faster.
+    """
+    import neurokit2 as nk
+
+    eda, rate = _slow(signal[:, 0], rate)
+    parts = nk.eda_phasic(eda, sampling_rate=rate)
+    tonic, phasic = parts["EDA_Tonic"].to_numpy(), parts["EDA_Phasic"].to_numpy()
+    t, p = tokens.cut(tonic, rate), tokens.cut(phasic, rate)
+    slope = 60 * (t[:, :, -1] - t[:, :, 0]) / tokens.length
+    rise = np.maximum(np.diff(tokens.cut(eda, rate), axis=2), 0).sum(2)
+    values = [np.log(np.maximum(t.mean(2), 1e-3)), slope, np.log(p.std(2) + 1e-3), p.max(2), np.log(rise + 1e-3)]
+    names = ("level (log uS)", "slope (uS/min)", "phasic SD (log uS)", "phasic peak (uS)", "total rise (log uS)")
+    return _all_there(values, names)
+
+
+def temperature(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
+    """Mean and slope of skin temperature in degrees Celsius."""
+    temp, rate = _slow(signal[:, 0], rate)
+    t = tokens.cut(temp, rate)
+    half = max(1, t.shape[2] // 2)
+    slope = 60 * (t[:, :, -half:].mean(2) - t[:, :, :half].mean(2)) / (tokens.length / 2)
+    return _all_there([t.mean(2), slope], ("mean (degC)", "slope (degC/min)"))
+
+
+def movement(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
+    """Posture (mean of each axis, in g) and movement energy from three-axis acceleration in g."""
+    a = tokens.cut(signal, rate)
+    energy = np.log(np.linalg.norm(a.std(2), axis=-1) + 1e-3)
+    jerk = np.log(np.abs(np.diff(a, axis=2)).mean((2, 3)) * rate + 1e-3)
+    mean = a.mean(2)
+    return _all_there(
+        [mean[..., 0], mean[..., 1], mean[..., 2], energy, jerk],
+        ("mean x (g)", "mean y (g)", "mean z (g)", "movement (log g)", "jerk (log g/s)"),
+    )
+
+
+def muscle(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
+    """Amplitude of an electromyogram in millivolts."""
+    emg = tokens.cut(signal[:, 0], rate)
+    emg = emg - emg.mean(2, keepdims=True)
+    return _all_there(
+        [np.log(emg.std(2) + 1e-6), np.log(np.abs(emg).max(2) + 1e-6)], ("SD (log mV)", "peak (log mV)")
+    )
+
+
+def respiration(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
+    """Breathing rate and depth."""
+    import neurokit2 as nk
+
+    slow, rate = _slow(signal[:, 0], rate, target=20)
+    clean = nk.rsp_clean(slow, sampling_rate=rate)
+    peaks = np.asarray(nk.rsp_findpeaks(clean, sampling_rate=rate)["RSP_Peaks"]) / rate
+    centre = tokens.starts + tokens.length / 2
+    if len(peaks) > 2:
+        breaths = np.interp(centre, (peaks[1:] + peaks[:-1]) / 2, 60 / np.diff(peaks))
+        mask = np.ones(centre.shape, bool)
+    else:
+        breaths, mask = np.zeros(centre.shape), np.zeros(centre.shape, bool)
+    depth = np.log(tokens.cut(clean, rate).std(2) + 1e-6)
+    return Features(np.stack([breaths, depth], 2), mask, ("breaths (1/min)", "depth (log SD)"))
+
+
+def normalise_by_subject(values: np.ndarray, mask: np.ndarray, subjects: np.ndarray) -> np.ndarray:
+    """Centre and scale each feature by the person's own mean and standard deviation, over all windows; no labels.
+
+    A person's resting level says more about the person than about the emotion. The whole recording is needed, so this
+    is for recordings that are finished, not for live use.
+
+    Args:
+        values: shape (n, tokens, features).
+        mask: shape (n, tokens).
+        subjects: shape (n,).
+
+    Returns:
+        Shape (n, tokens, features); 0 where masked; a feature that never varies becomes 0.
+    """
+    result = np.zeros_like(values)
+    for subject in np.unique(subjects):
+        rows = subjects == subject
+        there = mask[rows]
+        x = values[rows]
+        if there.any():
+            mean, sd = x[there].mean(0), x[there].std(0)
+            scaled = (x - mean) / np.where(sd > 1e-8, sd, 1)
+            # single artefacts of 20 SD would otherwise rule a network's inputs
+            result[rows] = np.where(there[..., None], np.clip(scaled, -5, 5), 0)
+    return result
+
+
+def _intervals(beats, tokens, shortest=0.33, longest=1.5, jump=0.25):
+    """Heart rate, SD and successive differences of the plausible beat-to-beat intervals that end in each token."""
+    interval, end = np.diff(beats), beats[1:]
+    plausible = (interval > shortest) & (interval < longest)
+    if plausible.any():
+        around = np.array([np.median(interval[max(0, i - 5) : i + 6]) for i in range(len(interval))])
+        plausible &= np.abs(interval / around - 1) < jump
+    names = ("heart rate (bpm)", "SDNN (log s)", "RMSSD (log s)")
+    values, mask = np.zeros((*tokens.starts.shape, 3)), np.zeros(tokens.starts.shape, bool)
+    first = np.searchsorted(end, tokens.starts)
+    last = np.searchsorted(end, tokens.starts + tokens.length)
+    for w, t in np.ndindex(*tokens.starts.shape):
+        here = slice(first[w, t], last[w, t])
+        x = interval[here][plausible[here]]
+        if len(x) >= 2:
+            successive = np.diff(x)
+            values[w, t] = 60 / x.mean(), np.log(x.std() + 1e-3), np.log(np.sqrt((successive**2).mean()) + 1e-3)
+            mask[w, t] = True
+    return values, mask, names
+
+
+def _slow(signal, rate, target=4.0):
+    """Average blocks of samples so that the rate falls to about `target` Hz; unchanged below four times that."""
+    block = int(rate // target)
+    if block < 4:
+        return signal, rate
+    whole = len(signal) // block * block
+    return signal[:whole].reshape(-1, block).mean(1), rate / block
+
+
+def _all_there(values, names):
+    stacked = np.stack(values, 2)
+    return Features(stacked, np.ones(stacked.shape[:2], bool), names)

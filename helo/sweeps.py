@@ -1,0 +1,83 @@
+"""Notebooks as batch runs: parameters checked before anything starts, the result written last."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from helo.data.cache import atomic_write
+
+RESULT = "result.json"
+
+
+def record(folder: str | Path, **result) -> Path:
+    """Write a run's result.json, atomically: the last call of every notebook, and the only sign that a run succeeded.
+
+    Args:
+        folder: the run's folder.
+        **result: plain numbers, text, lists and dictionaries; numpy numbers are turned into plain ones.
+    """
+    path = Path(folder) / RESULT
+    text = json.dumps(result, indent=2, default=lambda x: x.tolist() if hasattr(x, "tolist") else str(x))
+    atomic_write(path, (text + "\n").encode())
+    return path
+
+
+def check_parameters(notebook: str | Path, parameters: dict) -> dict:
+    """Compare parameters with a notebook's parameters cell; returns them as JSON would give them back.
+
+    Raises:
+        ValueError: a name the notebook does not have, or a value of another type than its default.
+    """
+    import papermill
+
+    known = papermill.inspect_notebook(str(notebook))
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise ValueError(f"{notebook}: unknown parameters {unknown}; the notebook has {sorted(known)}")
+    # papermill writes numpy numbers and tuples as strings
+    plain = json.loads(json.dumps(parameters, default=lambda x: x.tolist() if hasattr(x, "tolist") else str(x)))
+    types = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
+    for name, value in plain.items():
+        declared = known[name]["inferred_type_name"]
+        if declared in types and (
+            not isinstance(value, types[declared]) or (isinstance(value, bool) and declared != "bool")
+        ):
+            raise ValueError(
+                f"{notebook}: parameter {name!r} is {value!r} ({type(value).__name__}); expected {declared}"
+            )
+    return plain
+
+
+def run_one(notebook: str | Path, folder: str | Path, parameters: dict, progress: bool = True) -> dict:
+    """Execute a notebook with parameters in a folder of its own, and give its result.
+
+    Args:
+        notebook: one of notebooks/, with a cell tagged "parameters" that has `output`.
+        folder: receives the executed notebook and what the notebook writes; it is passed as `output`.
+        parameters: values for the parameters cell.
+        progress: show papermill's progress bar.
+
+    Returns:
+        The content of result.json.
+
+    Raises:
+        ValueError: parameters the notebook does not have.
+        papermill.PapermillExecutionError: a cell failed; the executed notebook shows where.
+        RuntimeError: the notebook ended without writing its result.
+    """
+    import papermill
+
+    notebook, folder = Path(notebook), Path(folder)
+    parameters = check_parameters(notebook, {**parameters, "output": str(folder)})
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RESULT).unlink(missing_ok=True)
+    os.environ.setdefault("MPLBACKEND", "agg")
+    papermill.execute_notebook(
+        str(notebook), str(folder / notebook.name), parameters, kernel_name="python3", progress_bar=progress,
+        store_widget_state=False,
+    )  # fmt: skip
+    if not (folder / RESULT).exists():
+        raise RuntimeError(f"{notebook}: ended without writing {folder / RESULT}")
+    return json.loads((folder / RESULT).read_text())

@@ -1,0 +1,333 @@
+"""Training: `fit` a model, `predict` windows, `save` and `load_model`, checkpoints that resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from tqdm import tqdm
+
+from helo.data.cache import atomic_write
+from helo.data.emotion_data import EmotionData, Layout
+from helo.models import EmotionModel, Prediction, from_layout
+from helo.splits import Split
+
+
+@dataclass
+class Run:
+    """What `fit` did.
+
+    Args:
+        model: the model, with the weights of its best epoch, ready to predict.
+        history: one row an epoch: "epoch", "train_<loss>" of every term, "validation_kl" (where there is a validation
+            side), "seconds".
+        best_epoch: the epoch whose weights the model has; 0 for closed-form models.
+    """
+
+    model: EmotionModel
+    history: list[dict[str, float]]
+    best_epoch: int
+
+
+def fit(
+    model: EmotionModel,
+    data: EmotionData,
+    split: Split,
+    *,
+    epochs: int = 100,
+    batch_size: int = 128,
+    learning_rate: float = 3e-4,
+    weight_decay: float = 1e-2,
+    decay: float = 0.99,
+    patience: int = 20,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+    on_epoch: Callable[[EmotionModel, dict[str, float]], None] | None = None,
+) -> Run:
+    """Train a model on a split's training windows; stop early and keep the best epoch by its validation windows.
+
+    Adam, learning rate times `decay` after every epoch. Everything random in an epoch comes from (seed, epoch), so a
+    run that resumes from its checkpoint ends with the numbers of one that was never interrupted.
+
+    Args:
+        model: from `helo.build`, built for this data's layout.
+        data: the data set.
+        split: from `helo.splits`. Without validation windows the last epoch is kept.
+        epochs: most epochs to train.
+        batch_size: windows per step.
+        learning_rate, weight_decay, decay: of Adam.
+        patience: epochs without a better validation KL before stopping.
+        seed: of the order of windows and of dropout.
+        device: where to train; default a GPU where there is one.
+        checkpoint: file to write after every epoch and to resume from; None keeps nothing.
+        progress: show a progress bar.
+        on_epoch: called with the model and the epoch's row of the history.
+
+    Raises:
+        ValueError: model and data do not fit, no training windows, or a checkpoint of another run.
+        FloatingPointError: the loss was not finite in the first epoch. Later, training ends with the best epoch and a
+            warning.
+    """
+    check_layout(model, data)
+    if len(split.train) == 0:
+        raise ValueError(f"split {split.name!r} has no training windows")
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; expected at least 1")
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if model.closed_form:
+        model.cpu()
+        model.prepare(data, split)
+        model.solve(data, split)
+        return Run(model.to(device).eval(), [], 0)
+
+    model.prepare(data, split)
+    model.to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    settings = {
+        "model": model.name, "options": model.options, "layout": _layout_to_json(model.layout), "seed": seed,
+        "batch_size": batch_size, "learning_rate": learning_rate, "weight_decay": weight_decay, "decay": decay,
+        "patience": patience, "first weights": _digest(model.state_dict()), "data": data_digest(data, split),
+    }  # fmt: skip
+    history: list[dict[str, float]] = []
+    best, best_epoch = _state(model), 0
+    if checkpoint is not None and Path(checkpoint).exists():
+        history, best, best_epoch = _resume(Path(checkpoint), settings, model, optimizer)
+
+    x = {m: torch.as_tensor(v, device=device) for m, v in data.signals.items()}
+    masks = {m: torch.as_tensor(v, device=device) for m, v in data.masks.items()}
+    truth = torch.as_tensor(data.distributions, device=device)
+    train = torch.as_tensor(split.train, device=device)
+
+    def batch(rows):
+        return {m: v[rows] for m, v in x.items()}, {m: v[rows] for m, v in masks.items()}
+
+    lowest = min((row["validation_kl"] for row in history if "validation_kl" in row), default=float("inf"))
+    bar = tqdm(total=epochs, initial=len(history), desc=f"{model.name} {split.name}", unit="epoch",
+               disable=not progress, leave=False)  # fmt: skip
+    with bar, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for epoch in range(len(history) + 1, epochs + 1):
+            if len(split.validation) and history and len(history) - best_epoch >= patience:
+                break
+            started = time.perf_counter()
+            torch.manual_seed(_epoch_seed(seed, epoch))
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * decay ** (epoch - 1)
+            model.train()
+            sums: dict[str, torch.Tensor] = {}
+            order = train[torch.randperm(len(train)).to(device)]
+            for rows in order.split(batch_size):
+                terms = model.losses(model(*batch(rows)), truth[rows])
+                optimizer.zero_grad(set_to_none=True)
+                model.total(terms).backward()
+                optimizer.step()
+                for name, value in terms.items():
+                    sums[name] = sums.get(name, 0) + value.detach() * len(rows)
+            row = {"epoch": epoch} | {f"train_{name}": float(s) / len(train) for name, s in sums.items()}
+            if len(split.validation):
+                answer = predict(model, data, split.validation, device=device, explain=False).log_distributions
+                d = data.distributions[split.validation].astype(np.float64)
+                row["validation_kl"] = float((d * (np.log(np.maximum(d, 1e-12)) - answer)).sum(1).mean())
+            row["seconds"] = time.perf_counter() - started
+            if not all(np.isfinite(list(row.values()))):
+                broken = [name for name, value in row.items() if not np.isfinite(value)]
+                message = f"{model.name}, epoch {epoch}: {', '.join(broken)} is not finite"
+                if not history:
+                    raise FloatingPointError(f"{message}; check the signals' scale or lower the learning rate")
+                warnings.warn(f"{message}; training ends with the weights of epoch {best_epoch}", stacklevel=2)
+                break
+            history.append(row)
+            if row.get("validation_kl", -epoch) < lowest:
+                lowest, best, best_epoch = row.get("validation_kl", -epoch), _state(model), epoch
+            if checkpoint is not None:
+                _write_checkpoint(Path(checkpoint), settings, history, best_epoch, model, best, optimizer)
+            bar.update()
+            bar.set_postfix({k: f"{v:.4f}" for k, v in row.items() if k in ("train_kl", "validation_kl")})
+            if on_epoch is not None:
+                on_epoch(model, row)
+    model.load_state_dict(best)
+    return Run(model.eval(), history, best_epoch)
+
+
+@torch.no_grad()
+def predict(
+    model: EmotionModel,
+    data: EmotionData,
+    index: np.ndarray | None = None,
+    *,
+    batch_size: int = 512,
+    device: str | torch.device | None = None,
+    explain: bool = True,
+) -> Prediction:
+    """Predict windows; labels are not read.
+
+    Args:
+        model: a trained model.
+        data: the data set.
+        index: which windows; default all.
+        batch_size: windows at a time; changes nothing but memory.
+        device: where to compute; default where the model is.
+        explain: also keep plans, costs and attention.
+
+    Returns:
+        A `Prediction` of numpy arrays, one row per window of `index`, in its order.
+
+    Raises:
+        ValueError: the model was built for other modalities, features or emotions.
+    """
+    check_layout(model, data)
+    if device is not None:
+        model.to(device)
+    device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    index = np.arange(len(data)) if index is None else np.asarray(index)
+    if len(index) == 0:
+        raise ValueError("no windows to predict; index is empty")
+    was_training = model.training
+    model.eval()
+    parts = []
+    for start in range(0, len(index), batch_size):
+        rows = index[start : start + batch_size]
+        part = model(
+            {m: torch.as_tensor(x[rows], device=device) for m, x in data.signals.items()},
+            {m: torch.as_tensor(x[rows], device=device) for m, x in data.masks.items()},
+        )
+        parts.append(part if explain else Prediction(part.distributions, part.log_distributions))
+    model.train(was_training)
+
+    def join(values):
+        return None if values[0] is None else torch.cat(values).cpu().numpy()
+
+    return Prediction(
+        join([p.distributions for p in parts]),
+        join([p.log_distributions for p in parts]),
+        join([p.plans for p in parts]),
+        join([p.costs for p in parts]),
+        {name: join([p.attention[name] for p in parts]) for name in parts[0].attention},
+    )
+
+
+def save(model: EmotionModel, path: str | Path) -> None:
+    """Write a model as one safetensors file, weights and configuration; whole or not at all."""
+    about = {"model": model.name, "options": model.options, "layout": _layout_to_json(model.layout)}
+    atomic_write(Path(path), to_bytes(_state(model), metadata={"helo": json.dumps(about)}))
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> EmotionModel:
+    """Read a model that `save` wrote; no pickle is involved.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a model of this library.
+    """
+    about, tensors = _read(Path(path), "helo")
+    try:
+        layout = _layout_from_json(about["layout"])
+        model = from_layout(about["model"], layout, seed=0, options=about["options"])
+        model.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path}: configuration and weights do not fit a model of this version ({error})") from None
+    return model.to(device).eval()
+
+
+def check_layout(model: EmotionModel, data: EmotionData) -> None:
+    """Raise ValueError where a model was built for other modalities, features or emotions than the data has."""
+    ours, theirs = model.layout, data.layout
+    if ours.emotions != theirs.emotions:
+        raise ValueError(f"{data.name}: emotions are {list(theirs.emotions)}; the model knows {list(ours.emotions)}")
+    if ours.modalities != theirs.modalities:
+        raise ValueError(f"{data.name}: modalities are {list(theirs.modalities)}; the model takes {list(ours.modalities)}")
+    for m, (tokens, features) in ours.shapes.items():
+        found = theirs.shapes[m]
+        if found[1] != features or found[0] < tokens:
+            raise ValueError(
+                f"{data.name}: {m!r} has (tokens, features) {found}; the model takes {(tokens, features)}"
+            )
+
+
+def _state(model):
+    return {k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items()}
+
+
+def _epoch_seed(seed, epoch):
+    return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+
+
+def _digest(state):
+    key = hashlib.sha256()
+    for name in sorted(state):
+        key.update(name.encode() + state[name].detach().cpu().contiguous().numpy().tobytes())
+    return key.hexdigest()[:16]
+
+
+def data_digest(data: EmotionData, split: Split) -> str:
+    """Short hash of a data set's signals and labels and of a split's training side: the same numbers, the same run."""
+    key = hashlib.sha256()
+    for rows in (split.train, split.validation):
+        key.update(np.asarray(rows, np.int64).tobytes() + b"|")
+    for m in data.signals:
+        key.update(data.signals[m].tobytes() + data.masks[m].tobytes())
+    key.update(data.distributions.tobytes())
+    return key.hexdigest()[:16]
+
+
+def _layout_to_json(layout):
+    return json.loads(json.dumps(asdict(layout)))
+
+
+def _layout_from_json(about):
+    return Layout(
+        {m: tuple(shape) for m, shape in about["shapes"].items()},
+        {role: tuple(names) for role, names in about["roles"].items()},
+        tuple(about["emotions"]),
+        about["query"],
+    )
+
+
+def _read(path, key):
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            about = json.loads((file.metadata() or {})[key])
+            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+        raise ValueError(f"{path}: not a {key} file ({type(error).__name__}: {error})") from None
+
+
+def _write_checkpoint(path, settings, history, best_epoch, model, best, optimizer):
+    tensors = {f"now/{k}": v for k, v in _state(model).items()} | {f"best/{k}": v for k, v in best.items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"adam/{i}/{k}": v.detach().cpu().contiguous() for k, v in state.items()}
+    about = {"settings": settings, "history": history, "best_epoch": best_epoch}
+    atomic_write(path, to_bytes(tensors, metadata={"helo-checkpoint": json.dumps(about)}))
+
+
+def _resume(path, settings, model, optimizer):
+    about, tensors = _read(path, "helo-checkpoint")
+    found, expected = about["settings"], json.loads(json.dumps(settings))
+    differ = [name for name in expected if found.get(name) != expected[name]]
+    if differ:
+        told = "; ".join(f"{name} was {found.get(name)}, now {expected[name]}" for name in differ)
+        raise ValueError(f"{path}: checkpoint of another run ({told}); delete it or choose another file")
+    parts: dict[str, dict[str, torch.Tensor]] = {"now": {}, "best": {}, "adam": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition("/")
+        parts[part][rest] = tensor
+    model.load_state_dict(parts["now"])
+    state = optimizer.state_dict()
+    for name, tensor in parts["adam"].items():
+        i, _, key = name.partition("/")
+        state["state"].setdefault(int(i), {})[key] = tensor
+    optimizer.load_state_dict(state)
+    return about["history"], parts["best"], about["best_epoch"]

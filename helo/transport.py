@@ -1,0 +1,187 @@
+"""Entropic optimal transport between two sets of tokens, with an exact gradient through the plan.
+
+    T* = argmin_{T in Pi(u, v)} <T, C> + epsilon sum_ij T_ij (log T_ij - 1),
+    Pi(u, v) = {T >= 0 : T 1 = u, T^T 1 = v}
+
+POT's batched Sinkhorn solves it (Cuturi, NeurIPS 2013); the backward pass differentiates the optimality conditions
+instead of the iterations, so its memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# mass of an absent token inside the solver: small enough to change no other entry, large enough for a logarithm
+_NOTHING = 1e-30
+
+
+def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
+    """C_ij = 1 - cos(x_i, y_j), in [0, 2].
+
+    Args:
+        x: shape (B, n, d).
+        y: shape (B, m, d).
+
+    Returns:
+        Shape (B, n, m).
+    """
+    x = torch.nn.functional.normalize(x, dim=-1, eps=1e-6)
+    y = torch.nn.functional.normalize(y, dim=-1, eps=1e-6)
+    return 1 - x @ y.transpose(-1, -2)
+
+
+def uniform_marginal(mask: Tensor) -> Tensor:
+    """Equal mass on every token that is there: mask (B, n) -> (B, n), rows summing to 1 (0 where no token is there)."""
+    there = mask.to(torch.get_default_dtype())
+    return there / there.sum(-1, keepdim=True).clamp_min(1)
+
+
+def plan(
+    cost: Tensor, epsilon: float, u: Tensor | None = None, v: Tensor | None = None, iterations: int = 50
+) -> Tensor:
+    """Entropic transport plan, differentiable with respect to the cost.
+
+    The number of iterations is fixed rather than stopped by a tolerance, so that a window's plan does not depend on
+    which other windows share its batch; read `marginal_error` to see whether it was enough.
+
+    Args:
+        cost: shape (B, n, m).
+        epsilon: strength of the entropy, in units of the cost; towards 0 the plan becomes the unregularised one.
+        u: mass of the rows, shape (B, n); rows sum to 1. A 0 means "not there". Default uniform.
+        v: mass of the columns, shape (B, m). Default uniform.
+        iterations: Sinkhorn iterations.
+
+    Returns:
+        Shape (B, n, m); column sums are v, row sums are u up to `marginal_error`.
+
+    Raises:
+        ValueError: epsilon or iterations not positive, or shapes that do not fit.
+    """
+    if not epsilon > 0:
+        raise ValueError(f"epsilon is {epsilon}; expected a number above 0 (ot.emd solves the unregularised problem)")
+    if iterations < 1:
+        raise ValueError(f"iterations is {iterations}; expected at least 1")
+    if cost.ndim != 3:
+        raise ValueError(f"cost has shape {tuple(cost.shape)}; expected (batch, rows, columns)")
+    batch, n, m = cost.shape
+    u = cost.new_full((batch, n), 1 / n) if u is None else u.to(cost)
+    v = cost.new_full((batch, m), 1 / m) if v is None else v.to(cost)
+    if u.shape != (batch, n) or v.shape != (batch, m):
+        raise ValueError(
+            f"marginals have shapes {tuple(u.shape)} and {tuple(v.shape)}; expected {(batch, n)} and {(batch, m)}"
+        )
+    return _Sinkhorn.apply(cost, u, v, float(epsilon), int(iterations))
+
+
+class _Sinkhorn(torch.autograd.Function):
+    """Forward: POT. Backward: implicit differentiation of the marginal conditions."""
+
+    @staticmethod
+    def forward(ctx, cost, u, v, epsilon, iterations):
+        from ot.batch import bregman_log_projection_batch
+
+        there = (u > 0).unsqueeze(2) & (v > 0).unsqueeze(1)
+        # an absent token is also far from all others, or the first iterations would still see it
+        affinity = (-cost / epsilon).masked_fill(~there, -1e6)
+        solved = bregman_log_projection_batch(
+            affinity, u.clamp_min(_NOTHING), v.clamp_min(_NOTHING), max_iter=iterations, tol=0.0, grad="detach"
+        )
+        plan = solved["T"] * there
+        ctx.save_for_backward(plan)
+        ctx.epsilon = epsilon
+        return plan
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        # T = exp((f + g - C) / epsilon); with the marginals held fixed, the potentials' change (alpha, beta) solves
+        #   r alpha + P beta = A 1,   P^T alpha + c beta = A^T 1,   A = P * G
+        (plan,) = ctx.saved_tensors
+        p = plan.double()
+        a = p * gradient.double()
+        r, c = p.sum(2), p.sum(1)
+        r_safe, c_safe = torch.where(r > 0, r, 1), torch.where(c > 0, c, 1)
+        a_rows, a_columns = a.sum(2), a.sum(1)
+        # c c^T removes the freedom of adding a constant to one potential and taking it from the other
+        scaled = p / r_safe.unsqueeze(2)
+        schur = torch.diag_embed(c_safe * (1 + 1e-12)) - p.mT @ scaled + c.unsqueeze(2) * c.unsqueeze(1)
+        right = a_columns - (scaled.mT @ a_rows.unsqueeze(2)).squeeze(2)
+        beta = torch.linalg.solve_ex(schur, right.unsqueeze(2))[0].squeeze(2)
+        alpha = (a_rows - (p @ beta.unsqueeze(2)).squeeze(2)) / r_safe
+        cost = (p * (alpha.unsqueeze(2) + beta.unsqueeze(1)) - a) / ctx.epsilon
+        return cost.to(gradient), None, None, None, None
+
+
+def gromov_plan(
+    cost_x: Tensor,
+    cost_y: Tensor,
+    epsilon: float,
+    u: Tensor | None = None,
+    v: Tensor | None = None,
+    iterations: int = 50,
+    outer: int = 10,
+) -> Tensor:
+    """Entropic Gromov-Wasserstein plan: tokens that relate alike within their own modality are matched.
+
+        C(T)_ij = 2 sum_kl (X_ik - Y_jl)^2 T_kl,   T <- plan(C(T), epsilon),   T_0 = u v^T
+
+    (Peyre, Cuturi, Solomon, ICML 2016, square loss.) The gradient passes through the `outer` fixed-point steps.
+
+    Args:
+        cost_x: costs within the first set, shape (B, n, n).
+        cost_y: costs within the second set, shape (B, m, m).
+        epsilon, u, v, iterations: as in `plan`.
+        outer: fixed-point steps.
+
+    Returns:
+        Shape (B, n, m).
+    """
+    (batch, n, _), m = cost_x.shape, cost_y.shape[-1]
+    u = cost_x.new_full((batch, n), 1 / n) if u is None else u.to(cost_x)
+    v = cost_y.new_full((batch, m), 1 / m) if v is None else v.to(cost_y)
+    constant = (cost_x**2 @ u.unsqueeze(2)) + (cost_y**2 @ v.unsqueeze(2)).mT
+    current = u.unsqueeze(2) * v.unsqueeze(1)
+    for _ in range(outer):
+        current = plan(2 * (constant - 2 * cost_x @ current @ cost_y.mT), epsilon, u, v, iterations)
+    return current
+
+
+def marginal_error(plan: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """How far a plan is from its marginals: sum_i |(T 1)_i - u_i| + sum_j |(T^T 1)_j - v_j|, shape (B,)."""
+    return (plan.sum(2) - u).abs().sum(1) + (plan.sum(1) - v).abs().sum(1)
+
+
+def barycentric_map(plan: Tensor, x: Tensor) -> Tensor:
+    """Carry the row tokens onto the columns: y_j = sum_i T_ij x_i / sum_i T_ij.
+
+    Each result is a weighted mean of row tokens, so the scale of x is kept whatever the plan's mass.
+
+    Args:
+        plan: shape (B, n, m).
+        x: row tokens, shape (B, n, d).
+
+    Returns:
+        Shape (B, m, d); 0 for a column without mass.
+    """
+    mass = plan.sum(1).unsqueeze(2)
+    return (plan.mT @ x) / torch.where(mass > 0, mass, 1)
+
+
+def group_plan(plan: Tensor, rows: Sequence[str], columns: Sequence[str]) -> tuple[Tensor, list[str], list[str]]:
+    """Mass a plan moves between groups of tokens: streams, time segments, channels.
+
+    Args:
+        plan: shape (..., n, m).
+        rows: the group of each of the n row tokens.
+        columns: the group of each of the m column tokens.
+
+    Returns:
+        Mass between groups, shape (..., R, C), and the R and C groups in the order they first appear.
+    """
+    row_names, column_names = list(dict.fromkeys(rows)), list(dict.fromkeys(columns))
+    to_rows = torch.tensor([[r == name for r in rows] for name in row_names], dtype=plan.dtype)
+    to_columns = torch.tensor([[c == name for name in column_names] for c in columns], dtype=plan.dtype)
+    return to_rows @ plan @ to_columns, row_names, column_names

@@ -1,0 +1,120 @@
+"""Shared data for the tests: a small simulated study, random data of any shape, and the real WESAD recordings."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import helo
+
+ROOT = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("HELO_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    os.environ["HELO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def simulated():
+    return helo.load("simulated", subjects=6, clips=5, seconds=48, seed=0)
+
+
+@pytest.fixture(scope="session")
+def study():
+    """The study of `make demo`."""
+    return helo.load("simulated", seed=0)
+
+
+@pytest.fixture(scope="session")
+def wesad_root(tmp_path_factory):
+    """Real wrist recordings of 15 people, in the release's layout."""
+    source = SHARED / "wesad" / "restore.py"
+    if not source.exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"{source}: missing; CI must not skip the tests on real recordings")
+        pytest.skip(f"{source}: missing; set HELO_TEST_DATA to the folder that holds wesad/restore.py")
+    root = tmp_path_factory.mktemp("wesad")
+    subprocess.run([sys.executable, source, root], check=True, capture_output=True)
+    return root
+
+
+@pytest.fixture(scope="session")
+def wesad(wesad_root):
+    with pytest.warns(UserWarning, match="'nervous' in 'Medi 1' is missing"):
+        return helo.load("wesad", root=wesad_root)
+
+
+def random_data(n=40, emotions=5, shapes=None, roles=None, seed=0, **fields):
+    """Random windows of 4 subjects x 5 trials; shapes: modality -> (tokens, features)."""
+    rng = np.random.default_rng(seed)
+    shapes = shapes or {"eeg": (6, 3), "eda": (1, 4), "ppg": (1, 5), "face": (1, 7)}
+    roles = roles or {"physiological": [m for m in shapes if m != "face"], "behavioral": ["face"]}
+    names = [f"e{k}" for k in range(emotions)] if isinstance(emotions, int) else emotions
+    d = rng.dirichlet(np.ones(5 if names is emotions else emotions), n).astype(np.float32)
+    parts = {
+        "name": "random",
+        "signals": {m: rng.normal(size=(n, *s)).astype(np.float32) for m, s in shapes.items()},
+        "distributions": d / d.sum(1, keepdims=True),
+        "emotions": names,
+        "subjects": np.repeat(["a", "b", "c", "d"], n // 4),
+        "trials": np.tile(np.repeat(np.arange(5), n // 20), 4).astype(str),
+        "roles": roles,
+    }
+    return helo.EmotionData(**(parts | fields))
+
+
+def as_batch(data, rows=slice(None)):
+    return (
+        {m: torch.as_tensor(x[rows]) for m, x in data.signals.items()},
+        {m: torch.as_tensor(x[rows]) for m, x in data.masks.items()},
+    )
+
+
+def write_wesad(root, subject="S2", seconds=70.0, chest=False, change=None, quest=None):
+    """A small subject in the release's layout; `change(content)` and `quest(lines)` break it."""
+    rng = np.random.default_rng(int(subject[1:]))
+    codes = [1, 2, 4, 3, 4]
+    label = np.concatenate([np.r_[np.zeros(700, int), np.full(int(seconds * 700), c)] for c in codes]).astype(np.int32)
+    total = len(label) / 700
+    t = np.arange(int(total * 64)) / 64
+    wrist = {
+        "ACC": rng.normal(0, 20, (int(total * 32), 3)),
+        "BVP": 50 * np.sin(2 * np.pi * 1.1 * t)[:, None] + rng.normal(0, 1, (len(t), 1)),
+        "EDA": 2 + rng.normal(0, 0.1, (int(total * 4), 1)).cumsum(0) ** 2 * 0.01,
+        "TEMP": 33 + rng.normal(0, 0.01, (int(total * 4), 1)),
+    }
+    content = {"signal": {"wrist": wrist, "chest": {}}, "label": label, "subject": subject}
+    if chest:
+        import neurokit2 as nk
+
+        n = len(label)
+        content["signal"]["chest"] = {
+            "ACC": rng.normal(0, 0.1, (n, 3)),
+            "ECG": nk.ecg_simulate(duration=int(total) + 1, sampling_rate=700, heart_rate=75, random_state=0)[:n, None],
+            "EMG": rng.normal(0, 0.01, (n, 1)),
+            "EDA": 3 + rng.normal(0, 0.001, (n, 1)),
+            "Temp": (33 + rng.normal(0, 0.01, (n, 1))).astype(np.float32),
+            "Resp": np.sin(2 * np.pi * 0.25 * np.arange(n) / 700)[:, None],
+        }
+    if change:
+        change(content)
+    folder = Path(root) / subject
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{subject}.pkl", "wb") as file:
+        pickle.dump(content, file, protocol=2)
+    ratings = [list(np.roll([1, 2, 3, 4, 5, 1] * 4, k)) for k in range(5)]
+    ratings[1] = ratings[1][:23] + [5, 5] + ratings[1][23:]
+    lines = [f"# Subj;{subject}", "# ORDER;Base;TSST;Medi 1;Fun;Medi 2;sRead;fRead", "# START;1;3;5;7;9", "# END;2;4;6;8;10", ""]
+    lines += ["# PANAS;" + ";".join(map(str, row)) for row in ratings] + ["# STAI;1;1;1;1;1;1"]
+    if quest:
+        lines = quest(lines)
+    pad = [line + ";" * (26 - line.count(";")) for line in lines]
+    (folder / f"{subject}_quest.csv").write_text("\n".join(pad) + "\n")
+    return root

@@ -1,0 +1,73 @@
+"""The files that install the project say the same, and importing it stays light."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def requirements(lines):
+    return {re.split(r"[><=~!\[ ]", line)[0].lower(): re.sub(r"\s", "", line).lower() for line in lines}
+
+
+def declared():
+    return requirements([*PROJECT["dependencies"], *(x for extra in PROJECT["optional-dependencies"].values() for x in extra)])
+
+
+def test_environment_yml_is_in_step():
+    lines = re.findall(r"^ +- ([\w-]+[><=][^#\n]*)", (ROOT / "environment.yml").read_text(), re.M)
+    conda = requirements([line.strip().replace("pytorch", "torch") for line in lines])
+    assert conda.pop("python") == "python" + PROJECT["requires-python"]
+    assert conda == declared()
+
+
+def test_every_conda_line_says_what_it_is_for():
+    lines = re.findall(r"^ +- [\w-]+[><=].*$", (ROOT / "environment.yml").read_text(), re.M)
+    assert all("#" in line for line in lines[1:])
+
+
+def test_the_lock_pins_every_requirement():
+    lock = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().lower().split() if "==" in line)
+    lock = {name.replace("_", "-"): version for name, version in lock.items()}
+    assert not {name for name in declared() if name.replace("_", "-") not in lock}
+    assert all(re.fullmatch(r"[\w.+]+", version) for version in lock.values())
+
+
+def test_what_runs_is_what_is_locked():
+    from importlib.metadata import version
+
+    lock = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().split() if "==" in line)
+    for name in ("torch", "numpy", "POT", "papermill", "neurokit2", "python-ldl"):
+        assert version(name) == next(v for k, v in lock.items() if k.lower().replace("_", "-") == name.lower())
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_import_loads_no_plotting_no_simulator_no_solver():
+    loaded = set(run("import sys, helo; print(*sys.modules)"))
+    assert not loaded & {"matplotlib", "seaborn", "plotly", "neurokit2", "ot", "papermill", "pandas", "sklearn", "ipywidgets"}
+
+
+@pytest.mark.parametrize("command", [["--help"], ["evaluate", "--help"], ["demo", "--help"]])
+def test_help(command):
+    done = subprocess.run([sys.executable, "-m", "helo", *command], capture_output=True, text=True)
+    assert done.returncode == 0 and "Usage" in done.stdout
+
+
+def test_evaluate_command(tmp_path):
+    command = [sys.executable, "-m", "helo", "evaluate", "--models", "uniform,mean", "--folds", "3", "--workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "| mean |" in done.stdout and "skill" in done.stdout
+    for wrong, message in (
+        (["--dataset", "wesad", "--root", str(tmp_path / "none")], "no such folder"),
+        (["--models", "halo"], "unknown model 'halo'"),
+    ):
+        done = subprocess.run([*command, *wrong], capture_output=True, text=True)
+        assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr

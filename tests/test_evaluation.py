@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from conftest import random_data
+
+import helo
+from helo import evaluation
+from helo.measures import kl
+
+FAST = {"epochs": 2, "progress": False}
+
+
+def test_one_row_per_model_seed_and_fold(simulated):
+    table = helo.evaluate(["mean", "helo"], simulated, folds=3, seeds=[0, 1], **FAST)
+    assert len(table) == 3 + 3 * 2  # the training mean has no seed
+    assert set(table.fold) == {f"subjects-fold{k}of3" for k in (1, 2, 3)}
+    assert (table.groupby(["model", "seed"]).windows.sum() == len(simulated)).all()
+    helos = table[table.model == "helo"]
+    assert (helos.groupby("fold").kl.nunique() == 2).all()
+
+
+def test_scores_are_those_of_fit_and_predict(simulated):
+    table = helo.evaluate(["helo"], simulated, folds=3, seeds=[5], epochs=2, progress=False)
+    split = helo.splits.by_subject(simulated, 3)[1]
+    model = helo.build("helo", simulated, seed=5)
+    helo.fit(model, simulated, split, epochs=2, seed=5, progress=False)
+    expected = helo.score(simulated.distributions[split.test], helo.predict(model, simulated, split.test).distributions)
+    assert table.iloc[1][list(expected)].to_dict() == pytest.approx(expected, rel=1e-5)
+
+
+def test_mean_has_skill_zero_and_the_ceiling_one():
+    """On data where the condition says everything, an answer of the condition's mean has skill 1."""
+    rng = np.random.default_rng(0)
+    condition = np.tile(["calm", "stress"], 20)
+    x = (rng.normal(size=(40, 1, 2)) + 30 * (condition == "stress")[:, None, None]).astype(np.float32)
+    d = np.where((condition == "stress")[:, None], [0.1, 0.9], [0.8, 0.2])
+    data = random_data(emotions=2, shapes={"eda": (1, 2), "face": (1, 2)}, signals={"eda": x, "face": x},
+                       distributions=d, conditions=condition)  # fmt: skip
+    summary = evaluation.summarise(helo.evaluate(["mean", "mixture"], data, progress=False))
+    assert summary.loc["mean", "skill"] == pytest.approx(0, abs=1e-6)
+    assert summary.loc["mixture", "skill"] == pytest.approx(1, abs=0.05)
+
+
+def test_summary_weights_windows_and_spreads_over_folds(simulated):
+    import pandas as pd
+
+    row = {"model": "m", "seed": 0, "kl_mean": 0.2, "kl_ceiling": 0.1}
+    other = {"chebyshev": 0, "clark": 0, "canberra": 0, "cosine": 1, "intersection": 1}
+    table = pd.DataFrame([row | other | {"fold": "a", "kl": 0.1, "windows": 10}, row | other | {"fold": "b", "kl": 0.2, "windows": 30}])
+    summary = evaluation.summarise(table).loc["m"]
+    assert summary.kl == pytest.approx(0.175) and summary.kl_sd == pytest.approx(np.std([0.1, 0.2], ddof=1))
+    assert summary.skill == pytest.approx(0.25) and np.isnan(summary.skill_sd)
+    assert "| m | 0.0000 ± 0.0000 |" in evaluation.to_markdown(evaluation.summarise(table))
+
+
+def test_processes_give_the_serial_table(simulated):
+    one, two = (helo.evaluate(["ridge", "helo"], simulated, folds=3, workers=w, **FAST) for w in (1, 2))
+    columns = ["model", "fold", "kl", "cosine", "epochs"]
+    assert one[["model", "fold"]].equals(two[["model", "fold"]])
+    np.testing.assert_allclose(one[columns[2:]].to_numpy(), two[columns[2:]].to_numpy(), rtol=1e-4)
+
+
+def test_a_second_call_goes_on_from_the_folder(simulated, tmp_path, monkeypatch):
+    first = helo.evaluate(["mean", "helo"], simulated, folds=3, folder=tmp_path, **FAST)
+    list(tmp_path.glob("helo-*"))[0].unlink()
+    calls = []
+    real = evaluation.fit
+    monkeypatch.setattr(evaluation, "fit", lambda model, *a, **k: calls.append(model.name) or real(model, *a, **k))
+    again = helo.evaluate(["mean", "helo"], simulated, folds=3, folder=tmp_path, **FAST)
+    assert calls == ["helo"]
+    assert first.drop(columns="seconds").equals(again.drop(columns="seconds"))
+    helo.evaluate(["helo"], simulated, folds=3, folder=tmp_path, epochs=1, progress=False)
+    assert len(calls) == 4, "other settings are other results"
+
+
+def test_settings_of_one_model_under_labels(simulated):
+    entries = {"helo": {"model": "helo"}, "no L_CC": {"model": "helo", "correlation_weight": 0.0}}
+    table = helo.evaluate(entries, simulated, folds=3, **FAST)
+    assert set(table.model) == set(entries)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"protocol": "people"}, "unknown protocol 'people'"),
+        ({"models": ["helo", "halo"]}, "halo: unknown model 'halo'; expected one of"),
+        ({"models": {"x": {}}}, "x: unknown model None"),
+    ],
+)
+def test_bad_arguments(simulated, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        helo.evaluate(**({"models": ["mean"], "data": simulated} | arguments))
+
+
+def test_reference_kl_by_hand(simulated):
+    split = helo.splits.by_trial(simulated)[0]
+    seen = np.concatenate([split.train, split.validation])
+    d, c = simulated.distributions.astype(float), simulated.conditions
+    mean = np.tile(d[seen].mean(0), (len(split.test), 1))
+    ceiling = np.stack([d[seen[c[seen] == c[k]]].mean(0) for k in split.test])
+    low, high = evaluation.reference_kl(simulated, split)
+    assert low == pytest.approx(kl(d[split.test], mean).mean()) and high == pytest.approx(kl(d[split.test], ceiling).mean())
+    assert high < low
+
+
+def test_known_numbers_of_real_recordings(wesad):
+    """WESAD wrist, leave one subject out: training mean .0694 / .852, ceiling .0557 (measured independently)."""
+    table = helo.evaluate(["mean", "ridge", "mixture"], wesad, progress=False)
+    assert len(table) == 3 * 15 and table[table.model == "mean"].windows.sum() == 1398
+    summary = evaluation.summarise(table)
+    assert summary.loc["mean", "kl"] == pytest.approx(0.0694, abs=1e-4)
+    assert summary.loc["mean", "intersection"] == pytest.approx(0.852, abs=1e-3)
+    ceiling = np.average(table.kl_ceiling, weights=table.windows)
+    assert ceiling == pytest.approx(0.0557, abs=2e-4)
+    # signals say something about a new person, and less than the condition's name would
+    assert 0.2 < summary.loc["ridge", "skill"] < 0.8 and 0.4 < summary.loc["mixture", "skill"] < 0.9

@@ -1,0 +1,334 @@
+"""What every registered model must do, and what HeLo must do besides."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from conftest import as_batch, random_data
+
+import helo
+from helo import losses, models
+from helo.splits import Split
+
+ALL = models.available()
+DATA = random_data(conditions=np.tile(np.repeat(["x", "y", "z", "x", "y"], 2), 4))
+SPLIT = Split("s", np.arange(20), np.arange(20, 30), np.arange(30, 40))
+# several tokens everywhere, some of them absent
+RAGGED = random_data(
+    shapes={"eeg": (6, 3), "eda": (4, 4), "face": (5, 7), "voice": (3, 2)},
+    roles={"physiological": ["eeg", "eda"], "behavioral": ["face", "voice"]},
+    masks={"eda": np.arange(4) < np.random.default_rng(0).integers(1, 5, (40, 1))},
+    conditions=np.tile(["x", "y"], 20),
+)
+
+
+def trained(name, data=DATA, **options):
+    model = helo.build(name, data, seed=1, **options)
+    helo.fit(model, data, SPLIT, epochs=2, batch_size=8, progress=False)
+    return model.eval()
+
+
+def padded(data, by=3):
+    """The same data with tokens added that are not there, full of rubbish a mask must hide."""
+    signals, masks = as_batch(data)
+    rubbish = {m: torch.cat([x, 1e3 * torch.randn(len(x), by, x.shape[2])], 1) for m, x in signals.items()}
+    return rubbish, {m: torch.cat([x, torch.zeros(len(x), by, dtype=bool)], 1) for m, x in masks.items()}
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("data", [DATA, RAGGED], ids=["vectors", "ragged"])
+class TestEveryModel:
+    def test_predicts_distributions_without_labels(self, name, data):
+        answer = trained(name, data)(*as_batch(data))
+        assert answer.distributions.shape == (40, 5) and (answer.distributions >= 0).all()
+        torch.testing.assert_close(answer.distributions.sum(1), torch.ones(40))
+        torch.testing.assert_close(answer.log_distributions.exp(), answer.distributions)
+
+    def test_is_deterministic(self, name, data):
+        model = trained(name, data)
+        a, b = (model(*as_batch(data)).distributions for _ in range(2))
+        assert torch.equal(a, b)
+        assert torch.equal(trained(name, data)(*as_batch(data)).distributions, a), "same seed, same training"
+
+    def test_leaves_the_global_random_state_alone(self, name, data):
+        torch.manual_seed(3)
+        expected = torch.rand(2)
+        torch.manual_seed(3)
+        trained(name, data)
+        assert torch.equal(torch.rand(2), expected)
+
+    def test_padding_changes_nothing(self, name, data):
+        model = trained(name, data)
+        torch.testing.assert_close(
+            model(*padded(data)).distributions, model(*as_batch(data)).distributions, atol=1e-6, rtol=1e-5
+        )
+
+    def test_the_rest_of_the_batch_changes_nothing(self, name, data):
+        model = trained(name, data)
+        whole = model(*as_batch(data)).distributions
+        alone = torch.cat([model(*as_batch(data, [k])).distributions for k in range(40)])
+        torch.testing.assert_close(alone, whole, atol=1e-6, rtol=1e-5)
+
+    def test_permuting_the_batch_permutes_the_answers(self, name, data):
+        model = trained(name, data)
+        order = np.random.default_rng(0).permutation(40)
+        whole = model(*as_batch(data)).distributions
+        torch.testing.assert_close(model(*as_batch(data, order)).distributions, whole[order], atol=1e-6, rtol=1e-5)
+
+    def test_a_window_without_a_modality_gets_an_answer(self, name, data):
+        model = trained(name, data)
+        signals, masks = as_batch(data)
+        for m in data.signals:
+            answer = model(signals, masks | {m: torch.zeros_like(masks[m])})
+            assert torch.isfinite(answer.log_distributions).all(), m
+
+    def test_saved_and_loaded_it_answers_the_same(self, name, data, tmp_path):
+        model = trained(name, data)
+        helo.save(model, tmp_path / "m.safetensors")
+        again = helo.load_model(tmp_path / "m.safetensors")
+        assert torch.equal(again(*as_batch(data)).distributions, model(*as_batch(data)).distributions)
+
+    def test_only_the_training_side_is_learned_from(self, name, data):
+        """Labels and signals of the test windows may be anything."""
+        d = data.distributions.copy()
+        d[SPLIT.test] = np.roll(d[SPLIT.test], 1, axis=1)
+        signals = {m: x.copy() for m, x in data.signals.items()}
+        for x in signals.values():
+            x[SPLIT.test] *= -5
+        other = dataclasses.replace(data, distributions=d, signals=signals)
+        assert torch.equal(trained(name, other)(*as_batch(data)).distributions, trained(name, data)(*as_batch(data)).distributions)
+
+
+@pytest.mark.parametrize("name", ["helo", "ridge", "mixture"])
+def test_learns_what_there_is_to_learn(name, simulated):
+    split = helo.splits.by_subject(simulated, 3)[0]
+    model = helo.build(name, simulated, seed=0)
+    helo.fit(model, simulated, split, epochs=25, batch_size=32, progress=False)
+    found = helo.score(simulated.distributions[split.test], helo.predict(model, simulated, split.test).distributions)
+    mean = helo.build("mean", simulated)
+    helo.fit(mean, simulated, split, progress=False)
+    base = helo.score(simulated.distributions[split.test], helo.predict(mean, simulated, split.test).distributions)
+    assert found["kl"] < 0.75 * base["kl"]
+
+
+def test_unknown_names_and_options():
+    with pytest.raises(ValueError, match="unknown model 'hello'; expected one of"):
+        helo.build("hello", DATA)
+    with pytest.raises(ValueError, match=r"'helo' does not take \['depht'\]; its options are .*'depth'"):
+        helo.build("helo", DATA, depht=2)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"width": 30}, "width is 30 and heads 4"),
+        ({"transport": "euclid"}, "transport is 'euclid'"),
+        ({"correlation": "kendall"}, "correlation is 'kendall'"),
+        ({"epsilon": 0.0}, "epsilon is 0"),
+    ],
+)
+def test_helo_refuses_bad_arguments(options, message):
+    with pytest.raises(ValueError, match=message):
+        helo.build("helo", DATA, **options)(*as_batch(DATA))
+
+
+def test_helo_needs_both_sides():
+    data = random_data(shapes={"eeg": (6, 3), "eda": (1, 4)}, roles={"physiological": ["eeg", "eda"]})
+    with pytest.raises(ValueError, match=r"behavioral \[\]; expected at least one of each"):
+        helo.build("helo", data)
+
+
+# What is HeLo's own -------------------------------------------------------------------------------------------------
+
+SMALL = {"width": 16, "heads": 2, "dropout": 0.0}
+
+
+def gradients(**options):
+    model = helo.build("helo", DATA, seed=0, **(SMALL | options))
+    model.prepare(DATA, SPLIT)
+    terms = model.losses(model(*as_batch(DATA)), torch.as_tensor(DATA.distributions))
+    return model, terms
+
+
+def test_the_papers_shapes():
+    """DMER's sizes: 18 EEG channels query GSR and PPG; 2N tokens on both sides."""
+    data = random_data(
+        shapes={"eeg": (18, 5), "gsr": (1, 28), "ppg": (1, 27), "video": (1, 768)},
+        roles={"physiological": ["eeg", "gsr", "ppg"], "behavioral": ["video"]}, emotions=10,
+    )  # fmt: skip
+    model = helo.build("helo", data)
+    answer = model(*as_batch(data))
+    assert model.query == "eeg" and answer.plans.shape == answer.costs.shape == (40, 36, 36)
+    assert answer.attention["eeg to gsr"].shape == (40, 4, 18, 18)
+    assert answer.attention["labels"].shape == (40, 10, 10)
+    assert model.label_embedding.shape == (10, 128)
+
+
+@pytest.mark.parametrize(
+    "shapes, behavioral",
+    [
+        ({"eda": (1, 3), "face": (1, 4)}, ["face"]),
+        ({"eda": (7, 3), "face": (2, 4)}, ["face"]),
+        ({"a": (1, 3), "b": (5, 2), "c": (3, 2), "d": (1, 1), "face": (1, 4), "voice": (9, 1), "hand": (1, 2)},
+         ["face", "voice", "hand"]),
+    ],
+)  # fmt: skip
+def test_any_number_of_modalities_of_any_token_counts(shapes, behavioral):
+    roles = {"physiological": [m for m in shapes if m not in behavioral], "behavioral": behavioral}
+    data = random_data(shapes=shapes, roles=roles)
+    model = helo.build("helo", data, **SMALL)
+    answer = model(*as_batch(data))
+    model.total(model.losses(answer, torch.as_tensor(data.distributions))).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_correlation_loss_reaches_the_label_embedding_and_nothing_else():
+    model, terms = gradients()
+    terms["correlation"].backward()
+    touched = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert touched == {"label_embedding"}
+
+
+def test_the_gradient_passes_through_the_plan():
+    """Detach the plan, and the encoders' gradient changes: the transport takes part in learning."""
+    model, terms = gradients()
+    terms["kl"].backward()
+    through = model.encoders[0].linear.weight.grad.clone()
+    model.zero_grad()
+    plan = helo.models.helo.transport.plan
+    try:
+        helo.models.helo.transport.plan = lambda *a: plan(*a).detach()
+        model.losses(model(*as_batch(DATA)), torch.as_tensor(DATA.distributions))["kl"].backward()
+    finally:
+        helo.models.helo.transport.plan = plan
+    assert not torch.allclose(model.encoders[0].linear.weight.grad, through, rtol=1e-3)
+
+
+def test_every_parameter_is_trained():
+    for options in ({}, {"transport": "gromov"}):
+        model, terms = gradients(**options)
+        model.total(terms).backward()
+        still = [n for n, p in model.named_parameters() if p.grad is None or p.grad.abs().sum() == 0]
+        # a constant added to every key moves no softmax
+        assert all(n.endswith(("key.bias", "compress_key.bias", "lcd_key.bias")) for n in still), still
+
+
+def test_sides_have_their_own_weights():
+    model = helo.build("helo", DATA, **SMALL, depth=2)
+    assert len(model.physiological_blocks) == len(model.behavioral_blocks) == 2 and len(model.cross) == 2
+    p, b = (dict(blocks.named_parameters()) for blocks in (model.physiological_blocks, model.behavioral_blocks))
+    assert not any(x is y for x in p.values() for y in b.values())
+    assert not any(x is y for x in model.cross[0].parameters() for y in model.cross[1].parameters())
+
+
+def test_auxiliary_weights_of_zero_are_the_baseline():
+    """With weight 0 the terms take no part: the gradient is that of KL alone, to the bit."""
+    model, terms = gradients(correlation_weight=0.0)
+    model.total(terms).backward()
+    ours = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    model, terms = gradients(correlation_weight=0.0)
+    terms["kl"].backward()
+    theirs = [p.grad for p in model.parameters() if p.grad is not None]
+    assert len(ours) == len(theirs) and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_total_is_kl_plus_lambda_alignment():
+    model, terms = gradients(correlation_weight=0.7, transport_weight=0.2)
+    expected = terms["kl"] + 0.7 * terms["correlation"] + 0.2 * terms["transport"]
+    torch.testing.assert_close(model.total(terms), expected)
+
+
+@pytest.mark.parametrize("form", ["pearson", "cosine"])
+def test_target_correlation_is_the_training_sides(form):
+    model = helo.build("helo", DATA, **SMALL, correlation=form)
+    model.prepare(DATA, SPLIT)
+    rows = torch.as_tensor(DATA.distributions[SPLIT.train])
+    torch.testing.assert_close(model.target_correlation, losses.label_correlation(rows, form))
+    assert not torch.allclose(model.target_correlation, losses.label_correlation(torch.as_tensor(DATA.distributions), form))
+
+
+def test_per_sample_correlation_uses_each_windows_own():
+    model, terms = gradients(correlation="per-sample")
+    truth = torch.as_tensor(DATA.distributions)
+    expected = ((model.learned_correlation() - losses.outer_correlation(truth)) ** 2).mean()
+    torch.testing.assert_close(terms["correlation"], expected)
+
+
+def test_first_answer_is_near_the_training_mean():
+    model = helo.build("helo", DATA, seed=0)
+    model.prepare(DATA, SPLIT)
+    answer = model.eval()(*as_batch(DATA)).distributions
+    mean = torch.as_tensor(DATA.distributions[SPLIT.train]).mean(0)
+    assert (answer - mean).abs().max() < 0.05
+
+
+def test_r_steers_the_label_attention():
+    """A = softmax((Q K^T + R) / sqrt(d)): with Q K^T silenced, the map is softmax(R / sqrt(d))."""
+    model = helo.build("helo", DATA, seed=0, **SMALL).eval()
+    with torch.no_grad():
+        model.lcd_query.weight.zero_()
+        model.lcd_query.bias.zero_()
+    found = model(*as_batch(DATA)).attention["labels"]
+    expected = (model.learned_correlation() / 4).softmax(-1)
+    torch.testing.assert_close(found, expected.expand_as(found))
+
+
+def test_transport_carries_physiology_to_behavior():
+    """With a plan that is a permutation, the carried tokens are the permuted ones."""
+    model = helo.build("helo", DATA, seed=0, **SMALL, epsilon=0.002, iterations=500).eval()
+    model.physiological_blocks, model.behavioral_blocks = torch.nn.ModuleList(), torch.nn.ModuleList()
+    z = torch.randn(1, 4, 16)
+    order = [2, 0, 3, 1]
+    there = torch.ones(1, 4, dtype=bool)
+    fused, _, plan, _ = model.transport_and_fuse(z, there, z[:, order], there)
+    torch.testing.assert_close(fused[:, :4], z[:, order], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(plan.sum(2), torch.full((1, 4), 0.25), atol=1e-5, rtol=0)
+
+
+def test_dropkey_hides_keys_in_training_only():
+    model = helo.build("helo", DATA, seed=0, **SMALL, dropkey=0.5)
+    a, b = (model(*as_batch(DATA)).distributions for _ in range(2))
+    assert not torch.equal(a, b)
+    model.eval()
+    a, b = (model(*as_batch(DATA)).distributions for _ in range(2))
+    assert torch.equal(a, b)
+
+
+def test_ridge_finds_a_linear_rule():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 1, 4)).astype(np.float32)
+    w = rng.normal(size=(4, 3))
+    d = np.exp(x[:, 0] @ w)
+    d = (d / d.sum(1, keepdims=True)).astype(np.float32)
+    data = random_data(n=400, emotions=3, shapes={"eda": (1, 2), "face": (1, 2)}, distributions=d,
+                       signals={"eda": x[..., :2], "face": x[..., 2:]})  # fmt: skip
+    split = helo.splits.by_subject(data)[0]
+    model = helo.build("ridge", data)
+    helo.fit(model, data, split, progress=False)
+    assert helo.score(d[split.test], helo.predict(model, data, split.test).distributions)["kl"] < 1e-3
+    assert model.strength == 1  # nothing to shrink: the weakest of the strengths tried
+
+
+def test_mixture_of_known_conditions():
+    rng = np.random.default_rng(0)
+    condition = np.tile(["calm", "stress"], 100)
+    x = (rng.normal(size=(200, 1, 2)) + 8 * (condition == "stress")[:, None, None]).astype(np.float32)
+    means = {"calm": [0.7, 0.2, 0.1], "stress": [0.1, 0.1, 0.8]}
+    data = random_data(n=200, emotions=3, shapes={"eda": (1, 2), "face": (1, 2)}, signals={"eda": x, "face": x},
+                       distributions=np.array([means[c] for c in condition]), conditions=condition)  # fmt: skip
+    split = helo.splits.by_subject(data)[0]
+    model = helo.build("mixture", data)
+    helo.fit(model, data, split, progress=False)
+    answer = helo.predict(model, data, split.test).distributions
+    assert np.abs(answer - data.distributions[split.test]).mean() < 0.005
+    with pytest.raises(ValueError, match="conditions are not known"):
+        helo.fit(helo.build("mixture", random_data()), random_data(), SPLIT, progress=False)
+
+
+def test_mixture_with_a_condition_that_training_never_saw():
+    conditions = np.repeat(["x", "y", "z", "w"], 10)
+    data = random_data(conditions=conditions)
+    model = helo.build("mixture", data)
+    helo.fit(model, data, SPLIT, progress=False)
+    assert helo.predict(model, data).distributions.sum(1) == pytest.approx(1, abs=1e-5)

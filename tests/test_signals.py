@@ -1,0 +1,97 @@
+import neurokit2 as nk
+import numpy as np
+import pytest
+
+from helo import signals
+
+TOKENS = signals.Tokens.of(np.arange(0, 90, 10.0), 20, 2)
+
+
+def test_windows_lie_whole_within_the_span():
+    np.testing.assert_allclose(signals.window_starts(5, 126, 60, 30), [5, 35, 65])
+    assert len(signals.window_starts(0, 59, 60, 30)) == 0
+    assert len(signals.window_starts(0, 60, 60, 30)) == 1
+
+
+def test_tokens_cut_consecutive_samples():
+    t = np.arange(0, 100, 0.25)
+    cut = TOKENS.cut(t, 4)
+    assert cut.shape == (9, 2, 40)
+    np.testing.assert_allclose(cut[3, 1], 40 + np.arange(40) / 4)
+
+
+@pytest.mark.parametrize("rate", [55, 80, 110])
+def test_heart_rate_of_a_known_pulse(rate):
+    ppg = nk.ppg_simulate(110, 64, heart_rate=rate, motion_amplitude=0, powerline_amplitude=0, ibi_randomness=0,
+                          frequency_modulation=0, random_state=0)  # fmt: skip
+    ecg = nk.ecg_simulate(110, sampling_rate=256, heart_rate=rate, heart_rate_std=0, random_state=0)
+    for kind, signal, hz in ((signals.pulse, ppg, 64), (signals.heart, ecg, 256)):
+        found = kind(signal[:, None], hz, TOKENS)
+        assert found.mask.all()
+        assert found.values[..., 0].mean() == pytest.approx(rate, rel=0.03), kind
+
+
+def test_no_beats_no_token():
+    # a flat line has no pulse: nothing may be made up for it
+    flat = np.zeros((110 * 64, 1)) + 1e-9 * np.random.default_rng(0).normal(size=(110 * 64, 1))
+    flat[: 50 * 64, 0] = nk.ppg_simulate(50, 64, heart_rate=70, random_state=0)
+    assert signals.pulse(flat, 64, TOKENS).mask[:3].all()
+    assert signals.pulse(flat, 64, TOKENS).mask[6:].mean() < 0.5
+
+
+def test_skin_conductance_level_and_slope():
+    t = np.arange(0, 110, 0.25)
+    found = signals.electrodermal((2 + 0.01 * t)[:, None], 4, TOKENS)
+    middle = found.values[2:6]  # away from the filter's edges
+    np.testing.assert_allclose(middle[..., 1], 0.6, atol=0.1)  # 0.01 uS/s
+    np.testing.assert_allclose(np.exp(middle[:, 0, 0]), 2 + 0.01 * (TOKENS.starts[2:6, 0] + 5), atol=0.05)
+
+
+def test_a_response_shows_as_phasic_activity():
+    eda = np.full(110 * 8, 2.0)
+    eda[480:608] += nk.eda_simulate(16, sampling_rate=8, scr_number=1, noise=0, random_state=1) - 1
+    peak = signals.electrodermal(eda[:, None], 8, TOKENS).values[:, 0, 3]
+    assert np.argmax(peak) in (6, 7)
+
+
+def test_sampling_rate_does_not_change_slow_features():
+    t = np.arange(0, 110, 1 / 700)
+    temp = 33 + 0.002 * t + 0.1 * np.sin(t / 15)
+    fast = signals.temperature(temp[:, None], 700, TOKENS)
+    slow = signals.temperature(temp[::175][:, None], 4, TOKENS)
+    np.testing.assert_allclose(fast.values, slow.values, atol=0.01)
+    np.testing.assert_allclose(signals.temperature((33 + 0.002 * t)[:, None], 700, TOKENS).values[..., 1], 0.12, atol=0.01)
+
+
+def test_posture_and_movement():
+    still = np.tile([0.0, 0.6, 0.8], (110 * 32, 1))
+    moving = still + np.random.default_rng(0).normal(0, 0.3, still.shape)
+    a, b = (signals.movement(x, 32, TOKENS).values for x in (still, moving))
+    np.testing.assert_allclose(a[..., :3], still[0] + np.zeros((9, 2, 3)), atol=1e-9)
+    assert (b[..., 3] > a[..., 3] + 3).all()
+
+
+def test_breathing_rate():
+    t = np.arange(0, 110, 1 / 100)
+    found = signals.respiration(np.sin(2 * np.pi * 0.25 * t)[:, None], 100, TOKENS)
+    np.testing.assert_allclose(found.values[1:-1, :, 0], 15, atol=0.7)
+
+
+def test_muscle_amplitude():
+    x = np.random.default_rng(0).normal(5, 0.02, (110 * 100, 1))
+    np.testing.assert_allclose(np.exp(signals.muscle(x, 100, TOKENS).values[..., 0]), 0.02, rtol=0.1)
+
+
+def test_normalising_by_subject_removes_level_and_scale_of_each_person():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 3, 2))
+    who = np.repeat(["a", "b"], 20)
+    mask = rng.random((40, 3)) < 0.9
+    changed = np.where((who == "b")[:, None, None], 7 * x + 100, x)
+    np.testing.assert_allclose(
+        signals.normalise_by_subject(x, mask, who), signals.normalise_by_subject(changed, mask, who), atol=1e-9
+    )
+    result = signals.normalise_by_subject(x, mask, who)
+    assert (result[~mask] == 0).all()
+    np.testing.assert_allclose(result[:20][mask[:20]].mean(0), 0, atol=1e-9)
+    assert (signals.normalise_by_subject(np.ones((40, 3, 2)), mask, who) == 0).all()

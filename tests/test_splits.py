@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from conftest import random_data
+
+from helo import splits
+
+
+def parts(split):
+    return [set(split.train), set(split.validation), set(split.test)]
+
+
+@pytest.mark.parametrize("protocol", ["subjects", "trials", "windows"])
+@pytest.mark.filterwarnings("ignore:random_windows leaks")
+def test_folds_cover_every_window_once(simulated, protocol):
+    folds = splits.PROTOCOLS[protocol](simulated, 3)
+    tested = np.concatenate([s.test for s in folds])
+    assert sorted(tested) == list(range(len(simulated)))
+    for split in folds:
+        train, validation, test = parts(split)
+        assert train and validation and test
+        assert not (train & validation or train & test or validation & test)
+        assert len(train | validation | test) == len(simulated)
+
+
+def test_by_subject_keeps_people_apart(simulated):
+    folds = splits.by_subject(simulated)
+    assert [s.name for s in folds] == [f"subject-P{k}" for k in range(1, 7)]
+    for split in folds:
+        seen = [set(simulated.subjects[rows]) for rows in (split.train, split.validation, split.test)]
+        assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
+        assert splits.leaks(simulated, split) == {"subject": 0, "trial": 0, "signal": 0}
+
+
+def test_by_trial_keeps_clips_whole(simulated):
+    for split in splits.by_trial(simulated):
+        found = splits.leaks(simulated, split)
+        assert found["trial"] == found["signal"] == 0 and found["subject"] == len(split.test)
+
+
+def test_random_windows_warn_and_leak(simulated):
+    with pytest.warns(UserWarning, match="random_windows leaks"):
+        split = splits.random_windows(simulated)[0]
+    found = splits.leaks(simulated, split)
+    assert found["trial"] > 0.9 * len(split.test) and found["signal"] > 0.5 * len(split.test)
+
+
+def test_signal_leak_counts_overlap_in_time():
+    data = random_data(n=20, starts=np.tile(np.arange(5) * 30.0, 4), window=60.0)
+    split = splits.Split("x", np.array([0, 1]), np.array([], int), np.array([2, 3, 4, 5]))
+    # window 2 (60-120 s) overlaps window 1 (30-90 s); 3 and 4 start 60 s and more after it; 5 is another person
+    assert splits.leaks(data, split)["signal"] == 1
+
+
+def test_splits_depend_on_the_seed_alone(simulated):
+    one, two, other = (splits.by_subject(simulated, 3, seed=s) for s in (1, 1, 2))
+    assert all((a.test == b.test).all() and (a.train == b.train).all() for a, b in zip(one, two, strict=True))
+    assert any(set(a.test) != set(b.test) for a, b in zip(one, other, strict=True))
+
+
+def test_order_of_windows_does_not_matter(simulated):
+    order = np.random.default_rng(0).permutation(len(simulated))
+    shuffled = random_data(n=len(simulated), subjects=simulated.subjects[order], trials=simulated.trials[order])
+    for a, b in zip(splits.by_subject(simulated, 3), splits.by_subject(shuffled, 3), strict=True):
+        assert set(a.test) == set(order[b.test])
+
+
+def test_one_subject_is_refused():
+    alone = random_data(subjects=np.array(["a"] * 40))
+    with pytest.raises(ValueError, match=r"splitting by subject found one subject \(a\); expected at least two"):
+        splits.by_subject(alone)
+    assert len(splits.by_trial(alone, 2)) == 2
+
+
+def test_too_many_folds_are_refused(simulated):
+    with pytest.raises(ValueError, match="folds is 7; expected 2 to 6"):
+        splits.by_subject(simulated, 7)
+
+
+def test_without_validation(simulated):
+    assert len(splits.by_subject(simulated, validation=0)[0].validation) == 0

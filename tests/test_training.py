@@ -1,0 +1,178 @@
+import os
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_data
+
+import helo
+from helo import training
+from helo.splits import Split
+
+SMALL = {"width": 16, "heads": 2, "tokens": 4}
+DATA = random_data()
+SPLIT = Split("s", np.arange(20), np.arange(20, 30), np.arange(30, 40))
+FIT = {"batch_size": 8, "progress": False, "patience": 50}
+
+
+def new(data=DATA, **options):
+    return helo.build("helo", data, seed=0, **(SMALL | options))
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_best_validation_epoch_is_kept():
+    seen = {}
+    model = new()
+    run = helo.fit(model, DATA, SPLIT, epochs=15, **FIT, on_epoch=lambda m, row: seen.update({row["epoch"]: training._state(m)}))
+    kl = [row["validation_kl"] for row in run.history]
+    assert run.best_epoch == 1 + int(np.argmin(kl)) and not model.training
+    assert all(torch.equal(x, y) for x, y in zip(seen[run.best_epoch].values(), model.state_dict().values(), strict=True))
+    # the history's number is the measure of the windows it names
+    answer = helo.predict(model, DATA, SPLIT.validation).distributions
+    assert helo.score(DATA.distributions[SPLIT.validation], answer)["kl"] == pytest.approx(min(kl), abs=1e-5)
+
+
+def test_patience_stops_early():
+    run = helo.fit(new(), DATA, SPLIT, epochs=200, learning_rate=1e-2, **(FIT | {"patience": 3}))
+    assert len(run.history) == run.best_epoch + 3 < 200
+
+
+def test_without_validation_the_last_epoch_is_kept():
+    run = helo.fit(new(), DATA, Split("s", np.arange(30), np.arange(0), np.arange(30, 40)), epochs=4, **FIT)
+    assert run.best_epoch == 4 and "validation_kl" not in run.history[0]
+
+
+def test_training_fits_the_training_side():
+    run = helo.fit(new(dropout=0.0), DATA, Split("s", np.arange(30), np.arange(0), np.arange(30, 40)),
+                   epochs=300, learning_rate=1e-2, weight_decay=0.0, **FIT)  # fmt: skip
+    assert run.history[-1]["train_kl"] < 0.1 * run.history[0]["train_kl"]
+
+
+@pytest.mark.parametrize("stop", [1, 3, 6])
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, stop):
+    whole = new()
+    full = helo.fit(whole, DATA, SPLIT, epochs=8, **FIT)
+
+    def interrupt(model, row):
+        if row["epoch"] == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        helo.fit(new(), DATA, SPLIT, epochs=8, checkpoint=tmp_path / "c", on_epoch=interrupt, **FIT)
+    assert len(training._read(tmp_path / "c", "helo-checkpoint")[0]["history"]) == stop
+    torch.manual_seed(99)  # the global state must not matter
+    again = new()
+    rest = helo.fit(again, DATA, SPLIT, epochs=8, checkpoint=tmp_path / "c", **FIT)
+    assert same(whole, again) and rest.best_epoch == full.best_epoch
+    for a, b in zip(full.history, rest.history, strict=True):
+        assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    helo.fit(new(), DATA, SPLIT, epochs=3, checkpoint=tmp_path / "c", **FIT)
+    again = new()
+    run = helo.fit(again, DATA, SPLIT, epochs=3, checkpoint=tmp_path / "c", on_epoch=lambda *_: pytest.fail("trained"), **FIT)
+    assert len(run.history) == 3
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    helo.fit(new(), DATA, SPLIT, epochs=1, checkpoint=tmp_path / "c", **FIT)
+    with pytest.raises(ValueError, match="checkpoint of another run .*seed was 0, now 1"):
+        helo.fit(new(), DATA, SPLIT, epochs=2, seed=1, checkpoint=tmp_path / "c", **FIT)
+    with pytest.raises(ValueError, match="checkpoint of another run .*options was"):
+        helo.fit(new(epsilon=0.3), DATA, SPLIT, epochs=2, checkpoint=tmp_path / "c", **FIT)
+    with pytest.raises(ValueError, match="checkpoint of another run .*data was"):
+        helo.fit(new(), random_data(seed=1), SPLIT, epochs=2, checkpoint=tmp_path / "c", **FIT)
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "c"
+    helo.fit(new(), DATA, SPLIT, epochs=1, checkpoint=path, **FIT)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        helo.fit(new(), DATA, SPLIT, epochs=2, checkpoint=path, **FIT)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_loss_that_is_not_finite_is_named():
+    with pytest.raises(FloatingPointError, match=r"helo, epoch 1: .*train_kl.* is not finite"):
+        helo.fit(new(), DATA, SPLIT, epochs=3, learning_rate=1e30, **FIT)
+
+
+def test_a_run_that_diverges_keeps_its_best_epoch():
+    model = new()
+
+    def break_it(model, row):
+        if row["epoch"] == 2:
+            with torch.no_grad():
+                model.head[-1].weight.fill_(float("nan"))
+
+    with pytest.warns(UserWarning, match="epoch 3: .* not finite; training ends with the weights of epoch [12]"):
+        run = helo.fit(model, DATA, SPLIT, epochs=9, on_epoch=break_it, **FIT)
+    assert len(run.history) == 2
+    assert np.isfinite(helo.predict(model, DATA).distributions).all()
+
+
+def test_prediction_follows_the_index_and_not_the_batch_size():
+    model = new()
+    helo.fit(model, DATA, SPLIT, epochs=1, **FIT)
+    index = np.array([5, 3, 30, 3])
+    whole = helo.predict(model, DATA)
+    some = helo.predict(model, DATA, index, batch_size=3)
+    np.testing.assert_allclose(some.distributions, whole.distributions[index], atol=1e-6)
+    np.testing.assert_allclose(some.plans, whole.plans[index], atol=1e-6)
+    assert some.plans.shape == some.costs.shape == (4, 12, 12) and set(some.attention) == set(whole.attention)
+    with pytest.raises(ValueError, match="index is empty"):
+        helo.predict(model, DATA, [])
+
+
+def test_other_data_is_refused():
+    model = new()
+    with pytest.raises(ValueError, match=r"modalities are \['eda', 'face'\]; the model takes \['eeg', 'eda', 'ppg', 'face'\]"):
+        helo.predict(model, random_data(shapes={"eda": (1, 4), "face": (1, 7)}))
+    with pytest.raises(ValueError, match="emotions are"):
+        helo.predict(model, random_data(emotions=6))
+    with pytest.raises(ValueError, match=r"'eeg' has \(tokens, features\) \(6, 2\); the model takes \(6, 3\)"):
+        helo.fit(model, random_data(shapes={"eeg": (6, 2), "eda": (1, 4), "ppg": (1, 5), "face": (1, 7)}), SPLIT)
+
+
+@pytest.mark.parametrize("argument", ["epochs", "batch_size", "patience"])
+def test_bad_arguments(argument):
+    with pytest.raises(ValueError, match=f"{argument} is 0; expected at least 1"):
+        helo.fit(new(), DATA, SPLIT, **(FIT | {argument: 0}))
+
+
+def test_loading_what_is_no_model(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        helo.load_model(tmp_path / "none")
+    (tmp_path / "junk").write_bytes(b"junk" * 100)
+    with pytest.raises(ValueError, match="junk: not a helo file"):
+        helo.load_model(tmp_path / "junk")
+    helo.fit(new(), DATA, SPLIT, epochs=1, checkpoint=tmp_path / "c", **FIT)
+    with pytest.raises(ValueError, match="c: not a helo file"):
+        helo.load_model(tmp_path / "c")
+    helo.save(new(), tmp_path / "m")
+    (tmp_path / "m").write_bytes((tmp_path / "m").read_bytes()[:-50])
+    with pytest.raises(ValueError, match="m: not a helo file"):
+        helo.load_model(tmp_path / "m")
+
+
+def test_features_are_scaled_by_the_training_windows():
+    model = new()
+    model.prepare(DATA, SPLIT)
+    x = DATA.signals["face"][SPLIT.train].reshape(-1, 7)
+    np.testing.assert_allclose(model.mean_3, x.mean(0), atol=1e-6)
+    scaled = helo.build("helo", DATA, seed=0, **SMALL)
+    big = random_data(signals={m: 1000 * v + 7 for m, v in DATA.signals.items()})
+    a, b = new(), scaled
+    helo.fit(a, DATA, SPLIT, epochs=2, **FIT)
+    helo.fit(b, big, SPLIT, epochs=2, **FIT)
+    np.testing.assert_allclose(helo.predict(a, DATA).distributions, helo.predict(b, big).distributions, atol=1e-3)

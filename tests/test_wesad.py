@@ -1,0 +1,277 @@
+import os
+import re
+import shutil
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from conftest import write_wesad
+
+import helo
+from helo.data import wesad as reader
+from helo.data.pickles import UnsafePickle
+
+
+def replace(old, new):
+    return lambda lines: [line.replace(old, new) for line in lines]
+
+
+def test_real_recordings_have_the_known_counts(wesad):
+    assert len(wesad) == 1398 and len(wesad.emotions) == 24
+    assert sorted(set(wesad.subjects), key=lambda s: int(s[1:])) == [f"S{k}" for k in (*range(2, 12), *range(13, 18))]
+    assert {m: x.shape[1:] for m, x in wesad.signals.items()} == {"bvp": (6, 4), "eda": (6, 5), "temp": (6, 2), "acc": (6, 5)}
+    assert wesad.roles == {"physiological": ("bvp", "eda", "temp"), "behavioral": ("acc",)}
+    # S2: labels of 1144, 615, 391, 362 and 377 s
+    assert Counter(wesad.trials[wesad.subjects == "S2"]) == {"Base": 37, "TSST": 19, "Medi 1": 12, "Fun": 11, "Medi 2": 11}
+    assert wesad.masks["bvp"].mean() > 0.9
+
+
+def test_all_windows_of_a_condition_share_its_questionnaire(wesad):
+    for trial in np.unique(wesad.trial_ids):
+        rows = wesad.distributions[wesad.trial_ids == trial]
+        assert (rows == rows[0]).all()
+
+
+def test_real_questionnaires(wesad_root):
+    with pytest.warns(UserWarning, match="used 1.5, the median"):
+        ratings = {f"S{k}": reader.read_panas(wesad_root / f"S{k}" / f"S{k}_quest.csv") for k in (*range(2, 12), *range(13, 18))}
+    assert all((row[-1] == 1) for panas in ratings.values() for row in panas.values())  # sad is 1 in all 75 rows
+    assert sum(len(panas) for panas in ratings.values()) == 75
+    assert list(ratings["S14"]) == ["Base", "TSST", "Medi 2", "Fun", "Medi 1"]
+    stress = ratings["S5"]["TSST"]  # 5;1;4;2;2;3;...;4;1;2;(1;2;)1
+    assert stress[0] == 5 and stress[20] == 4 and stress[22] == 2 and stress[23] == 1
+
+
+def test_stress_raises_heart_rate_and_skin_conductance(wesad_root):
+    """Physiology that everybody knows must be there in the features of real people."""
+    data = helo.load("wesad", root=wesad_root)
+    rate, level = data.signals["bvp"][..., 0], data.signals["eda"][..., 0]
+    higher = {"rate": 0, "level": 0}
+    for subject in np.unique(data.subjects):
+        stress = (data.subjects == subject) & (data.conditions == "TSST")
+        calm = (data.subjects == subject) & np.char.startswith(data.conditions, "Medi")
+        higher["rate"] += rate[stress][data.masks["bvp"][stress]].mean() > rate[calm][data.masks["bvp"][calm]].mean()
+        higher["level"] += level[stress].mean() > level[calm].mean()
+    assert higher["rate"] >= 13 and higher["level"] >= 12
+
+
+def test_second_load_comes_from_the_cache(wesad_root, wesad):
+    started = time.perf_counter()
+    again = helo.load("wesad", root=wesad_root)
+    assert time.perf_counter() - started < 0.5
+    for m in wesad.signals:
+        np.testing.assert_array_equal(again.signals[m], wesad.signals[m])
+    assert (again.subjects == wesad.subjects).all() and again.emotions == wesad.emotions
+    assert again.features == wesad.features and again.layout == wesad.layout
+
+
+def test_recording_gives_raw_signals_with_units(wesad, wesad_root):
+    raw = wesad.recording("S3")
+    assert raw.units == {"bvp": "a.u.", "eda": "uS", "temp": "degC", "acc": "g"}
+    assert raw.signals["acc"].shape == (207776, 3)
+    # gravity: the resting wrist's acceleration is about 1 g
+    assert np.median(np.linalg.norm(raw.signals["acc"], axis=1)) == pytest.approx(1, abs=0.1)
+
+
+def test_windows_follow_the_arguments(tmp_path):
+    write_wesad(tmp_path)
+    # runs of 70 s: one window of 60 s each; of 20 s every 10 s: six each
+    assert len(helo.load("wesad", root=tmp_path)) == 5
+    data = helo.load("wesad", root=tmp_path, window=20, step=10, tokens=2, normalise="none")
+    assert len(data) == 30 and data.signals["eda"].shape == (30, 2, 5)
+    assert data.starts[:3].tolist() == [1, 11, 21]  # the first run begins after one second of transient
+    assert data.tokens["eda"] == ("0-10 s", "10-20 s")
+    np.testing.assert_allclose(data.signals["bvp"][..., 0], 66, atol=2)  # the file's pulse is 1.1 Hz
+
+
+@pytest.mark.parametrize("site", ["chest", "both"])
+def test_chest_signals(tmp_path, site):
+    write_wesad(tmp_path, chest=True)
+    data = helo.load("wesad", root=tmp_path, site=site, normalise="none")
+    assert {"chest_ecg", "chest_emg", "chest_eda", "chest_resp", "chest_temp", "chest_acc"} <= set(data.signals)
+    assert ("bvp" in data.signals) == (site == "both")
+    assert "chest_acc" in data.roles["behavioral"] and "chest_ecg" in data.roles["physiological"]
+    np.testing.assert_allclose(data.signals["chest_ecg"][..., 0], 75, atol=3)
+    np.testing.assert_allclose(data.signals["chest_resp"][..., 0], 15, atol=1)
+
+
+def test_wrist_pickle_without_chest_says_so(tmp_path):
+    write_wesad(tmp_path)
+    with pytest.raises(ValueError, match=re.escape("S2.pkl: signal['chest']['ECG'] is NoneType; expected a numeric array")):
+        helo.load("wesad", root=tmp_path, site="chest")
+
+
+def test_order_of_conditions_is_the_questionnaires(tmp_path):
+    """S14's order: the row after the second block is meditation 2, not 1."""
+    order = replace("Base;TSST;Medi 1;Fun;Medi 2", "Base;TSST;Medi 2;Fun;Medi 1")
+    write_wesad(tmp_path, quest=order)
+    assert list(helo.load("wesad", root=tmp_path).trials) == ["Base", "TSST", "Medi 2", "Fun", "Medi 1"]
+
+
+def test_a_single_missing_rating_becomes_the_persons_median(tmp_path):
+    write_wesad(tmp_path, quest=lambda lines: [*lines[:5], lines[5].replace(";1;2;3", ";1;Nan;3", 1), *lines[6:]])
+    with pytest.warns(UserWarning, match="rating of 'distressed' in 'Base' is missing; used 2.5, the median"):
+        panas = reader.read_panas(tmp_path / "S2" / "S2_quest.csv")
+    assert panas["Base"][1] == np.median([panas[c][1] for c in ("TSST", "Medi 1", "Fun", "Medi 2")])
+
+
+@pytest.mark.parametrize(
+    "quest, message",
+    [
+        (replace("# ORDER", "# SORTED"), "no line '# ORDER'"),
+        (replace("Medi 1", "Medi 3"), r"'# ORDER' begins with .*'Medi 3'.*; expected"),
+        (lambda lines: lines[:7] + lines[8:], "4 lines '# PANAS'; expected 5"),
+        (lambda lines: [*lines[:5], lines[5] + ";1;1", *lines[6:]], "PANAS row of 'Base' has 26 ratings; expected 24"),
+        (lambda lines: [*lines[:6], lines[6].rsplit(";", 2)[0], *lines[7:]], "'TSST' has 24 ratings; expected 26"),
+        (replace("# PANAS;1;2", "# PANAS;1;-2"), "'distressed' in 'Base' is '-2'; expected a number from 1 to 5"),
+        (replace("# PANAS;1;2", "# PANAS;1;7"), "is '7'; expected"),
+        (replace("# PANAS;1;2", "# PANAS;1;two"), "is 'two'; expected"),
+        (replace("# PANAS;1;2", "# PANAS;Nan;Nan"), "2 ratings of 'Base' are missing; expected one at most"),
+    ],
+)
+def test_bad_questionnaires_name_file_and_field(tmp_path, quest, message):
+    write_wesad(tmp_path, quest=quest)
+    with pytest.raises(ValueError, match=message) as error:
+        helo.load("wesad", root=tmp_path)
+    assert "S2_quest.csv" in str(error.value)
+
+
+def put(*path, value):
+    def change(content):
+        place = content
+        for key in path[:-1]:
+            place = place[key]
+        if value is None:
+            del place[path[-1]]
+        else:
+            place[path[-1]] = value(place[path[-1]]) if callable(value) else value
+
+    return change
+
+
+def nan_at(x):
+    x = x.copy()
+    x[40] = np.nan
+    return x
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (put("signal", value=None), "no dictionary 'signal'"),
+        (put("subject", value="S9"), "'subject' is 'S9'; expected 'S2'"),
+        (put("label", value=lambda x: x.astype(float)), "'label' is float64"),
+        (put("signal", "wrist", "EDA", value=None), r"signal\['wrist'\]\['EDA'\] is NoneType"),
+        (put("signal", "wrist", "ACC", value=lambda x: x[:, :2]), r"\['ACC'\] is float64 \(11360, 2\); expected .*3\)"),
+        (put("signal", "wrist", "BVP", value=lambda x: x[:1000]), "lasts 15.6 s at 64 Hz; expected the labels' 355.0 s"),
+        (put("signal", "wrist", "TEMP", value=nan_at), r"\['TEMP'\] is NaN or Inf at 10.00 s"),
+        (put("label", value=lambda x: np.where(x == 3, 7, x)), r"codes \[1, 2, 4, 4\]; expected \[1, 2, 4, 3, 4\]"),
+    ],
+)
+def test_bad_recordings_name_file_and_field(tmp_path, change, message):
+    write_wesad(tmp_path, change=change)
+    with pytest.raises(ValueError, match=message) as error:
+        helo.load("wesad", root=tmp_path)
+    assert "S2.pkl" in str(error.value)
+
+
+def test_hostile_and_truncated_pickles_leave_nothing_behind(tmp_path, monkeypatch):
+    root = write_wesad(tmp_path / "data")
+    monkeypatch.setenv("HELO_CACHE", str(tmp_path / "cache"))
+    file = root / "S2" / "S2.pkl"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="S2.pkl: truncated pickle"):
+        helo.load("wesad", root=root)
+    file.write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "ran").encode() + b"'\ntR.")
+    with pytest.raises(UnsafePickle, match="asks for os.system"):
+        helo.load("wesad", root=root)
+    assert not (tmp_path / "ran").exists() and not list((tmp_path / "cache").glob("*"))
+
+
+def test_missing_folder_and_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such folder; expected WESAD's folder"):
+        helo.load("wesad", root=tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="holds no folder S2, S3"):
+        helo.load("wesad", root=tmp_path)
+    write_wesad(tmp_path)
+    (tmp_path / "S2" / "S2_quest.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"S2_quest.csv: missing"):
+        helo.load("wesad", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"site": "ankle"}, "site is 'ankle'; expected one of"),
+        ({"normalise": "all"}, "normalise is 'all'"),
+        ({"window": 600}, "no condition holds a window of 600 s"),
+        ({"window": 60, "tokens": 60}, "tokens of at least 2 s"),
+        ({"step": 0}, "expected positive lengths"),
+        ({"colour": 1}, r"does not take \['colour'\]; its options are"),
+    ],
+)
+def test_bad_arguments(tmp_path, options, message):
+    write_wesad(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        helo.load("wesad", root=tmp_path, **options)
+
+
+def test_load_needs_a_root_and_a_known_name():
+    with pytest.raises(ValueError, match=r"'wesad' needs \['root'\]"):
+        helo.load("wesad")
+    with pytest.raises(ValueError, match="unknown data set 'weasd'; expected one of"):
+        helo.load("weasd")
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    write_wesad(tmp_path)
+    before = helo.load("wesad", root=tmp_path)
+    write_wesad(tmp_path, quest=replace("# PANAS;1;2;3", "# PANAS;5;2;3"))
+    after = helo.load("wesad", root=tmp_path)
+    assert not np.array_equal(before.distributions, after.distributions)
+
+
+def test_a_damaged_cache_is_rebuilt(tmp_path, monkeypatch):
+    monkeypatch.setenv("HELO_CACHE", str(tmp_path / "cache"))
+    write_wesad(tmp_path / "data")
+    first = helo.load("wesad", root=tmp_path / "data")
+    (kept,) = (tmp_path / "cache").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match="unreadable cache"):
+        second = helo.load("wesad", root=tmp_path / "data")
+    np.testing.assert_array_equal(first.signals["eda"], second.signals["eda"])
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_no_failure(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("HELO_CACHE", str(tmp_path / "file" / "cache"))
+    write_wesad(tmp_path / "data")
+    with pytest.warns(UserWarning, match="could not write the cache"):
+        assert len(helo.load("wesad", root=tmp_path / "data")) == 5
+
+
+def test_order_of_the_directory_listing_does_not_matter(tmp_path, monkeypatch):
+    for s in ("S10", "S2", "S3"):
+        write_wesad(tmp_path, s)
+    shutil.copytree(tmp_path / "S3", tmp_path / "notes")
+    listing = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda *a: _Reversed(listing(*a)))
+    data = helo.load("wesad", root=tmp_path, cache=False)
+    assert list(dict.fromkeys(data.subjects)) == ["S2", "S3", "S10"]
+
+
+class _Reversed:
+    def __init__(self, entries):
+        self.entries = reversed(list(entries))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def __iter__(self):
+        return self.entries
