@@ -1,11 +1,11 @@
 """helo: emotion distribution learning from physiological signals and behavior.
 
-    data = helo.load("simulated", seed=0)
-    split = helo.splits.by_subject(data)[0]
-    model = helo.build("helo", data, seed=0)
-    run = helo.fit(model, data, split, epochs=50)
-    answer = helo.predict(model, data, split.test)
-    helo.score(data.distributions[split.test], answer.distributions)
+data = helo.load("simulated", seed=0)
+split = helo.splits.by_subject(data)[0]
+model = helo.build("helo", data, seed=0)
+run = helo.fit(model, data, split, epochs=50)
+answer = helo.predict(model, data, split.test)
+helo.score(data.distributions[split.test], answer.distributions)
 """
 
 from helo import splits

@@ -20,6 +20,7 @@ def demo(
     output: Annotated[Path, typer.Option(help="folder for the executed notebooks and the report")] = Path("runs/demo"),
     figures: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("figures"),
     notebooks: Annotated[Path, typer.Option(help="folder of the notebooks")] = Path("notebooks"),
+    epochs: Annotated[int, typer.Option(help="most epochs of every training")] = 100,
 ) -> None:
     """Run the notebooks 01 to 04 on the embedded data set; write pictures and an HTML report; print the scores."""
     from helo.sweeps import run_one
@@ -29,7 +30,9 @@ def demo(
     results = {}
     for name in NOTEBOOKS:
         started = time.perf_counter()
-        parameters = {"checkpoint": str(output / "02_train" / "model.safetensors")} if name == "03_transport" else {}
+        parameters = {} if name == "01_explore" else {"epochs": epochs}
+        if name == "03_transport":
+            parameters["checkpoint"] = str(output / "02_train" / "model.safetensors")
         results[name] = run_one(notebooks / f"{name}.ipynb", output / name, parameters)
         typer.echo(f"{name}: {time.perf_counter() - started:.0f} s")
         for picture in sorted((output / name).glob("*.png")):
@@ -81,12 +84,14 @@ def _report(output: Path, results: dict) -> Path:
         atomic_write(output / f"{name}.html", page.encode())
         links.append(f'<li><a href="{name}.html">{name}</a></li>')
     rows = [line.strip("|").split("|") for line in results["02_train"]["table"].splitlines()]
-    cells = ["<tr>" + "".join(f"<td>{html.escape(c.strip())}</td>" for c in row) + "</tr>" for k, row in enumerate(rows) if k != 1]
+    del rows[1]  # Markdown's ruler
+    cells = ["<tr>" + "".join(f"<td>{html.escape(c.strip())}</td>" for c in row) + "</tr>" for row in rows]
     page = (
         "<!doctype html><meta charset='utf-8'><title>helo demo</title>"
         "<style>body{font:16px sans-serif;max-width:70rem;margin:2rem auto}td{padding:.2rem .8rem;text-align:right}"
         "td:first-child{text-align:left}tr:first-child{font-weight:bold}</style>"
-        "<h1>helo on the simulated study</h1><p>People never seen in training; mean ± standard deviation over folds.</p>"
+        "<h1>helo on the simulated study</h1>"
+        "<p>People never seen in training; mean ± standard deviation over folds.</p>"
         f"<table>{''.join(cells)}</table><h2>Notebooks</h2><ol>{''.join(links)}</ol>"
     )
     atomic_write(output / "index.html", page.encode())

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from helo.data.cache import atomic_write
+from helo.data.cache import atomic_write, code_digest
 from helo.data.emotion_data import EmotionData
 from helo.measures import MEASURES, kl, score, skill
 from helo.models import available, build, is_closed_form
@@ -45,7 +45,7 @@ def evaluate(
         seeds: of first weights, batches and dropout; the folds stay the same. Closed-form models use the first alone.
         folds: number of folds; None is the protocol's default (one subject at a time; five otherwise).
         workers: processes; each computes on one thread.
-        folder: where finished results are kept; a second call goes on from there.
+        folder: where finished results are kept; a second call of the same code and settings goes on from there.
         progress: show a progress bar.
         **training: arguments of `helo.fit`, such as epochs.
 
@@ -157,10 +157,8 @@ def _one_alone(*job):
 
 def _one(data, label, entry, split, seed, training, folder):
     options = {k: v for k, v in entry.items() if k != "model"}
-    job = json.dumps(
-        [entry["model"], options, seed, training, data.name, data_digest(data, split), split.test.tolist()],
-        sort_keys=True, default=str,
-    )  # fmt: skip
+    inputs = [data.name, data_digest(data, split), split.test.tolist(), code_digest("*.py", "models/*.py")]
+    job = json.dumps([entry["model"], options, seed, training, inputs], sort_keys=True, default=str)
     file = None
     if folder is not None:
         file = folder / f"{entry['model']}-{split.name}-seed{seed}-{hashlib.sha256(job.encode()).hexdigest()[:12]}.json"

@@ -31,7 +31,9 @@ def save(figure: Figure, path: str | Path, dpi: int = 120) -> Path:
     path, content = Path(path), BytesIO()
     # no date inside, so that the same picture is the same file
     dated = {"png": "Software", "pdf": "CreationDate", "svg": "Date"}.get(path.suffix[1:])
-    figure.savefig(content, format=path.suffix[1:], dpi=dpi, bbox_inches="tight", metadata={dated: None} if dated else {})
+    figure.savefig(
+        content, format=path.suffix[1:], dpi=dpi, bbox_inches="tight", metadata={dated: None} if dated else {}
+    )
     atomic_write(path, content.getvalue())
     plt.close(figure)
     return path
@@ -62,6 +64,7 @@ def condition_means(data: EmotionData) -> Figure:
     sns.heatmap(means, xticklabels=data.emotions, yticklabels=names, cmap="cividis", ax=axis,
                 cbar_kws={"label": "mean share of the distribution"})  # fmt: skip
     axis.set(xlabel="emotion", ylabel="condition")
+    axis.tick_params(axis="y", rotation=0)
     _slant(axis)
     return figure
 
@@ -70,7 +73,9 @@ def window(data: EmotionData, index: int) -> Figure:
     """One window: its standardised features, token by token, and the rated distribution."""
     signals = list(data.signals)
     widths = [1.0] * len(signals) + [1.3]
-    figure, axes = plt.subplots(1, len(signals) + 1, figsize=(2.9 * len(widths), 2.8), width_ratios=widths)
+    figure, axes = plt.subplots(
+        1, len(signals) + 1, figsize=(2.9 * len(widths), max(2.8, 0.9 + 0.17 * len(data.emotions))), width_ratios=widths
+    )
     for axis, m in zip(axes, signals, strict=False):
         x = np.where(data.masks[m][index][:, None], data.signals[m][index], np.nan).T
         sns.heatmap(x, cmap="RdBu_r", center=0, vmin=-3, vmax=3, ax=axis, cbar=axis is axes[-2],
@@ -78,6 +83,7 @@ def window(data: EmotionData, index: int) -> Figure:
                     cbar_kws={"label": "person's SD"})  # fmt: skip
         axis.set(title=m, xlabel="token")
         axis.tick_params(labelsize=7)
+        axis.tick_params(axis="y", rotation=0)
     _bars(axes[-1], data.emotions, {"rated": data.distributions[index]})
     figure.suptitle(f"{data.subjects[index]}, {data.trials[index]}, window {index}")
     figure.tight_layout()
@@ -99,7 +105,7 @@ def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: flo
     axis.axvline(best_epoch, color="k", lw=0.8, ls=":", label=f"best, epoch {best_epoch}")
     axis.set(xlabel="epoch", ylabel="KL divergence (nats)", yscale="log")
     axis.legend(frameon=False, fontsize=8)
-    names = {"train_correlation": "L_CC (mean squared difference)", "train_transport": "transport cost <T, C>"}
+    names = {"train_correlation": "L_CC", "train_transport": "transport cost <T, C>"}
     for axis, term in zip(axes[0, 1:], terms, strict=True):
         axis.plot(epochs, [row[term] for row in rows], color="#009E73")
         axis.set(xlabel="epoch", ylabel=names.get(term, term.removeprefix("train_")))
@@ -158,8 +164,12 @@ def heatmaps(
     shared: bool = True,
 ) -> Figure:
     """Matrices side by side, on one colour scale (`shared`) or each on its own; `centred` is diverging around 0."""
-    size = 1.2 + 0.26 * max(len(columns), len(rows))
-    figure, axes = plt.subplots(1, len(panels), figsize=((size + 0.9) * len(panels), size + 0.5), squeeze=False)
+    cell = 0.3 if max(len(rows), len(columns)) <= 16 else 0.2
+    margin = 0.5 + 0.07 * max(len(str(name)) for name in rows)
+    width = len(panels) * (cell * len(columns) + (0.35 if shared else 1.1)) + margin + 0.9
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(width, cell * len(rows) + 1.5), squeeze=False, layout="constrained"
+    )
     low = min(np.nanmin(x) for x in panels.values())
     high = max(np.nanmax(x) for x in panels.values())
     bound = max(abs(low), abs(high))
@@ -174,7 +184,6 @@ def heatmaps(
         axis.set_title(title, fontsize=10)
         axis.tick_params(labelsize=7)
         _slant(axis)
-    figure.tight_layout()
     return figure
 
 

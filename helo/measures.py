@@ -100,5 +100,7 @@ def _simplex(name, values):
     # float32 models sum to 1 within about 1e-6 per emotion
     if not np.isfinite(values).all() or (values < 0).any() or not np.allclose(values.sum(1), 1, atol=1e-3):
         row = int(np.argmax(~np.isfinite(values).all(1) | (values < 0).any(1) | (np.abs(values.sum(1) - 1) > 1e-3)))
-        raise ValueError(f"{name} row {row} sums to {values[row].sum():.4f}; expected non-negative numbers that sum to 1")
+        raise ValueError(
+            f"{name} row {row} sums to {values[row].sum():.4f}; expected non-negative numbers that sum to 1"
+        )
     return values

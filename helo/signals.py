@@ -112,9 +112,7 @@ def muscle(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     """Amplitude of an electromyogram in millivolts."""
     emg = tokens.cut(signal[:, 0], rate)
     emg = emg - emg.mean(2, keepdims=True)
-    return _all_there(
-        [np.log(emg.std(2) + 1e-6), np.log(np.abs(emg).max(2) + 1e-6)], ("SD (log mV)", "peak (log mV)")
-    )
+    return _all_there([np.log(emg.std(2) + 1e-6), np.log(np.abs(emg).max(2) + 1e-6)], ("SD (log mV)", "peak (log mV)"))
 
 
 def respiration(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:

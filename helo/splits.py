@@ -131,4 +131,8 @@ def _grouped(data, groups, what, folds, validation, seed):
 def _natural(name):
     """S2 before S10."""
     digits = "".join(c for c in name if c.isdigit())
-    return (name.rstrip("0123456789"), int(digits) if digits and name.rstrip("0123456789") + digits == name else -1, name)
+    return (
+        name.rstrip("0123456789"),
+        int(digits) if digits and name.rstrip("0123456789") + digits == name else -1,
+        name,
+    )

@@ -246,13 +246,13 @@ def check_layout(model: EmotionModel, data: EmotionData) -> None:
     if ours.emotions != theirs.emotions:
         raise ValueError(f"{data.name}: emotions are {list(theirs.emotions)}; the model knows {list(ours.emotions)}")
     if ours.modalities != theirs.modalities:
-        raise ValueError(f"{data.name}: modalities are {list(theirs.modalities)}; the model takes {list(ours.modalities)}")
+        raise ValueError(
+            f"{data.name}: modalities are {list(theirs.modalities)}; the model takes {list(ours.modalities)}"
+        )
     for m, (tokens, features) in ours.shapes.items():
         found = theirs.shapes[m]
         if found[1] != features or found[0] < tokens:
-            raise ValueError(
-                f"{data.name}: {m!r} has (tokens, features) {found}; the model takes {(tokens, features)}"
-            )
+            raise ValueError(f"{data.name}: {m!r} has (tokens, features) {found}; the model takes {(tokens, features)}")
 
 
 def _state(model):

@@ -48,7 +48,7 @@ def plan(
     which other windows share its batch; read `marginal_error` to see whether it was enough.
 
     Args:
-        cost: shape (B, n, m).
+        cost: shape (B, n, m), or (n, m) for one problem; u and v likewise without B.
         epsilon: strength of the entropy, in units of the cost; towards 0 the plan becomes the unregularised one.
         u: mass of the rows, shape (B, n); rows sum to 1. A 0 means "not there". Default uniform.
         v: mass of the columns, shape (B, m). Default uniform.
@@ -64,8 +64,11 @@ def plan(
         raise ValueError(f"epsilon is {epsilon}; expected a number above 0 (ot.emd solves the unregularised problem)")
     if iterations < 1:
         raise ValueError(f"iterations is {iterations}; expected at least 1")
+    if cost.ndim == 2:
+        u, v = (None if w is None else w.unsqueeze(0) for w in (u, v))
+        return plan(cost.unsqueeze(0), epsilon, u, v, iterations).squeeze(0)
     if cost.ndim != 3:
-        raise ValueError(f"cost has shape {tuple(cost.shape)}; expected (batch, rows, columns)")
+        raise ValueError(f"cost has shape {tuple(cost.shape)}; expected (batch, rows, columns) or (rows, columns)")
     batch, n, m = cost.shape
     u = cost.new_full((batch, n), 1 / n) if u is None else u.to(cost)
     v = cost.new_full((batch, m), 1 / m) if v is None else v.to(cost)
@@ -151,7 +154,7 @@ def gromov_plan(
 
 def marginal_error(plan: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """How far a plan is from its marginals: sum_i |(T 1)_i - u_i| + sum_j |(T^T 1)_j - v_j|, shape (B,)."""
-    return (plan.sum(2) - u).abs().sum(1) + (plan.sum(1) - v).abs().sum(1)
+    return (plan.sum(-1) - u).abs().sum(-1) + (plan.sum(-2) - v).abs().sum(-1)
 
 
 def barycentric_map(plan: Tensor, x: Tensor) -> Tensor:
@@ -166,7 +169,7 @@ def barycentric_map(plan: Tensor, x: Tensor) -> Tensor:
     Returns:
         Shape (B, m, d); 0 for a column without mass.
     """
-    mass = plan.sum(1).unsqueeze(2)
+    mass = plan.sum(-2).unsqueeze(-1)
     return (plan.mT @ x) / torch.where(mass > 0, mass, 1)
 
 

@@ -110,8 +110,14 @@ def write_wesad(root, subject="S2", seconds=70.0, chest=False, change=None, ques
     with open(folder / f"{subject}.pkl", "wb") as file:
         pickle.dump(content, file, protocol=2)
     ratings = [list(np.roll([1, 2, 3, 4, 5, 1] * 4, k)) for k in range(5)]
-    ratings[1] = ratings[1][:23] + [5, 5] + ratings[1][23:]
-    lines = [f"# Subj;{subject}", "# ORDER;Base;TSST;Medi 1;Fun;Medi 2;sRead;fRead", "# START;1;3;5;7;9", "# END;2;4;6;8;10", ""]
+    ratings[1] = [*ratings[1][:23], 5, 5, *ratings[1][23:]]
+    lines = [
+        f"# Subj;{subject}",
+        "# ORDER;Base;TSST;Medi 1;Fun;Medi 2;sRead;fRead",
+        "# START;1;3;5;7;9",
+        "# END;2;4;6;8;10",
+        "",
+    ]
     lines += ["# PANAS;" + ";".join(map(str, row)) for row in ratings] + ["# STAI;1;1;1;1;1;1"]
     if quest:
         lines = quest(lines)

@@ -16,7 +16,9 @@ def requirements(lines):
 
 
 def declared():
-    return requirements([*PROJECT["dependencies"], *(x for extra in PROJECT["optional-dependencies"].values() for x in extra)])
+    return requirements(
+        [*PROJECT["dependencies"], *(x for extra in PROJECT["optional-dependencies"].values() for x in extra)]
+    )
 
 
 def test_environment_yml_is_in_step():
@@ -52,7 +54,17 @@ def run(code):
 
 def test_import_loads_no_plotting_no_simulator_no_solver():
     loaded = set(run("import sys, helo; print(*sys.modules)"))
-    assert not loaded & {"matplotlib", "seaborn", "plotly", "neurokit2", "ot", "papermill", "pandas", "sklearn", "ipywidgets"}
+    assert not loaded & {
+        "matplotlib",
+        "seaborn",
+        "plotly",
+        "neurokit2",
+        "ot",
+        "papermill",
+        "pandas",
+        "sklearn",
+        "ipywidgets",
+    }
 
 
 @pytest.mark.parametrize("command", [["--help"], ["evaluate", "--help"], ["demo", "--help"]])

@@ -45,7 +45,9 @@ def test_summary_weights_windows_and_spreads_over_folds(simulated):
 
     row = {"model": "m", "seed": 0, "kl_mean": 0.2, "kl_ceiling": 0.1}
     other = {"chebyshev": 0, "clark": 0, "canberra": 0, "cosine": 1, "intersection": 1}
-    table = pd.DataFrame([row | other | {"fold": "a", "kl": 0.1, "windows": 10}, row | other | {"fold": "b", "kl": 0.2, "windows": 30}])
+    table = pd.DataFrame(
+        [row | other | {"fold": "a", "kl": 0.1, "windows": 10}, row | other | {"fold": "b", "kl": 0.2, "windows": 30}]
+    )
     summary = evaluation.summarise(table).loc["m"]
     assert summary.kl == pytest.approx(0.175) and summary.kl_sd == pytest.approx(np.std([0.1, 0.2], ddof=1))
     assert summary.skill == pytest.approx(0.25) and np.isnan(summary.skill_sd)
@@ -61,7 +63,7 @@ def test_processes_give_the_serial_table(simulated):
 
 def test_a_second_call_goes_on_from_the_folder(simulated, tmp_path, monkeypatch):
     first = helo.evaluate(["mean", "helo"], simulated, folds=3, folder=tmp_path, **FAST)
-    list(tmp_path.glob("helo-*"))[0].unlink()
+    next(iter(tmp_path.glob("helo-*"))).unlink()
     calls = []
     real = evaluation.fit
     monkeypatch.setattr(evaluation, "fit", lambda model, *a, **k: calls.append(model.name) or real(model, *a, **k))
@@ -98,7 +100,9 @@ def test_reference_kl_by_hand(simulated):
     mean = np.tile(d[seen].mean(0), (len(split.test), 1))
     ceiling = np.stack([d[seen[c[seen] == c[k]]].mean(0) for k in split.test])
     low, high = evaluation.reference_kl(simulated, split)
-    assert low == pytest.approx(kl(d[split.test], mean).mean()) and high == pytest.approx(kl(d[split.test], ceiling).mean())
+    assert low == pytest.approx(kl(d[split.test], mean).mean()) and high == pytest.approx(
+        kl(d[split.test], ceiling).mean()
+    )
     assert high < low
 
 

@@ -97,7 +97,9 @@ class TestEveryModel:
         for x in signals.values():
             x[SPLIT.test] *= -5
         other = dataclasses.replace(data, distributions=d, signals=signals)
-        assert torch.equal(trained(name, other)(*as_batch(data)).distributions, trained(name, data)(*as_batch(data)).distributions)
+        assert torch.equal(
+            trained(name, other)(*as_batch(data)).distributions, trained(name, data)(*as_batch(data)).distributions
+        )
 
 
 @pytest.mark.parametrize("name", ["helo", "ridge", "mixture"])
@@ -245,7 +247,9 @@ def test_target_correlation_is_the_training_sides(form):
     model.prepare(DATA, SPLIT)
     rows = torch.as_tensor(DATA.distributions[SPLIT.train])
     torch.testing.assert_close(model.target_correlation, losses.label_correlation(rows, form))
-    assert not torch.allclose(model.target_correlation, losses.label_correlation(torch.as_tensor(DATA.distributions), form))
+    assert not torch.allclose(
+        model.target_correlation, losses.label_correlation(torch.as_tensor(DATA.distributions), form)
+    )
 
 
 def test_per_sample_correlation_uses_each_windows_own():

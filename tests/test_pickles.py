@@ -28,11 +28,19 @@ def load(tmp_path, content):
 def test_arrays_come_back(tmp_path, protocol):
     content = {
         "a": np.arange(12, dtype=np.float32).reshape(3, 4),
-        "b": {"c": [np.array([1, 2], "<i8"), np.asfortranarray(np.eye(3)), np.array([1.5], ">f4")], "d": "text", "e": 3},
+        "b": {
+            "c": [np.array([1, 2], "<i8"), np.asfortranarray(np.eye(3)), np.array([1.5], ">f4")],
+            "d": "text",
+            "e": 3,
+        },
         "f": np.array([True, False]),
     }
     found = load(tmp_path, pickle.dumps(content, protocol))
-    for a, b in ((found["a"], content["a"]), (found["f"], content["f"]), *zip(found["b"]["c"], content["b"]["c"], strict=True)):
+    for a, b in (
+        (found["a"], content["a"]),
+        (found["f"], content["f"]),
+        *zip(found["b"]["c"], content["b"]["c"], strict=True),
+    ):
         assert a.dtype == b.dtype and a.shape == b.shape and (a == b).all()
     assert found["b"]["d"] == "text" and found["b"]["e"] == 3
 
@@ -66,7 +74,9 @@ def test_numpy_functions_other_than_the_constructors_are_refused(tmp_path):
 
 
 def test_a_declared_size_costs_no_memory(tmp_path):
-    huge = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(L99999999999L\ntcnumpy\ndtype\n"
+    huge = (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(L99999999999L\ntcnumpy\ndtype\n"
+    )
     with pytest.raises(ValueError, match="cannot reshape"):
         load(tmp_path, huge + b"(S'f8'\nI0\nI1\ntRI00\nS'12345678'\ntb.")
     for size in (b"B" + struct.pack("<i", 2**31 - 1), b"\x8e" + struct.pack("<Q", 2**50)):

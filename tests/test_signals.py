@@ -60,7 +60,9 @@ def test_sampling_rate_does_not_change_slow_features():
     fast = signals.temperature(temp[:, None], 700, TOKENS)
     slow = signals.temperature(temp[::175][:, None], 4, TOKENS)
     np.testing.assert_allclose(fast.values, slow.values, atol=0.01)
-    np.testing.assert_allclose(signals.temperature((33 + 0.002 * t)[:, None], 700, TOKENS).values[..., 1], 0.12, atol=0.01)
+    np.testing.assert_allclose(
+        signals.temperature((33 + 0.002 * t)[:, None], 700, TOKENS).values[..., 1], 0.12, atol=0.01
+    )
 
 
 def test_posture_and_movement():

@@ -26,10 +26,14 @@ def same(a, b):
 def test_best_validation_epoch_is_kept():
     seen = {}
     model = new()
-    run = helo.fit(model, DATA, SPLIT, epochs=15, **FIT, on_epoch=lambda m, row: seen.update({row["epoch"]: training._state(m)}))
+    run = helo.fit(
+        model, DATA, SPLIT, epochs=15, **FIT, on_epoch=lambda m, row: seen.update({row["epoch"]: training._state(m)})
+    )
     kl = [row["validation_kl"] for row in run.history]
     assert run.best_epoch == 1 + int(np.argmin(kl)) and not model.training
-    assert all(torch.equal(x, y) for x, y in zip(seen[run.best_epoch].values(), model.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(x, y) for x, y in zip(seen[run.best_epoch].values(), model.state_dict().values(), strict=True)
+    )
     # the history's number is the measure of the windows it names
     answer = helo.predict(model, DATA, SPLIT.validation).distributions
     assert helo.score(DATA.distributions[SPLIT.validation], answer)["kl"] == pytest.approx(min(kl), abs=1e-5)
@@ -74,7 +78,9 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, stop):
 def test_a_finished_run_is_not_trained_again(tmp_path):
     helo.fit(new(), DATA, SPLIT, epochs=3, checkpoint=tmp_path / "c", **FIT)
     again = new()
-    run = helo.fit(again, DATA, SPLIT, epochs=3, checkpoint=tmp_path / "c", on_epoch=lambda *_: pytest.fail("trained"), **FIT)
+    run = helo.fit(
+        again, DATA, SPLIT, epochs=3, checkpoint=tmp_path / "c", on_epoch=lambda *_: pytest.fail("trained"), **FIT
+    )
     assert len(run.history) == 3
 
 
@@ -136,7 +142,9 @@ def test_prediction_follows_the_index_and_not_the_batch_size():
 
 def test_other_data_is_refused():
     model = new()
-    with pytest.raises(ValueError, match=r"modalities are \['eda', 'face'\]; the model takes \['eeg', 'eda', 'ppg', 'face'\]"):
+    with pytest.raises(
+        ValueError, match=r"modalities are \['eda', 'face'\]; the model takes \['eeg', 'eda', 'ppg', 'face'\]"
+    ):
         helo.predict(model, random_data(shapes={"eda": (1, 4), "face": (1, 7)}))
     with pytest.raises(ValueError, match="emotions are"):
         helo.predict(model, random_data(emotions=6))

@@ -139,6 +139,22 @@ def test_permutations_move_the_plan_along():
     torch.testing.assert_close(transport.plan(cost[:1], 0.1, u[:1], v[:1]), plan[:1], rtol=0, atol=0)
 
 
+def test_one_problem_without_a_batch():
+    cost, u, v = problem()
+    plan = transport.plan(cost[0], 0.1, u[0], v[0])
+    torch.testing.assert_close(plan, transport.plan(cost, 0.1, u, v)[0])
+    x = torch.randn(5, 3, dtype=torch.float64)
+    torch.testing.assert_close(transport.barycentric_map(plan, x), transport.barycentric_map(plan[None], x[None])[0])
+    assert transport.marginal_error(plan, u[0], v[0]).shape == ()
+
+
+def test_groups_share_out_all_mass():
+    plan = torch.arange(12.0).reshape(1, 4, 3)
+    found, rows, columns = transport.group_plan(plan, ["b", "a", "b", "a"], ["x", "y", "x"])
+    assert rows == ["b", "a"] and columns == ["x", "y"]
+    torch.testing.assert_close(found, torch.tensor([[[0.0 + 2 + 6 + 8, 1 + 7], [3 + 5 + 9 + 11, 4 + 10]]]))
+
+
 def test_barycentric_map():
     x = torch.randn(2, 5, 3)
     identity = torch.eye(5).expand(2, 5, 5) / 5
@@ -181,7 +197,7 @@ def test_gromov_finds_a_relabelling():
         ({"epsilon": float("nan")}, "epsilon is nan"),
         ({"iterations": 0}, "iterations is 0"),
         ({"u": torch.ones(4, 6) / 6}, r"expected \(4, 5\) and \(4, 7\)"),
-        ({"cost": torch.rand(5, 7)}, "expected \\(batch, rows, columns\\)"),
+        ({"cost": torch.rand(5)}, "expected \\(batch, rows, columns\\)"),
     ],
 )
 def test_bad_arguments(arguments, message):

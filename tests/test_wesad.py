@@ -20,10 +20,21 @@ def replace(old, new):
 def test_real_recordings_have_the_known_counts(wesad):
     assert len(wesad) == 1398 and len(wesad.emotions) == 24
     assert sorted(set(wesad.subjects), key=lambda s: int(s[1:])) == [f"S{k}" for k in (*range(2, 12), *range(13, 18))]
-    assert {m: x.shape[1:] for m, x in wesad.signals.items()} == {"bvp": (6, 4), "eda": (6, 5), "temp": (6, 2), "acc": (6, 5)}
+    assert {m: x.shape[1:] for m, x in wesad.signals.items()} == {
+        "bvp": (6, 4),
+        "eda": (6, 5),
+        "temp": (6, 2),
+        "acc": (6, 5),
+    }
     assert wesad.roles == {"physiological": ("bvp", "eda", "temp"), "behavioral": ("acc",)}
     # S2: labels of 1144, 615, 391, 362 and 377 s
-    assert Counter(wesad.trials[wesad.subjects == "S2"]) == {"Base": 37, "TSST": 19, "Medi 1": 12, "Fun": 11, "Medi 2": 11}
+    assert Counter(wesad.trials[wesad.subjects == "S2"]) == {
+        "Base": 37,
+        "TSST": 19,
+        "Medi 1": 12,
+        "Fun": 11,
+        "Medi 2": 11,
+    }
     assert wesad.masks["bvp"].mean() > 0.9
 
 
@@ -35,7 +46,10 @@ def test_all_windows_of_a_condition_share_its_questionnaire(wesad):
 
 def test_real_questionnaires(wesad_root):
     with pytest.warns(UserWarning, match="used 1.5, the median"):
-        ratings = {f"S{k}": reader.read_panas(wesad_root / f"S{k}" / f"S{k}_quest.csv") for k in (*range(2, 12), *range(13, 18))}
+        ratings = {
+            f"S{k}": reader.read_panas(wesad_root / f"S{k}" / f"S{k}_quest.csv")
+            for k in (*range(2, 12), *range(13, 18))
+        }
     assert all((row[-1] == 1) for panas in ratings.values() for row in panas.values())  # sad is 1 in all 75 rows
     assert sum(len(panas) for panas in ratings.values()) == 75
     assert list(ratings["S14"]) == ["Base", "TSST", "Medi 2", "Fun", "Medi 1"]
@@ -98,7 +112,9 @@ def test_chest_signals(tmp_path, site):
 
 def test_wrist_pickle_without_chest_says_so(tmp_path):
     write_wesad(tmp_path)
-    with pytest.raises(ValueError, match=re.escape("S2.pkl: signal['chest']['ECG'] is NoneType; expected a numeric array")):
+    with pytest.raises(
+        ValueError, match=re.escape("S2.pkl: signal['chest']['ECG'] is NoneType; expected a numeric array")
+    ):
         helo.load("wesad", root=tmp_path, site="chest")
 
 
@@ -164,7 +180,10 @@ def nan_at(x):
         (put("label", value=lambda x: x.astype(float)), "'label' is float64"),
         (put("signal", "wrist", "EDA", value=None), r"signal\['wrist'\]\['EDA'\] is NoneType"),
         (put("signal", "wrist", "ACC", value=lambda x: x[:, :2]), r"\['ACC'\] is float64 \(11360, 2\); expected .*3\)"),
-        (put("signal", "wrist", "BVP", value=lambda x: x[:1000]), "lasts 15.6 s at 64 Hz; expected the labels' 355.0 s"),
+        (
+            put("signal", "wrist", "BVP", value=lambda x: x[:1000]),
+            "lasts 15.6 s at 64 Hz; expected the labels' 355.0 s",
+        ),
         (put("signal", "wrist", "TEMP", value=nan_at), r"\['TEMP'\] is NaN or Inf at 10.00 s"),
         (put("label", value=lambda x: np.where(x == 3, 7, x)), r"codes \[1, 2, 4, 4\]; expected \[1, 2, 4, 3, 4\]"),
     ],

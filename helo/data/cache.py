@@ -37,9 +37,7 @@ def cached(name: str, options: dict, files: Iterable[Path], make: Callable[[], E
     for file in sorted(files):
         stat = file.stat()
         key.update(f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
-    here = Path(__file__).parent
-    for code in sorted([*here.glob("*.py"), here.parent / "signals.py"]):
-        key.update(code.read_bytes())
+    key.update(code_digest("data/*.py", "signals.py").encode())
     path = cache_folder() / f"{name}-{key.hexdigest()[:16]}.safetensors"
     if path.exists():
         try:
@@ -52,6 +50,15 @@ def cached(name: str, options: dict, files: Iterable[Path], make: Callable[[], E
     except OSError as error:
         warnings.warn(f"{path}: could not write the cache ({error}); the next load will be slow again", stacklevel=3)
     return data
+
+
+def code_digest(*patterns: str) -> str:
+    """Hash of files of this library, so that results of older code are never taken for today's."""
+    package = Path(__file__).parent.parent
+    key = hashlib.sha256()
+    for path in sorted(path for pattern in patterns for path in package.glob(pattern)):
+        key.update(path.read_bytes())
+    return key.hexdigest()
 
 
 _ARRAYS = ("distributions", "subjects", "trials", "conditions", "starts")

@@ -168,7 +168,9 @@ def ratings_to_distributions(ratings: np.ndarray, source: str, emotions: Sequenc
         )
     totals = ratings.sum(1, keepdims=True)
     if (totals == 0).any():
-        raise ValueError(f"{source}: all ratings in row {int(np.argmin(totals))} are 0; a distribution needs one above 0")
+        raise ValueError(
+            f"{source}: all ratings in row {int(np.argmin(totals))} are 0; a distribution needs one above 0"
+        )
     return (ratings / totals).astype(np.float32)
 
 
@@ -179,7 +181,9 @@ def _distributions(source, values, emotions):
     if len(set(emotions)) != len(emotions):
         raise ValueError(f"{source}: emotions {list(emotions)} name one twice")
     if d.ndim != 2 or d.shape[1] != len(emotions) or len(d) == 0:
-        raise ValueError(f"{source}: distributions have shape {d.shape}; expected (windows > 0, {len(emotions)} emotions)")
+        raise ValueError(
+            f"{source}: distributions have shape {d.shape}; expected (windows > 0, {len(emotions)} emotions)"
+        )
     wrong = ~np.isfinite(d).all(1) | (d < 0).any(1) | ~np.isclose(d.sum(1), 1, atol=1e-4)
     if wrong.any():
         row = int(np.argmax(wrong))

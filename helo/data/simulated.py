@@ -21,7 +21,16 @@ EMOTIONS = {
     "happy": (0.9, 0.3), "excited": (0.6, 0.9), "inspired": (0.7, 0.4), "calm": (0.7, -0.7),
     "sad": (-0.8, -0.4), "tired": (-0.3, -0.9), "afraid": (-0.6, 0.9), "angry": (-0.8, 0.6),
 }  # fmt: skip
-ACTION_UNITS = ("cheeks up", "lip corners up", "brows up", "brows down", "lids wide", "lids low", "lips down", "lips tight")
+ACTION_UNITS = (
+    "cheeks up",
+    "lip corners up",
+    "brows up",
+    "brows down",
+    "lids wide",
+    "lids low",
+    "lips down",
+    "lips tight",
+)
 LAG = 4.0  # seconds from the face to the body
 RATES = {"bvp": 64.0, "eda": 8.0, "temp": 4.0, "face": 4.0}
 UNITS = {"bvp": "a.u.", "eda": "uS", "temp": "degC", "face": "intensity"}
@@ -87,7 +96,9 @@ def load(
     data = cached("simulated", options, [], make) if cache else make()
     names = [f"P{s + 1}" for s in range(subjects)]
     study = {k: options[k] for k in ("subjects", "clips", "seconds", "seed")}
-    return dataclasses.replace(data, recording=lambda who: Recording(_Study(**study).signals(names.index(who)), RATES, UNITS))
+    return dataclasses.replace(
+        data, recording=lambda who: Recording(_Study(**study).signals(names.index(who)), RATES, UNITS)
+    )
 
 
 class _Study:
@@ -124,7 +135,9 @@ class _Study:
         rate = 68 + rng.normal(0, 6) + np.zeros_like(t["temp"])
         eda = np.full(t["eda"].shape, 2 + rng.uniform(0, 4))
         face = rng.normal(0, 0.25, (len(t["face"]), len(ACTION_UNITS)))
-        response = nk.eda_simulate(duration=16, sampling_rate=int(RATES["eda"]), scr_number=1, noise=0, random_state=1) - 1
+        response = (
+            nk.eda_simulate(duration=16, sampling_rate=int(RATES["eda"]), scr_number=1, noise=0, random_state=1) - 1
+        )
         response = response[: np.argmax(response) + round(4 * RATES["eda"])]
         peak = np.argmax(response)
         for c, moments in enumerate(self.moments):

@@ -91,9 +91,7 @@ def load(
 def recording(root: str | Path, subject: str, site: str = "wrist") -> Recording:
     """The raw signals of one subject."""
     raw, _ = _read_signals(Path(root).expanduser() / subject / f"{subject}.pkl", site)
-    return Recording(
-        raw, {m: _MODALITIES[m][2] for m in raw}, {m: _MODALITIES[m][4] for m in raw}
-    )
+    return Recording(raw, {m: _MODALITIES[m][2] for m in raw}, {m: _MODALITIES[m][4] for m in raw})
 
 
 def read_panas(path: Path) -> dict[str, np.ndarray]:
@@ -194,7 +192,9 @@ def _read_signals(path, site):
             )
         if not np.isfinite(x).all():
             sample = int(np.argmin(np.isfinite(x).all(1)))
-            raise ValueError(f"{path}: signal['{place}']['{key}'] is NaN or Inf at {sample / rate:.2f} s; expected numbers")
+            raise ValueError(
+                f"{path}: signal['{place}']['{key}'] is NaN or Inf at {sample / rate:.2f} s; expected numbers"
+            )
         signals[modality] = x * factor if factor != 1 else x
     return signals, label
 
@@ -263,7 +263,7 @@ def _extract(root, subjects, site, window, step, tokens, normalise):
         starts=np.concatenate(columns["starts"]),
         window=window,
         roles=roles,
-        query=roles[PHYSIOLOGICAL][0],
+        query="eda" if "eda" in values else "chest_eda",  # never missing a token
         features=names,
         tokens={m: segments for m in values},
     )

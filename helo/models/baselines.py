@@ -126,7 +126,11 @@ class ConditionMixture(_Linear):
         if data.conditions is None:
             raise ValueError(f"{data.name}: conditions are not known; the condition mixture cannot be fitted")
         rows = _training_side(split)
-        x, truth, condition = self.inputs(data, rows), data.distributions[rows].astype(np.float64), data.conditions[rows]
+        x, truth, condition = (
+            self.inputs(data, rows),
+            data.distributions[rows].astype(np.float64),
+            data.conditions[rows],
+        )
         names = np.unique(condition)
         if len(names) < 2:
             raise ValueError(f"{data.name}: the training side holds one condition, {names[0]!r}; expected at least two")

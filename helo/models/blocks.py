@@ -85,7 +85,11 @@ class TransformerBlock(nn.Module):
         super().__init__()
         self.attend = CrossAttention(width, heads, dropout, dropkey)
         self.feed = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width), nn.Dropout(dropout)
+            nn.Linear(width, 2 * width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(2 * width, width),
+            nn.Dropout(dropout),
         )
         self.norm = nn.LayerNorm(width)
 

@@ -91,7 +91,9 @@ class HeLo(EmotionModel):
         self.cross = nn.ModuleList(CrossAttention(width, heads, dropout, dropkey) for _ in self.keys)
         self.project = nn.Linear(width, width)
         # 3. OTHM: Transformer blocks, each side its own
-        self.physiological_blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, dropkey) for _ in range(depth))
+        self.physiological_blocks = nn.ModuleList(
+            TransformerBlock(width, heads, dropout, dropkey) for _ in range(depth)
+        )
         self.behavioral_blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, dropkey) for _ in range(depth))
         # 4. Learnable label embedding, and the correlation it is aligned with
         # small at first, so that its directions turn quickly towards R*
@@ -132,9 +134,7 @@ class HeLo(EmotionModel):
     def encode(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
         """Step 1: modality -> tokens (B, N_m, d) and their mask."""
         x = self.standardise(signals, masks)
-        return {
-            m: encoder(x[m], masks[m]) for m, encoder in zip(self.layout.modalities, self.encoders, strict=True)
-        }
+        return {m: encoder(x[m], masks[m]) for m, encoder in zip(self.layout.modalities, self.encoders, strict=True)}
 
     def attend(self, tokens: Mapping[str, tuple[Tensor, Tensor]], attention: dict) -> tuple[Tensor, Tensor]:
         """Step 2: the query modality attends to every other physiological one; Z_p (B, (P-1) N, d)."""

@@ -1,0 +1,133 @@
+"""Every notebook runs headless, on the simulated study and on real recordings, and says so only when it has."""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import papermill
+import pytest
+from conftest import ROOT
+
+from helo import sweeps
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FAST = {
+    "01_explore": {},
+    "02_train": {"epochs": 2, "compare": "mean,helo", "workers": 1},
+    "03_transport": {"epochs": 2},
+    "04_correlation": {"epochs": 2},
+}
+CODE = "import helo\nfrom helo import sweeps"
+
+
+def names():
+    return [path.stem for path in NOTEBOOKS]
+
+
+def write_notebook(path, *cells):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.cells[0].metadata["tags"] = ["parameters"]
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+    return path
+
+
+def test_the_sequence_is_complete():
+    assert names()[:4] == list(FAST)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=names())
+class TestEveryNotebook:
+    def test_on_the_simulated_study(self, path, tmp_path, study):
+        result = sweeps.run_one(path, tmp_path, FAST[path.stem], progress=False)
+        assert result["dataset"] == "simulated"
+        assert list(tmp_path.glob("*.png")), "pictures are written"
+        assert (tmp_path / path.name).stat().st_size < 2**20
+        if path.stem == "02_train":
+            assert result["table"].count("\n") == 3 and (tmp_path / "model.safetensors").exists()
+
+    def test_on_real_recordings(self, path, tmp_path, wesad_root, wesad):
+        parameters = FAST[path.stem] | {"dataset": "wesad", "root": str(wesad_root)}
+        assert sweeps.run_one(path, tmp_path, parameters, progress=False)["dataset"] == "wesad"
+
+    def test_is_clean(self, path):
+        notebook = nbformat.read(path, as_version=4)
+        assert notebook.metadata.kernelspec.name == "python3"
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert not any(cell.outputs or cell.execution_count for cell in code)
+        assert all(len(cell.source.splitlines()) <= 25 for cell in code), "logic belongs in the library"
+        assert code[-1].source.startswith(("sweeps.record(", "u, v =")) and "sweeps.record(" in code[-1].source
+
+    def test_every_parameter_has_a_type_and_a_comment(self, path):
+        for name, parameter in papermill.inspect_notebook(str(path)).items():
+            assert parameter["inferred_type_name"] in ("str", "int", "float", "bool"), name
+            assert parameter["help"], name
+        assert "output" in papermill.inspect_notebook(str(path))
+
+    def test_an_unknown_parameter_stops_it_before_it_starts(self, path, tmp_path):
+        with pytest.raises(ValueError, match=r"unknown parameters \['sead'\]; the notebook has .*'output'"):
+            sweeps.run_one(path, tmp_path / "run", {"sead": 1})
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("value", ["7", 7.5, True, None, [1]])
+def test_a_parameter_of_another_type_is_refused(value):
+    with pytest.raises(ValueError, match="parameter 'seed' is .*; expected int"):
+        sweeps.check_parameters(ROOT / "notebooks" / "02_train.ipynb", {"seed": value})
+
+
+def test_numpy_parameters_arrive_as_numbers():
+    import numpy as np
+
+    path = ROOT / "notebooks" / "03_transport.ipynb"
+    plain = sweeps.check_parameters(path, {"seed": np.int64(3), "transport_weight": np.float32(0.5), "fold": 1})
+    assert plain == {"seed": 3, "transport_weight": 0.5, "fold": 1} and type(plain["seed"]) is int
+
+
+def test_a_failing_notebook_leaves_no_result(tmp_path):
+    path = write_notebook(
+        tmp_path / "n.ipynb", 'output: str = ""  # folder', CODE, "1 / 0", "sweeps.record(output, a=1)"
+    )
+    (tmp_path / "run").mkdir()
+    sweeps.record(tmp_path / "run", stale=True)
+    with pytest.raises(papermill.PapermillExecutionError, match="ZeroDivisionError"):
+        sweeps.run_one(path, tmp_path / "run", {}, progress=False)
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_notebook_that_only_seems_to_finish_has_failed(tmp_path):
+    path = write_notebook(tmp_path / "n.ipynb", 'output: str = ""  # folder', "x = 1")
+    with pytest.raises(RuntimeError, match="ended without writing .*result.json"):
+        sweeps.run_one(path, tmp_path / "run", {}, progress=False)
+
+
+def test_record_is_plain_json(tmp_path):
+    import numpy as np
+
+    sweeps.record(tmp_path, a=np.float32(0.5), b=np.arange(3), c={"d": np.int64(2)})
+    assert json.loads((tmp_path / "result.json").read_text()) == {"a": 0.5, "b": [0, 1, 2], "c": {"d": 2}}
+
+
+def test_demo_end_to_end(tmp_path):
+    """`make demo`, with two epochs: notebooks, pictures, report, scores."""
+    command = [
+        sys.executable,
+        "-m",
+        "helo",
+        "demo",
+        "--epochs",
+        "2",
+        "--output",
+        tmp_path / "demo",
+        "--figures",
+        tmp_path / "f",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "| helo |" in done.stdout and "| mean |" in done.stdout
+    report = (tmp_path / "demo" / "index.html").read_text()
+    for name in FAST:
+        page = (tmp_path / "demo" / f"{name}.html").read_text()
+        assert f'href="{name}.html"' in report and "data:image/png" in page
+    assert len(list((tmp_path / "f").glob("*.png"))) >= 10
