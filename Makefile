@@ -1,7 +1,10 @@
-# make demo | test | lab     (python3 is 3.11 or newer; PYTHON=... chooses another)
+# make demo | test | lab
+#   PYTHON=python3.12   another Python, 3.11 or newer
+#   TORCH=system        use the PyTorch that this Python already has (a GPU machine's) instead of the locked CPU one
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+LOCK := $(VENV)/requirements.lock
 
 .PHONY: demo test lab clean
 demo: $(VENV)/notebooks
@@ -14,12 +17,13 @@ test: $(VENV)/test
 lab: $(VENV)/notebooks
 	$(RUN) -m jupyterlab notebooks
 
-$(VENV)/%: pyproject.toml requirements.lock
-	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[notebooks$(if $(filter test,$*),$(comma)test)]"
-	@touch $@
-
-comma := ,
+$(VENV)/notebooks: EXTRAS := notebooks
+$(VENV)/test: EXTRAS := notebooks,test
+$(VENV)/notebooks $(VENV)/test: pyproject.toml requirements.lock
+	test -x $(RUN) || $(PYTHON) -m venv $(if $(filter system,$(TORCH)),--system-site-packages) $(VENV)
+	grep -v '$(if $(filter system,$(TORCH)),^torch==,^$$)' requirements.lock > $(LOCK)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c $(LOCK) -e ".[$(EXTRAS)]"
+	touch $@
 
 clean:
 	rm -rf $(VENV) runs

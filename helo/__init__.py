@@ -9,11 +9,12 @@ helo.score(data.distributions[split.test], answer.distributions)
 """
 
 from helo import splits
+from helo.checkpoints import load_model, save
 from helo.data import EmotionData, load
 from helo.evaluation import evaluate
 from helo.measures import score
 from helo.models import build
-from helo.training import fit, load_model, predict, save
+from helo.training import fit, predict
 
 __all__ = ["EmotionData", "build", "evaluate", "fit", "load", "load_model", "predict", "save", "score", "splits"]
 __version__ = "0.1.0"

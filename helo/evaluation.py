@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +15,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from helo.data.cache import atomic_write, code_digest
 from helo.data.emotion_data import EmotionData
+from helo.files import atomic_write, code_digest
 from helo.measures import MEASURES, kl, score, skill
 from helo.models import available, build, is_closed_form
 from helo.splits import Split, by_protocol
@@ -59,7 +61,15 @@ def evaluate(
     import pandas as pd
     from joblib import Parallel, delayed
 
-    seeds = list(seeds)
+    seeds = [int(s) for s in ([seeds] if isinstance(seeds, int) else seeds)]
+    models = [models] if isinstance(models, str) else models
+    if not seeds or not models:
+        raise ValueError(f"models is {models} and seeds {seeds}; expected at least one of each")
+    unknown = sorted(set(training) - set(inspect.signature(fit).parameters))
+    if unknown:
+        raise ValueError(
+            f"helo.fit does not take {unknown}; its arguments are {list(inspect.signature(fit).parameters)}"
+        )
     entries = models if isinstance(models, Mapping) else {name: {"model": name} for name in models}
     for label, entry in entries.items():
         if entry.get("model") not in available():
@@ -79,7 +89,9 @@ def evaluate(
             delayed(_one_alone)(data, *job, training, folder) for job in jobs
         )
     bar = tqdm(results, total=len(jobs), desc=f"{data.name} by {protocol}", unit="fit", disable=not progress)
-    return pd.DataFrame(list(bar))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A worker stopped")  # joblib replaces a worker that has grown; nothing is lost
+        return pd.DataFrame(list(bar))
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
@@ -157,7 +169,8 @@ def _one_alone(*job):
 
 def _one(data, label, entry, split, seed, training, folder):
     options = {k: v for k, v in entry.items() if k != "model"}
-    inputs = [data.name, data_digest(data, split), split.test.tolist(), code_digest("*.py", "models/*.py")]
+    who = [list(map(str, names)) for names in (data.subjects, data.trials, data.conditions) if names is not None]
+    inputs = [data.name, data_digest(data, split), who, split.test.tolist(), code_digest("*.py", "models/*.py")]
     job = json.dumps([entry["model"], options, seed, training, inputs], sort_keys=True, default=str)
     file = None
     if folder is not None:

@@ -11,8 +11,8 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from helo.data.cache import atomic_write
 from helo.data.emotion_data import EmotionData, Recording
+from helo.files import atomic_write
 
 # Okabe and Ito's colours, told apart by colour-blind readers; one emotion keeps one colour in every picture
 _COLOURS = ("#E69F00", "#D55E00", "#F0E442", "#009E73", "#0072B2", "#999999", "#CC79A7", "#56B4E9")

@@ -40,9 +40,10 @@ def by_subject(data: EmotionData, folds: int | None = None, validation: float = 
 
 
 def by_trial(data: EmotionData, folds: int | None = 5, validation: float = 0.2, seed: int = 0) -> list[Split]:
-    """Test clips the model has not seen from people it may have seen; a trial's windows stay together.
+    """Test one person's viewing of a clip; a trial (subject and clip) stays together.
 
-    Arguments and errors as in `by_subject`, with trials (subject and clip) in place of subjects.
+    The person's other clips, and other people's viewings of this one, may be in training. Arguments and errors as in
+    `by_subject`, with trials in place of subjects.
     """
     return _grouped(data, data.trial_ids, "trial", folds, validation, seed)
 

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from helo.data.cache import atomic_write
+from helo.files import atomic_write
 
 RESULT = "result.json"
 
@@ -73,11 +73,17 @@ def run_one(notebook: str | Path, folder: str | Path, parameters: dict, progress
     parameters = check_parameters(notebook, {**parameters, "output": str(folder)})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULT).unlink(missing_ok=True)
-    os.environ.setdefault("MPLBACKEND", "agg")
-    papermill.execute_notebook(
-        str(notebook), str(folder / notebook.name), parameters, kernel_name="python3", progress_bar=progress,
-        store_widget_state=False,
-    )  # fmt: skip
+    backend = os.environ.pop(
+        "MPLBACKEND", None
+    )  # the kernel's own backend is headless and puts pictures into the cells
+    try:
+        papermill.execute_notebook(
+            str(notebook), str(folder / notebook.name), parameters, kernel_name="python3", progress_bar=progress,
+            store_widget_state=False,
+        )  # fmt: skip
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
     if not (folder / RESULT).exists():
         raise RuntimeError(f"{notebook}: ended without writing {folder / RESULT}")
     return json.loads((folder / RESULT).read_text())

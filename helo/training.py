@@ -1,24 +1,22 @@
-"""Training: `fit` a model, `predict` windows, `save` and `load_model`, checkpoints that resume."""
+"""Training: `fit` a model on a split, `predict` windows with it."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from tqdm import tqdm
 
-from helo.data.cache import atomic_write
-from helo.data.emotion_data import EmotionData, Layout
-from helo.models import EmotionModel, Prediction, from_layout
+from helo.checkpoints import layout_to_json, resume, weights, write_checkpoint
+from helo.data.emotion_data import EmotionData
+from helo.files import code_digest
+from helo.models import EmotionModel, Prediction
 from helo.splits import Split
 
 
@@ -57,7 +55,7 @@ def fit(
 ) -> Run:
     """Train a model on a split's training windows; stop early and keep the best epoch by its validation windows.
 
-    Adam, learning rate times `decay` after every epoch. Everything random in an epoch comes from (seed, epoch), so a
+    A model that was trained before goes on from its weights. Adam, learning rate times `decay` after every epoch. Everything random in an epoch comes from (seed, epoch), so a
     run that resumes from its checkpoint ends with the numbers of one that was never interrupted.
 
     Args:
@@ -92,18 +90,21 @@ def fit(
         model.solve(data, split)
         return Run(model.to(device).eval(), [], 0)
 
-    model.prepare(data, split)
+    if not model.prepared:
+        model.prepare(data, split)
+        model.prepared.fill_(True)
     model.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     settings = {
-        "model": model.name, "options": model.options, "layout": _layout_to_json(model.layout), "seed": seed,
+        "model": model.name, "options": model.options, "layout": layout_to_json(model.layout), "first seed": model.seed, "seed": seed,
         "batch_size": batch_size, "learning_rate": learning_rate, "weight_decay": weight_decay, "decay": decay,
-        "patience": patience, "first weights": _digest(model.state_dict()), "data": data_digest(data, split),
+        "patience": patience, "data": data_digest(data, split),
+        "code": code_digest("training.py", "transport.py", "losses.py", "models/*.py")[:16],
     }  # fmt: skip
     history: list[dict[str, float]] = []
-    best, best_epoch = _state(model), 0
+    best, best_epoch = weights(model), 0
     if checkpoint is not None and Path(checkpoint).exists():
-        history, best, best_epoch = _resume(Path(checkpoint), settings, model, optimizer)
+        history, best, best_epoch = resume(Path(checkpoint), settings, model, optimizer)
 
     x = {m: torch.as_tensor(v, device=device) for m, v in data.signals.items()}
     masks = {m: torch.as_tensor(v, device=device) for m, v in data.masks.items()}
@@ -116,7 +117,7 @@ def fit(
     lowest = min((row["validation_kl"] for row in history if "validation_kl" in row), default=float("inf"))
     bar = tqdm(total=epochs, initial=len(history), desc=f"{model.name} {split.name}", unit="epoch",
                disable=not progress, leave=False)  # fmt: skip
-    with bar, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with bar, torch.random.fork_rng():
         for epoch in range(len(history) + 1, epochs + 1):
             if len(split.validation) and history and len(history) - best_epoch >= patience:
                 break
@@ -149,9 +150,9 @@ def fit(
                 break
             history.append(row)
             if row.get("validation_kl", -epoch) < lowest:
-                lowest, best, best_epoch = row.get("validation_kl", -epoch), _state(model), epoch
+                lowest, best, best_epoch = row.get("validation_kl", -epoch), weights(model), epoch
             if checkpoint is not None:
-                _write_checkpoint(Path(checkpoint), settings, history, best_epoch, model, best, optimizer)
+                write_checkpoint(Path(checkpoint), settings, history, best_epoch, model, best, optimizer)
             bar.update()
             bar.set_postfix({k: f"{v:.4f}" for k, v in row.items() if k in ("train_kl", "validation_kl")})
             if on_epoch is not None:
@@ -217,31 +218,8 @@ def predict(
     )
 
 
-def save(model: EmotionModel, path: str | Path) -> None:
-    """Write a model as one safetensors file, weights and configuration; whole or not at all."""
-    about = {"model": model.name, "options": model.options, "layout": _layout_to_json(model.layout)}
-    atomic_write(Path(path), to_bytes(_state(model), metadata={"helo": json.dumps(about)}))
-
-
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> EmotionModel:
-    """Read a model that `save` wrote; no pickle is involved.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a model of this library.
-    """
-    about, tensors = _read(Path(path), "helo")
-    try:
-        layout = _layout_from_json(about["layout"])
-        model = from_layout(about["model"], layout, seed=0, options=about["options"])
-        model.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path}: configuration and weights do not fit a model of this version ({error})") from None
-    return model.to(device).eval()
-
-
 def check_layout(model: EmotionModel, data: EmotionData) -> None:
-    """Raise ValueError where a model was built for other modalities, features or emotions than the data has."""
+    """Raise ValueError where a model was built for other modalities, tokens, features or emotions than the data has."""
     ours, theirs = model.layout, data.layout
     if ours.emotions != theirs.emotions:
         raise ValueError(f"{data.name}: emotions are {list(theirs.emotions)}; the model knows {list(ours.emotions)}")
@@ -251,23 +229,13 @@ def check_layout(model: EmotionModel, data: EmotionData) -> None:
         )
     for m, (tokens, features) in ours.shapes.items():
         found = theirs.shapes[m]
-        if found[1] != features or found[0] < tokens:
+        # tokens beyond the model's may only be padding
+        if found[1] != features or found[0] < tokens or data.masks[m][:, tokens:].any():
             raise ValueError(f"{data.name}: {m!r} has (tokens, features) {found}; the model takes {(tokens, features)}")
-
-
-def _state(model):
-    return {k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items()}
 
 
 def _epoch_seed(seed, epoch):
     return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
-
-
-def _digest(state):
-    key = hashlib.sha256()
-    for name in sorted(state):
-        key.update(name.encode() + state[name].detach().cpu().contiguous().numpy().tobytes())
-    return key.hexdigest()[:16]
 
 
 def data_digest(data: EmotionData, split: Split) -> str:
@@ -279,55 +247,3 @@ def data_digest(data: EmotionData, split: Split) -> str:
         key.update(data.signals[m].tobytes() + data.masks[m].tobytes())
     key.update(data.distributions.tobytes())
     return key.hexdigest()[:16]
-
-
-def _layout_to_json(layout):
-    return json.loads(json.dumps(asdict(layout)))
-
-
-def _layout_from_json(about):
-    return Layout(
-        {m: tuple(shape) for m, shape in about["shapes"].items()},
-        {role: tuple(names) for role, names in about["roles"].items()},
-        tuple(about["emotions"]),
-        about["query"],
-    )
-
-
-def _read(path, key):
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            about = json.loads((file.metadata() or {})[key])
-            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
-        raise ValueError(f"{path}: not a {key} file ({type(error).__name__}: {error})") from None
-
-
-def _write_checkpoint(path, settings, history, best_epoch, model, best, optimizer):
-    tensors = {f"now/{k}": v for k, v in _state(model).items()} | {f"best/{k}": v for k, v in best.items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam/{i}/{k}": v.detach().cpu().contiguous() for k, v in state.items()}
-    about = {"settings": settings, "history": history, "best_epoch": best_epoch}
-    atomic_write(path, to_bytes(tensors, metadata={"helo-checkpoint": json.dumps(about)}))
-
-
-def _resume(path, settings, model, optimizer):
-    about, tensors = _read(path, "helo-checkpoint")
-    found, expected = about["settings"], json.loads(json.dumps(settings))
-    differ = [name for name in expected if found.get(name) != expected[name]]
-    if differ:
-        told = "; ".join(f"{name} was {found.get(name)}, now {expected[name]}" for name in differ)
-        raise ValueError(f"{path}: checkpoint of another run ({told}); delete it or choose another file")
-    parts: dict[str, dict[str, torch.Tensor]] = {"now": {}, "best": {}, "adam": {}}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition("/")
-        parts[part][rest] = tensor
-    model.load_state_dict(parts["now"])
-    state = optimizer.state_dict()
-    for name, tensor in parts["adam"].items():
-        i, _, key = name.partition("/")
-        state["state"].setdefault(int(i), {})[key] = tensor
-    optimizer.load_state_dict(state)
-    return about["history"], parts["best"], about["best_epoch"]

@@ -185,6 +185,8 @@ def group_plan(plan: Tensor, rows: Sequence[str], columns: Sequence[str]) -> tup
         Mass between groups, shape (..., R, C), and the R and C groups in the order they first appear.
     """
     row_names, column_names = list(dict.fromkeys(rows)), list(dict.fromkeys(columns))
-    to_rows = torch.tensor([[r == name for r in rows] for name in row_names], dtype=plan.dtype)
-    to_columns = torch.tensor([[c == name for name in column_names] for c in columns], dtype=plan.dtype)
+    to_rows = torch.tensor([[r == name for r in rows] for name in row_names], dtype=plan.dtype, device=plan.device)
+    to_columns = torch.tensor(
+        [[c == name for name in column_names] for c in columns], dtype=plan.dtype, device=plan.device
+    )
     return to_rows @ plan @ to_columns, row_names, column_names

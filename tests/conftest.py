@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+# exact comparisons need one device; tests/test_gpu.py uses the others
+os.environ["HELO_TEST_GPUS"] = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 import numpy as np
 import pytest
 import torch

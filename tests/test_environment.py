@@ -37,7 +37,7 @@ def test_the_lock_pins_every_requirement():
     lock = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().lower().split() if "==" in line)
     lock = {name.replace("_", "-"): version for name, version in lock.items()}
     assert not {name for name in declared() if name.replace("_", "-") not in lock}
-    assert all(re.fullmatch(r"[\w.+]+", version) for version in lock.values())
+    assert all(re.fullmatch(r"[\w.]+", version) for version in lock.values())
 
 
 def test_what_runs_is_what_is_locked():
@@ -45,7 +45,9 @@ def test_what_runs_is_what_is_locked():
 
     lock = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().split() if "==" in line)
     for name in ("torch", "numpy", "POT", "papermill", "neurokit2", "python-ldl"):
-        assert version(name) == next(v for k, v in lock.items() if k.lower().replace("_", "-") == name.lower())
+        assert version(name).split("+")[0] == next(
+            v for k, v in lock.items() if k.lower().replace("_", "-") == name.lower()
+        )
 
 
 def run(code):

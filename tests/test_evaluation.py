@@ -1,3 +1,6 @@
+import dataclasses
+import functools
+
 import numpy as np
 import pytest
 from conftest import random_data
@@ -66,12 +69,21 @@ def test_a_second_call_goes_on_from_the_folder(simulated, tmp_path, monkeypatch)
     next(iter(tmp_path.glob("helo-*"))).unlink()
     calls = []
     real = evaluation.fit
-    monkeypatch.setattr(evaluation, "fit", lambda model, *a, **k: calls.append(model.name) or real(model, *a, **k))
+
+    @functools.wraps(real)
+    def counted(model, *a, **k):
+        calls.append(model.name)
+        return real(model, *a, **k)
+
+    monkeypatch.setattr(evaluation, "fit", counted)
     again = helo.evaluate(["mean", "helo"], simulated, folds=3, folder=tmp_path, **FAST)
     assert calls == ["helo"]
     assert first.drop(columns="seconds").equals(again.drop(columns="seconds"))
     helo.evaluate(["helo"], simulated, folds=3, folder=tmp_path, epochs=1, progress=False)
     assert len(calls) == 4, "other settings are other results"
+    other = dataclasses.replace(simulated, conditions=np.roll(simulated.conditions, 2))
+    low = helo.evaluate(["mean"], other, folds=3, folder=tmp_path, progress=False)
+    assert not np.allclose(low.kl_ceiling, first[first.model == "mean"].kl_ceiling), "other conditions, another ceiling"
 
 
 def test_settings_of_one_model_under_labels(simulated):
@@ -86,6 +98,9 @@ def test_settings_of_one_model_under_labels(simulated):
         ({"protocol": "people"}, "unknown protocol 'people'"),
         ({"models": ["helo", "halo"]}, "halo: unknown model 'halo'; expected one of"),
         ({"models": {"x": {}}}, "x: unknown model None"),
+        ({"models": "halo"}, "halo: unknown model 'halo'"),
+        ({"seeds": []}, r"seeds \[\]; expected at least one"),
+        ({"epoch": 3}, r"helo.fit does not take \['epoch'\]; its arguments are"),
     ],
 )
 def test_bad_arguments(simulated, arguments, message):

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from helo.measures import MEASURES, score, skill
+from helo.measures import MEASURES, correlation_gap, score, skill
 
 RNG = np.random.default_rng(0)
 
@@ -69,3 +69,9 @@ def test_skill():
     assert skill(0.05, 0.07, 0.05) == pytest.approx(1)
     assert skill(0.09, 0.07, 0.05) == pytest.approx(-1)
     assert np.isnan(skill(0.05, 0.05, 0.05))
+
+
+def test_correlation_gap_leaves_the_diagonal_out():
+    a = np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]])
+    b = np.array([[9, 0.2, 0], [0.2, 9, 0.3], [0, 0.3, 9]])
+    assert correlation_gap(a, b) == pytest.approx((0.3 + 0.3) / 3) and correlation_gap(a, a) == 0

@@ -9,6 +9,7 @@ from conftest import as_batch, random_data
 
 import helo
 from helo import losses, models
+from helo.measures import correlation_gap
 from helo.splits import Split
 
 ALL = models.available()
@@ -124,15 +125,22 @@ def test_unknown_names_and_options():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"width": 30}, "width is 30 and heads 4"),
+        ({"width": 30}, "heads is 4; expected a divisor of width 30"),
         ({"transport": "euclid"}, "transport is 'euclid'"),
         ({"correlation": "kendall"}, "correlation is 'kendall'"),
-        ({"epsilon": 0.0}, "epsilon is 0"),
+        ({"heads": 0}, "heads is 0"),
+        ({"width": 0}, "width is 0"),
+        ({"depth": -1}, "depth is -1"),
+        ({"tokens": 0}, "tokens is 0"),
+        ({"dropkey": 1.5}, "dropkey is 1.5"),
+        ({"epsilon": 0.0}, "epsilon is 0.0; expected above 0"),
+        ({"iterations": 0}, "iterations is 0"),
+        ({"correlation_weight": -1}, "correlation_weight is -1"),
     ],
 )
 def test_helo_refuses_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
-        helo.build("helo", DATA, **options)(*as_batch(DATA))
+        helo.build("helo", DATA, **options)
 
 
 def test_helo_needs_both_sides():
@@ -297,6 +305,48 @@ def test_dropkey_hides_keys_in_training_only():
     model.eval()
     a, b = (model(*as_batch(DATA)).distributions for _ in range(2))
     assert torch.equal(a, b)
+
+
+def test_learns_from_a_pairing_that_no_single_stream_shows():
+    """Body and face each say nothing; whether they agree says everything (a fusion of scores could not learn it)."""
+    rng = np.random.default_rng(0)
+    body, face = rng.choice([-1.0, 1.0], (2, 800))
+    d = np.where((body * face > 0)[:, None], [0.9, 0.1], [0.1, 0.9])
+    x = {m: (s[:, None, None] + rng.normal(0, 0.2, (800, 1, 3))).astype(np.float32)
+         for m, s in (("eda", body), ("ppg", body), ("face", face))}  # fmt: skip
+    found = {}
+    for case, signals in (
+        ("both", x),
+        ("body alone", x | {"face": 0 * x["face"]}),
+        ("face alone", {m: v * (m == "face") for m, v in x.items()}),
+    ):
+        data = random_data(n=800, emotions=2, shapes={m: (1, 3) for m in x}, signals=signals, distributions=d)
+        split = helo.splits.by_subject(data)[0]
+        model = helo.build("helo", data, seed=0, width=32)
+        helo.fit(model, data, split, epochs=30, batch_size=32, learning_rate=1e-3, weight_decay=1e-4, progress=False)
+        found[case] = helo.score(d[split.test], helo.predict(model, data, split.test).distributions)["kl"]
+    chance = helo.score(d, np.full_like(d, 0.5))["kl"]
+    assert found["both"] < chance - 0.25
+    assert min(found["body alone"], found["face alone"]) > chance - 0.05
+
+
+def test_label_correlation_is_learned(study):
+    """Within 0.15 of the TRUE correlation of the simulated study, off the diagonal."""
+    split = helo.splits.by_subject(study, 4)[0]
+    model = helo.build("helo", study, seed=0)
+    before = correlation_gap(model.learned_correlation().detach(), study.truth["label_correlation"])
+    helo.fit(model, study, split, epochs=30, progress=False)
+    learned = model.learned_correlation().detach()
+    assert correlation_gap(learned, study.truth["label_correlation"]) < 0.15 < before
+    without = helo.build("helo", study, seed=0, correlation_weight=0.0)
+    helo.fit(without, study, split, epochs=5, progress=False)
+    assert correlation_gap(without.learned_correlation().detach(), study.truth["label_correlation"]) > 0.15
+
+
+def test_beats_the_training_mean_on_real_people(wesad):
+    table = helo.evaluate(["mean", "helo"], wesad, folds=3, epochs=8, progress=False)
+    kl = {m: np.average(t.kl, weights=t.windows) for m, t in table.groupby("model")}
+    assert kl["helo"] < kl["mean"] - 0.001
 
 
 def test_ridge_finds_a_linear_rule():

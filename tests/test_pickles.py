@@ -82,6 +82,8 @@ def test_a_declared_size_costs_no_memory(tmp_path):
     for size in (b"B" + struct.pack("<i", 2**31 - 1), b"\x8e" + struct.pack("<Q", 2**50)):
         with pytest.raises(ValueError, match="truncated pickle"):
             load(tmp_path, b"\x80\x04" + size + b"abc")
+    with pytest.raises(ValueError, match=r"x\.pkl"):  # a bytearray is made before it is read
+        load(tmp_path, b"\x80\x05\x96" + struct.pack("<Q", 2**40) + b"abc.")
     # a memo index of four billion must not become a table of that length
     assert load(tmp_path, b"\x80\x02K\x01r\xff\xff\xff\xff.") == 1
 
@@ -116,3 +118,16 @@ def test_garbage_is_a_clear_error(tmp_path):
             load(tmp_path, bytes(broken))
         except ValueError as error:
             assert "x.pkl" in str(error)
+
+
+def test_lists_of_lists_cannot_stand_for_endless_values(tmp_path):
+    value = [0] * 30
+    for _ in range(11):
+        value = [value] * 30
+    with pytest.raises(UnsafePickle, match="more than 10,000 values"):
+        load(tmp_path, pickle.dumps(value, 2))
+
+
+def test_empty_arrays_come_back(tmp_path):
+    for protocol in (1, 2, 4):
+        assert load(tmp_path, pickle.dumps(np.zeros((0, 3)), protocol)).shape == (0, 3)

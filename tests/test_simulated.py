@@ -56,7 +56,14 @@ def test_structure(simulated):
     assert raw.signals["eda"].min() > 0.5 and raw.signals["temp"].mean() == pytest.approx(33, abs=3)
 
 
-@pytest.mark.parametrize("options", [{"subjects": 1}, {"clips": 0}, {"window": 10}, {"window": 96}, {"step": 0}])
+@pytest.mark.parametrize(
+    "options", [{"subjects": 1}, {"clips": 0}, {"window": 10}, {"window": 96}, {"step": 0}, {"subjects": 2.5}]
+)
 def test_bad_arguments(options):
     with pytest.raises(ValueError, match="expected"):
         helo.load("simulated", **options)
+
+
+def test_a_recording_of_nobody(simulated):
+    with pytest.raises(ValueError, match="no subject 'P9'; expected one of"):
+        simulated.recording("P9")

@@ -6,7 +6,7 @@ import torch
 from conftest import random_data
 
 import helo
-from helo import training
+from helo import checkpoints
 from helo.splits import Split
 
 SMALL = {"width": 16, "heads": 2, "tokens": 4}
@@ -27,7 +27,12 @@ def test_best_validation_epoch_is_kept():
     seen = {}
     model = new()
     run = helo.fit(
-        model, DATA, SPLIT, epochs=15, **FIT, on_epoch=lambda m, row: seen.update({row["epoch"]: training._state(m)})
+        model,
+        DATA,
+        SPLIT,
+        epochs=15,
+        **FIT,
+        on_epoch=lambda m, row: seen.update({row["epoch"]: checkpoints.weights(m)}),
     )
     kl = [row["validation_kl"] for row in run.history]
     assert run.best_epoch == 1 + int(np.argmin(kl)) and not model.training
@@ -66,7 +71,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, stop):
 
     with pytest.raises(KeyboardInterrupt):
         helo.fit(new(), DATA, SPLIT, epochs=8, checkpoint=tmp_path / "c", on_epoch=interrupt, **FIT)
-    assert len(training._read(tmp_path / "c", "helo-checkpoint")[0]["history"]) == stop
+    assert len(checkpoints._read(tmp_path / "c", "helo-checkpoint")[0]["history"]) == stop
     torch.manual_seed(99)  # the global state must not matter
     again = new()
     rest = helo.fit(again, DATA, SPLIT, epochs=8, checkpoint=tmp_path / "c", **FIT)
@@ -152,6 +157,29 @@ def test_other_data_is_refused():
         helo.fit(model, random_data(shapes={"eeg": (6, 2), "eda": (1, 4), "ppg": (1, 5), "face": (1, 7)}), SPLIT)
 
 
+def test_more_real_tokens_than_the_model_knows_are_refused():
+    model = helo.build("helo", DATA, seed=0, **SMALL)
+    more = random_data(shapes={"eeg": (8, 3), "eda": (1, 4), "ppg": (1, 5), "face": (1, 7)})
+    with pytest.raises(ValueError, match=r"'eeg' has \(tokens, features\) \(8, 3\); the model takes \(6, 3\)"):
+        helo.predict(model, more)
+    mask = np.ones((40, 8), bool)
+    mask[:, 6:] = False
+    padded = random_data(shapes={"eeg": (8, 3), "eda": (1, 4), "ppg": (1, 5), "face": (1, 7)}, masks={"eeg": mask})
+    assert len(helo.predict(model, padded).distributions) == 40
+
+
+def test_a_trained_model_goes_on_from_its_weights(tmp_path):
+    model = new()
+    helo.fit(model, DATA, SPLIT, epochs=2, checkpoint=tmp_path / "c", **FIT)
+    before = checkpoints.weights(model)
+    helo.fit(model, DATA, SPLIT, epochs=1, learning_rate=1e-12, weight_decay=0.0, **FIT)
+    torch.testing.assert_close(checkpoints.weights(model), before, atol=1e-6, rtol=1e-4)
+    run = helo.fit(model, DATA, SPLIT, epochs=4, checkpoint=tmp_path / "c", **FIT)
+    whole = new()
+    helo.fit(whole, DATA, SPLIT, epochs=4, **FIT)
+    assert len(run.history) == 4 and same(whole, model)
+
+
 @pytest.mark.parametrize("argument", ["epochs", "batch_size", "patience"])
 def test_bad_arguments(argument):
     with pytest.raises(ValueError, match=f"{argument} is 0; expected at least 1"):
@@ -171,6 +199,13 @@ def test_loading_what_is_no_model(tmp_path):
     (tmp_path / "m").write_bytes((tmp_path / "m").read_bytes()[:-50])
     with pytest.raises(ValueError, match="m: not a helo file"):
         helo.load_model(tmp_path / "m")
+    unknown = new()
+    unknown.name = "halo"
+    helo.save(unknown, tmp_path / "u")
+    with pytest.raises(ValueError, match="u: .*unknown model 'halo'"):
+        helo.load_model(tmp_path / "u")
+    with pytest.raises(ValueError, match="m2: no such file"):
+        helo.load_model(tmp_path / "m2")
 
 
 def test_features_are_scaled_by_the_training_windows():

@@ -6,14 +6,15 @@ import dataclasses
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from helo.data.emotion_data import EmotionData
+from helo.files import atomic_write, code_digest
 
 
 def cache_folder() -> Path:
@@ -24,8 +25,8 @@ def cache_folder() -> Path:
 def cached(name: str, options: dict, files: Iterable[Path], make: Callable[[], EmotionData]) -> EmotionData:
     """The data set `make()` builds, from the cache where it was built before.
 
-    The key is the options, the name, size and time of every source file, and the code that extracts features, so a
-    changed file, option or library never yields an old result.
+    The key is the options, the name, size and time of every source file, and the code and packages that extract
+    features, so a changed file, option or library never yields an old result.
 
     Args:
         name: name of the data set, the beginning of the file's name.
@@ -37,6 +38,8 @@ def cached(name: str, options: dict, files: Iterable[Path], make: Callable[[], E
     for file in sorted(files):
         stat = file.stat()
         key.update(f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    for package in ("neurokit2", "numpy", "scipy"):
+        key.update(f"{package} {version(package)}".encode())
     key.update(code_digest("data/*.py", "signals.py").encode())
     path = cache_folder() / f"{name}-{key.hexdigest()[:16]}.safetensors"
     if path.exists():
@@ -50,15 +53,6 @@ def cached(name: str, options: dict, files: Iterable[Path], make: Callable[[], E
     except OSError as error:
         warnings.warn(f"{path}: could not write the cache ({error}); the next load will be slow again", stacklevel=3)
     return data
-
-
-def code_digest(*patterns: str) -> str:
-    """Hash of files of this library, so that results of older code are never taken for today's."""
-    package = Path(__file__).parent.parent
-    key = hashlib.sha256()
-    for path in sorted(path for pattern in patterns for path in package.glob(pattern)):
-        key.update(path.read_bytes())
-    return key.hexdigest()
 
 
 _ARRAYS = ("distributions", "subjects", "trials", "conditions", "starts")
@@ -99,18 +93,3 @@ def read(path: Path) -> EmotionData:
             else:
                 fields[key] = file.get_tensor(key)
     return EmotionData(**fields)
-
-
-def atomic_write(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: into a temporary neighbour, then renamed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -61,6 +61,15 @@ class _Array:
         self._value = np.frombuffer(content, dtype._value).reshape(shape, order="F" if fortran else "C")
 
 
+class _NoBytes:
+    """bytes(), by which Python 3 writes the content of an empty array into old protocols."""
+
+    __slots__ = ()
+
+    def __call__(self):
+        return b""
+
+
 class _Bytes:
     """_codecs.encode, by which Python 3 writes bytes into old protocols."""
 
@@ -76,6 +85,7 @@ _ADMITTED = {
     ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy._core.multiarray", "_reconstruct"): _Array,
     ("_codecs", "encode"): _Bytes,
+    ("__builtin__", "bytes"): _NoBytes,
 }
 
 
@@ -95,6 +105,9 @@ class _Bounded(io.BufferedReader):
 # The pure-Python unpickler: its memo is a dictionary, so a hostile index cannot make it allocate gigabytes, and an
 # object's bytes are one read, so it is no slower on a file of a few large arrays.
 class _Unpickler(pickle._Unpickler):
+    # protocol 5's bytearray is made before it is read, at any size a file cares to declare
+    dispatch = {code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]}  # noqa: RUF012
+
     def find_class(self, module, name):
         if (module, name) not in _ADMITTED:
             raise UnsafePickle(f"asks for {module}.{name}; only numpy arrays are read, since a pickle can run code")
@@ -131,16 +144,18 @@ def _text(value):
     return value.decode("latin1") if isinstance(value, bytes) else value
 
 
-def _as_values(value, depth=0):
+def _as_values(value, count=None):
     """The stand-ins' arrays, and byte strings as text."""
-    if depth > 20:
-        raise UnsafePickle("nests deeper than 20 levels")
+    count = [0] if count is None else count
+    count[0] += 1
+    if count[0] > 10_000:  # lists that hold one list many times over can stand for more values than there are atoms
+        raise UnsafePickle("holds more than 10,000 values outside its arrays")
     if isinstance(value, _Array):
         return value._value
-    if isinstance(value, (_Dtype, _Type, _Bytes)):
+    if isinstance(value, (_Dtype, _Type, _Bytes, _NoBytes)):
         raise UnsafePickle("holds a piece of an array outside an array")
     if isinstance(value, dict):
-        return {_text(k): _as_values(v, depth + 1) for k, v in value.items()}
+        return {_text(k): _as_values(v, count) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_as_values(v, depth + 1) for v in value]
+        return [_as_values(v, count) for v in value]
     return _text(value)

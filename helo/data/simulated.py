@@ -87,6 +87,8 @@ def load(
             f"window {window} s, step {step} s, clip {seconds} s: expected a window of at least 8 s, a multiple of 4 s, "
             "no longer than a clip, and a positive step"
         )
+    if int(subjects) != subjects or int(clips) != clips:
+        raise ValueError(f"subjects is {subjects} and clips {clips}; expected whole numbers")
     options = dict(subjects=int(subjects), clips=int(clips), seconds=float(seconds), window=float(window),
                    step=float(step), seed=int(seed))  # fmt: skip
 
@@ -94,11 +96,15 @@ def load(
         return _extract(**options)
 
     data = cached("simulated", options, [], make) if cache else make()
-    names = [f"P{s + 1}" for s in range(subjects)]
     study = {k: options[k] for k in ("subjects", "clips", "seconds", "seed")}
-    return dataclasses.replace(
-        data, recording=lambda who: Recording(_Study(**study).signals(names.index(who)), RATES, UNITS)
-    )
+    return dataclasses.replace(data, recording=lambda subject: _recording(subject, **study))
+
+
+def _recording(subject, **study):
+    names = [f"P{s + 1}" for s in range(study["subjects"])]
+    if subject not in names:
+        raise ValueError(f"simulated: no subject {subject!r}; expected one of {names}")
+    return Recording(_Study(**study).signals(names.index(subject)), RATES, UNITS)
 
 
 class _Study:

@@ -18,6 +18,7 @@ from helo import signals as features
 from helo.data.cache import cached
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
 from helo.data.pickles import read_arrays
+from helo.files import MissingFile
 
 EMOTIONS = (
     "active", "distressed", "interested", "inspired", "annoyed", "strong", "guilty", "scared", "hostile", "excited",
@@ -65,7 +66,7 @@ def load(
         cache: keep the features on disk for the next load.
 
     Raises:
-        FileNotFoundError: the folder or one of its files is missing.
+        MissingFile: the folder or one of its files is missing.
         ValueError: a file's content is not the release's; the message names file, field, found and expected.
     """
     root = Path(root).expanduser()
@@ -152,14 +153,14 @@ def _panas_row(path, condition, fields):
 
 def _subjects(root):
     if not root.is_dir():
-        raise FileNotFoundError(f"{root}: no such folder; expected WESAD's folder, which holds S2, S3, ...")
+        raise MissingFile(f"{root}: no such folder; expected WESAD's folder, which holds S2, S3, ...")
     names = sorted((p.name for p in root.glob("S*") if p.is_dir() and p.name[1:].isdigit()), key=lambda s: int(s[1:]))
     if not names:
-        raise FileNotFoundError(f"{root}: holds no folder S2, S3, ...; expected WESAD's folder")
+        raise MissingFile(f"{root}: holds no folder S2, S3, ...; expected WESAD's folder")
     for s in names:
         for file in (root / s / f"{s}.pkl", root / s / f"{s}_quest.csv"):
             if not file.is_file():
-                raise FileNotFoundError(f"{file}: missing; expected {s}.pkl and {s}_quest.csv in {root / s}")
+                raise MissingFile(f"{file}: missing; expected {s}.pkl and {s}_quest.csv in {root / s}")
     return names
 
 
@@ -168,8 +169,9 @@ def _read_signals(path, site):
     content = read_arrays(path)
     if not isinstance(content, dict) or not isinstance(content.get("signal"), dict):
         raise ValueError(f"{path}: no dictionary 'signal'; expected WESAD's 'signal', 'label' and 'subject'")
-    if content.get("subject") != path.stem:
-        raise ValueError(f"{path}: 'subject' is {content.get('subject')!r}; expected {path.stem!r}")
+    subject = content.get("subject")
+    if not isinstance(subject, str) or subject != path.stem:
+        raise ValueError(f"{path}: 'subject' is {_kind(subject)}; expected {path.stem!r}")
     label = content.get("label")
     if not isinstance(label, np.ndarray) or label.ndim != 1 or label.dtype.kind not in "iu":
         raise ValueError(f"{path}: 'label' is {_kind(label)}; expected a one-dimensional array of integers")
@@ -200,7 +202,9 @@ def _read_signals(path, site):
 
 
 def _kind(value):
-    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    return repr(value) if isinstance(value, str) else type(value).__name__
 
 
 def _condition_runs(path, label, order):

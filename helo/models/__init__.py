@@ -58,8 +58,8 @@ def from_layout(name: str, layout: Layout, seed: int, options: dict) -> EmotionM
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"model {name!r} does not take {unknown}; its options are {known}")
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = _MODELS[name](layout, **options)
-    model.name, model.options = name, dict(options)
+    model.name, model.seed, model.options = name, seed, dict(options)
     return model

@@ -58,6 +58,8 @@ class EmotionModel(nn.Module):
         self.layout = layout
         #: name of a loss -> its weight in the total
         self.weights: dict[str, float] = {"kl": 1.0}
+        #: whether `prepare` has taken its constants from a training side
+        self.register_buffer("prepared", torch.zeros((), dtype=torch.bool))
         for i, (_, features) in enumerate(layout.shapes.values()):
             self.register_buffer(f"mean_{i}", torch.zeros(features))
             self.register_buffer(f"scale_{i}", torch.ones(features))

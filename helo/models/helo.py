@@ -70,6 +70,20 @@ class HeLo(EmotionModel):
             raise ValueError(f"transport is {transport!r}; expected 'wasserstein' or 'gromov'")
         if correlation not in ("pearson", "cosine", "per-sample"):
             raise ValueError(f"correlation is {correlation!r}; expected 'pearson', 'cosine' or 'per-sample'")
+        for name, value, right, expected in (
+            ("width", width, width >= 1, "at least 1"),
+            ("heads", heads, heads >= 1 and width % heads == 0, f"a divisor of width {width}"),
+            ("depth", depth, depth >= 0, "at least 0"),
+            ("tokens", tokens, tokens >= 1, "at least 1"),
+            ("dropout", dropout, 0 <= dropout < 1, "0 <= dropout < 1"),
+            ("dropkey", dropkey, 0 <= dropkey < 1, "0 <= dropkey < 1"),
+            ("epsilon", epsilon, epsilon > 0, "above 0"),
+            ("iterations", iterations, iterations >= 1, "at least 1"),
+            ("correlation_weight", correlation_weight, correlation_weight >= 0, "at least 0"),
+            ("transport_weight", transport_weight, transport_weight >= 0, "at least 0"),
+        ):
+            if not right:
+                raise ValueError(f"HeLo: {name} is {value}; expected {expected}")
         emotions = len(layout.emotions)
         self.query = layout.query
         # one physiological modality alone attends to itself
@@ -109,6 +123,8 @@ class HeLo(EmotionModel):
             nn.Flatten(), nn.Dropout(dropout), nn.Linear(emotions * width, width), nn.GELU(), nn.Dropout(dropout),
             nn.Linear(width, emotions),
         )  # fmt: skip
+        with torch.no_grad():
+            self.head[-1].weight.mul_(0.1)  # so that the first answer is near the bias, the training mean
 
     def prepare(self, data: EmotionData, split: Split) -> None:
         """Feature scales, R* and the first answer (the mean distribution), all from the training windows."""
@@ -117,7 +133,6 @@ class HeLo(EmotionModel):
         if self.correlation != "per-sample":
             self.target_correlation.copy_(losses.label_correlation(truth, self.correlation))
         with torch.no_grad():
-            self.head[-1].weight.mul_(0.1)
             self.head[-1].bias.copy_(truth.mean(0).clamp_min(1e-6).log())
 
     def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
