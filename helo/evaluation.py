@@ -52,8 +52,8 @@ def evaluate(
         **training: arguments of `helo.fit`, such as epochs.
 
     Returns:
-        One row per model, seed and fold: the six measures over all the fold's test windows, "kl_mean" and "kl_ceiling"
-        (see `summarise`), "windows", "epochs" and "seconds".
+        One row per model, seed and fold: the six measures over all the fold's test windows, the fold's "skill" with its
+        "kl_mean" and "kl_ceiling", "windows", "epochs" and "seconds". `summarise` gives means and deviations.
 
     Raises:
         ValueError: unknown model or protocol.
@@ -90,7 +90,9 @@ def evaluate(
         )
     bar = tqdm(results, total=len(jobs), desc=f"{data.name} by {protocol}", unit="fit", disable=not progress)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "A worker stopped")  # joblib replaces a worker that has grown; nothing is lost
+        warnings.filterwarnings(
+            "ignore", "A worker stopped"
+        )  # joblib replaces a worker that has grown; nothing is lost
         return pd.DataFrame(list(bar))
 
 
@@ -184,7 +186,13 @@ def _one(data, label, entry, split, seed, training, folder):
     low, ceiling = reference_kl(data, split)
     row = {"model": label, "seed": seed, "fold": split.name}
     row |= score(data.distributions[split.test], answer.distributions)
-    row |= {"kl_mean": low, "kl_ceiling": ceiling, "windows": len(split.test), "epochs": run.best_epoch}
+    row |= {
+        "skill": skill(row["kl"], low, ceiling),
+        "kl_mean": low,
+        "kl_ceiling": ceiling,
+        "windows": len(split.test),
+        "epochs": run.best_epoch,
+    }
     row["seconds"] = time.perf_counter() - started
     if file is not None:
         atomic_write(file, json.dumps(row).encode())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from helo.files import atomic_write
@@ -50,6 +52,23 @@ def check_parameters(notebook: str | Path, parameters: dict) -> dict:
     return plain
 
 
+def check_injected(cells: Sequence[str]) -> None:
+    """Stop a notebook that was given a parameter it does not have; papermill alone would only log a warning.
+
+    Args:
+        cells: IPython's `In`, the sources of the cells run so far.
+
+    Raises:
+        ValueError: the cell that papermill injected sets a name that the cell before it, the notebook's own
+            parameters, does not.
+    """
+    for declared, injected in zip(cells, cells[1:], strict=False):
+        if injected.startswith("# Parameters\n"):
+            unknown = sorted(_assigned(injected) - _assigned(declared))
+            if unknown:
+                raise ValueError(f"unknown parameters {unknown}; the notebook has {sorted(_assigned(declared))}")
+
+
 def run_one(notebook: str | Path, folder: str | Path, parameters: dict, progress: bool = True) -> dict:
     """Execute a notebook with parameters in a folder of its own, and give its result.
 
@@ -87,3 +106,13 @@ def run_one(notebook: str | Path, folder: str | Path, parameters: dict, progress
     if not (folder / RESULT).exists():
         raise RuntimeError(f"{notebook}: ended without writing {folder / RESULT}")
     return json.loads((folder / RESULT).read_text())
+
+
+def _assigned(source):
+    targets = []
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Assign):
+            targets += statement.targets
+        elif isinstance(statement, ast.AnnAssign):
+            targets.append(statement.target)
+    return {target.id for target in targets if isinstance(target, ast.Name)}

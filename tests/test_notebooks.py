@@ -75,6 +75,16 @@ class TestEveryNotebook:
         assert not (tmp_path / "run").exists()
 
 
+def test_bare_papermill_too_refuses_an_unknown_parameter(tmp_path):
+    """papermill itself only logs a warning; the notebook looks at what was injected."""
+    with pytest.raises(papermill.PapermillExecutionError, match=r"unknown parameters \['sead'\]; the notebook has"):
+        papermill.execute_notebook(
+            str(ROOT / "notebooks" / "02_train.ipynb"), str(tmp_path / "out.ipynb"),
+            {"sead": 1, "output": str(tmp_path / "run")}, progress_bar=False,
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("value", ["7", 7.5, True, None, [1]])
 def test_a_parameter_of_another_type_is_refused(value):
     with pytest.raises(ValueError, match="parameter 'seed' is .*; expected int"):
