@@ -6,6 +6,7 @@ import ast
 import json
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from helo.files import atomic_write
@@ -62,7 +63,7 @@ def check_injected(cells: Sequence[str]) -> None:
         ValueError: the cell that papermill injected sets a name that the cell before it, the notebook's own
             parameters, does not.
     """
-    for declared, injected in zip(cells, cells[1:], strict=False):
+    for declared, injected in pairwise(cells):
         if injected.startswith("# Parameters\n"):
             unknown = sorted(_assigned(injected) - _assigned(declared))
             if unknown:
