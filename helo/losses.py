@@ -63,3 +63,60 @@ def outer_correlation(distributions: Tensor) -> Tensor:
     """Per-sample form of R*: l l^T / ||l||^2, (B, L) -> (B, L, L); rank 1, as in the released code."""
     unit = torch.nn.functional.normalize(distributions, dim=-1)
     return unit.unsqueeze(2) * unit.unsqueeze(1)
+
+
+def same_class(distributions: Tensor) -> Tensor:
+    """Y_ij = 1 where two windows have the same strongest emotion, (B, L) -> (B, B)."""
+    strongest = distributions.argmax(1)
+    return (strongest[:, None] == strongest).to(distributions)
+
+
+def label_similarity(distributions: Tensor) -> Tensor:
+    """Y_ij = 1 - Jensen-Shannon distance (base 2) of two windows' distributions, (B, L) -> (B, B), in [0, 1]."""
+    p, q = distributions[:, None], distributions[None]
+    middle = (p + q) / 2
+    divergence = (torch.xlogy(p, p / middle.clamp_min(1e-12)) + torch.xlogy(q, q / middle.clamp_min(1e-12))).sum(-1) / 2
+    return 1 - (divergence / torch.log(torch.tensor(2.0))).clamp(0, 1).sqrt()
+
+
+def alignment(similarity: Tensor, same: Tensor, divide: bool = True) -> Tensor:
+    """Multi-positive cross-entropy between two streams, both ways, averaged.
+
+        L = - 1/2 mean_i sum_j w_ij log softmax_j(S_ij) - 1/2 mean_j sum_i w_ij log softmax_i(S_ij)
+
+    with w = Y / sum of its row (column). Where every window shares its label with itself alone, this is InfoNCE.
+
+    Args:
+        similarity: S, already divided by a temperature, shape (B, B).
+        same: Y, how much two windows share their label, 1 on the diagonal, shape (B, B).
+        divide: False leaves w = Y.
+    """
+    total = 0.0
+    for logits, y in ((similarity, same), (similarity.T, same.T)):
+        weight = y / y.sum(1, keepdim=True) if divide else y
+        total = total - (weight * logits.log_softmax(1)).sum(1).mean() / 2
+    return total
+
+
+def contrast(vectors: Tensor, same: Tensor, temperature: float = 0.1) -> Tensor:
+    """Supervised contrast within one set of vectors (Khosla et al., NeurIPS 2020), with soft targets.
+
+        L = - mean_i sum_{j != i} w_ij log softmax_{j != i}(z_i . z_j / tau),   w = Y without its diagonal, rows summing to 1
+
+    Args:
+        vectors: z, normalised here, shape (B, d).
+        same: Y, shape (B, B).
+        temperature: tau.
+
+    Returns:
+        The mean over windows that share something with another; 0 where none does.
+    """
+    z = torch.nn.functional.normalize(vectors, dim=-1)
+    own = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    log = (z @ z.T / temperature).masked_fill(own, torch.finfo(z.dtype).min).log_softmax(1).masked_fill(own, 0)
+    weight = same.masked_fill(own, 0)
+    total = weight.sum(1)
+    counted = total > 0
+    if not counted.any():
+        return log.sum() * 0
+    return -((weight * log).sum(1)[counted] / total[counted]).mean()

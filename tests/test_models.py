@@ -1,6 +1,7 @@
 """What every registered model must do, and what HeLo must do besides."""
 
 import dataclasses
+import inspect
 
 import numpy as np
 import pytest
@@ -103,7 +104,92 @@ class TestEveryModel:
         )
 
 
-@pytest.mark.parametrize("name", ["helo", "ridge", "mixture"])
+ABLATIONS = ["helo-no-cross", "helo-no-ot", "helo-gromov", "helo-detached", "helo-no-lcc", "helo-no-r", "helo-release"]
+CLOSED = ["uniform", "mean", "ridge", "mixture", "aa-knn", "sa-bfgs"]
+FUSION = ["helo", "foalnet", "gban", "jmt", "fbp", "lmam", "mpt-hcl", "m2fnet", "connection", "aimdit", "hfgcn",
+          "name-guided", "early", "tensor", "low-rank-tensor"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pairing():
+    """Body and face each say nothing; whether they agree says everything."""
+    rng = np.random.default_rng(0)
+    body, face = rng.choice([-1.0, 1.0], (2, 800))
+    d = np.where((body * face > 0)[:, None], [0.9, 0.1], [0.1, 0.9])
+    signals = {
+        m: (s[:, None, None] + rng.normal(0, 0.2, (800, 1, 3))).astype(np.float32)
+        for m, s in (("eda", body), ("ppg", body), ("face", face))
+    }
+    return random_data(n=800, emotions=2, shapes={m: (1, 3) for m in signals}, signals=signals, distributions=d)
+
+
+def pairing_kl(data, name, **options):
+    split = helo.splits.by_subject(data)[0]
+    model = helo.build(name, data, seed=0, width=32, **options)
+    helo.fit(model, data, split, epochs=20, batch_size=32, learning_rate=2e-3, weight_decay=1e-4, progress=False)
+    return helo.score(data.distributions[split.test], helo.predict(model, data, split.test).distributions)["kl"]
+
+
+CHANCE = 0.9 * np.log(1.8) + 0.1 * np.log(0.2)  # KL of [0.9, 0.1] to the mean, [0.5, 0.5]
+
+
+@pytest.mark.parametrize("name", ["physiological-only", "behavioral-only"])
+def test_a_single_stream_stays_at_chance_where_the_pairing_says_it_all(pairing, name):
+    assert pairing_kl(pairing, name) > CHANCE - 0.02
+
+
+def test_late_fusion_cannot_express_a_pairing(pairing):
+    assert pairing_kl(pairing, "late") > CHANCE - 0.02
+
+
+@pytest.mark.parametrize("name", FUSION + ABLATIONS)
+def test_fusion_learns_from_a_pairing_that_no_single_stream_shows(pairing, name):
+    assert pairing_kl(pairing, name) < CHANCE - 0.25
+
+
+def test_every_fusion_system_is_tried_on_the_pairing():
+    assert {*FUSION, *ABLATIONS, *CLOSED} == set(ALL) - {"late", "physiological-only", "behavioral-only"}
+
+
+@pytest.mark.parametrize("name", [name for name in FUSION if name != "helo"])
+@pytest.mark.parametrize("data", [DATA, RAGGED], ids=["vectors", "ragged"])
+def test_auxiliary_losses_of_weight_zero_are_the_baseline(name, data):
+    """Without weight a term is neither computed nor felt: the gradient is that of KL alone."""
+    options = {p: 0.0 for p in inspect.signature(type(helo.build(name, data))).parameters if p.endswith("_weight")}
+    model = helo.build(name, data, seed=0, **options)
+    model.train()
+    grads = []
+    for total in (model.total, lambda terms: terms["kl"]):
+        torch.manual_seed(0)
+        model.zero_grad()
+        total(model.losses(model(*as_batch(data)), torch.as_tensor(data.distributions))).backward()
+        grads.append([None if p.grad is None else p.grad.clone() for p in model.parameters()])
+    assert all((a is None and b is None) or torch.equal(a, b) for a, b in zip(*grads, strict=True))
+
+
+@pytest.mark.parametrize("name", FUSION)
+def test_every_weight_of_every_system_is_trained(name):
+    model = helo.build(name, RAGGED, seed=0)
+    model.train()
+    terms = model.losses(model(*as_batch(RAGGED)), torch.as_tensor(RAGGED.distributions))
+    model.total(terms).backward()
+    assert all(torch.isfinite(t) for t in terms.values())
+    still = [n for n, p in model.named_parameters() if p.grad is None or p.grad.abs().sum() == 0]
+    # a constant added to every key moves no softmax; the strong modality of a prompt Transformer has no filter to pass
+    assert all(n.endswith("key.bias") or n.startswith("filters.0") for n in still), still
+
+
+@pytest.mark.parametrize("name", [n for n in FUSION if n != "helo"])
+def test_one_modality_is_not_fusion(name):
+    alone = random_data(shapes={"eda": (1, 4)}, roles={"physiological": ["eda"]})
+    if name in ("early", "low-rank-tensor", "lmam", "mpt-hcl", "m2fnet"):
+        assert helo.build(name, alone)(*as_batch(alone)).distributions.shape == (40, 5)
+    else:
+        with pytest.raises(ValueError, match="fusion found one modality, 'eda'; expected at least two"):
+            helo.build(name, alone)
+
+
+@pytest.mark.parametrize("name", ["helo", "ridge", "mixture", "aa-knn"])
 def test_learns_what_there_is_to_learn(name, simulated):
     split = helo.splits.by_subject(simulated, 3)[0]
     model = helo.build(name, simulated, seed=0)
@@ -305,29 +391,6 @@ def test_dropkey_hides_keys_in_training_only():
     model.eval()
     a, b = (model(*as_batch(DATA)).distributions for _ in range(2))
     assert torch.equal(a, b)
-
-
-def test_learns_from_a_pairing_that_no_single_stream_shows():
-    """Body and face each say nothing; whether they agree says everything (a fusion of scores could not learn it)."""
-    rng = np.random.default_rng(0)
-    body, face = rng.choice([-1.0, 1.0], (2, 800))
-    d = np.where((body * face > 0)[:, None], [0.9, 0.1], [0.1, 0.9])
-    x = {m: (s[:, None, None] + rng.normal(0, 0.2, (800, 1, 3))).astype(np.float32)
-         for m, s in (("eda", body), ("ppg", body), ("face", face))}  # fmt: skip
-    found = {}
-    for case, signals in (
-        ("both", x),
-        ("body alone", x | {"face": 0 * x["face"]}),
-        ("face alone", {m: v * (m == "face") for m, v in x.items()}),
-    ):
-        data = random_data(n=800, emotions=2, shapes={m: (1, 3) for m in x}, signals=signals, distributions=d)
-        split = helo.splits.by_subject(data)[0]
-        model = helo.build("helo", data, seed=0, width=32)
-        helo.fit(model, data, split, epochs=30, batch_size=32, learning_rate=1e-3, weight_decay=1e-4, progress=False)
-        found[case] = helo.score(d[split.test], helo.predict(model, data, split.test).distributions)["kl"]
-    chance = helo.score(d, np.full_like(d, 0.5))["kl"]
-    assert found["both"] < chance - 0.25
-    assert min(found["body alone"], found["face alone"]) > chance - 0.05
 
 
 def test_label_correlation_is_learned(study):

@@ -8,18 +8,60 @@ import numpy as np
 import torch
 
 from helo.data.emotion_data import EmotionData, Layout
+from helo.models.aimdit import AIMDiT
 from helo.models.base import EmotionModel, Prediction
-from helo.models.baselines import ConditionMixture, Ridge, TrainingMean, Uniform
+from helo.models.baselines import ConditionMixture, MaximumEntropy, NearestNeighbours, Ridge, TrainingMean, Uniform
+from helo.models.connection import ConnectionVectors
+from helo.models.fbp import FactorisedBilinear
+from helo.models.foalnet import FoalNet
+from helo.models.gban import GBAN
 from helo.models.helo import HeLo
+from helo.models.hfgcn import HFGCN
+from helo.models.jmt import JMT
+from helo.models.lmam import LMAM
+from helo.models.m2fnet import M2FNet
+from helo.models.mpt import PromptTransformer
+from helo.models.named import NameGuided
+from helo.models.simple import Early, Late, LowRankTensorial, SingleStream, Tensorial
 
 __all__ = ["EmotionModel", "Prediction", "available", "build", "is_closed_form"]
 
-_MODELS: dict[str, type[EmotionModel]] = {
-    "helo": HeLo,
-    "uniform": Uniform,
-    "mean": TrainingMean,
-    "ridge": Ridge,
-    "mixture": ConditionMixture,
+# name -> the class, and the options that make the name
+_MODELS: dict[str, tuple[type[EmotionModel], dict]] = {
+    "helo": (HeLo, {}),
+    "foalnet": (FoalNet, {}),
+    "gban": (GBAN, {}),
+    "jmt": (JMT, {}),
+    "fbp": (FactorisedBilinear, {}),
+    "lmam": (LMAM, {}),
+    "mpt-hcl": (PromptTransformer, {}),
+    "m2fnet": (M2FNet, {}),
+    "connection": (ConnectionVectors, {}),
+    "aimdit": (AIMDiT, {}),
+    "hfgcn": (HFGCN, {}),
+    "name-guided": (NameGuided, {}),
+    # HeLo without one of its parts, and as its released code effectively computes it
+    "helo-no-cross": (HeLo, {"cross_attention": False}),
+    "helo-no-ot": (HeLo, {"transport": "none"}),
+    "helo-gromov": (HeLo, {"transport": "gromov"}),
+    "helo-detached": (HeLo, {"detach_plan": True}),
+    "helo-no-lcc": (HeLo, {"correlation_weight": 0.0}),
+    "helo-no-r": (HeLo, {"steer": False}),
+    "helo-release": (HeLo, {"transport": "gromov", "detach_plan": True, "redraw_labels": True}),
+    # simple rivals
+    "early": (Early, {}),
+    "late": (Late, {}),
+    "tensor": (Tensorial, {}),
+    "low-rank-tensor": (LowRankTensorial, {}),
+    "physiological-only": (SingleStream, {"stream": 0}),
+    "behavioral-only": (SingleStream, {"stream": 1}),
+    # closed form
+    "uniform": (Uniform, {}),
+    "mean": (TrainingMean, {}),
+    "ridge": (Ridge, {}),
+    "mixture": (ConditionMixture, {}),
+    "aa-knn": (NearestNeighbours, {}),
+    "sa-bfgs": (MaximumEntropy, {}),
 }
 
 
@@ -30,7 +72,7 @@ def available() -> tuple[str, ...]:
 
 def is_closed_form(name: str) -> bool:
     """Whether a model is solved in one step, so that a seed changes nothing."""
-    return _MODELS[name].closed_form
+    return _MODELS[name][0].closed_form
 
 
 def build(name: str, data: EmotionData, seed: int = 0, **options) -> EmotionModel:
@@ -54,12 +96,13 @@ def from_layout(name: str, layout: Layout, seed: int, options: dict) -> EmotionM
     """As `build`, from the layout alone: what a saved model is rebuilt from."""
     if name not in _MODELS:
         raise ValueError(f"unknown model {name!r}; expected one of {list(_MODELS)}")
-    known = list(inspect.signature(_MODELS[name]).parameters)[1:]
+    kind, preset = _MODELS[name]
+    known = [option for option in list(inspect.signature(kind).parameters)[1:] if option not in preset]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"model {name!r} does not take {unknown}; its options are {known}")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = _MODELS[name](layout, **options)
+        model = kind(layout, **preset, **options)
     model.name, model.seed, model.options = name, seed, dict(options)
     return model

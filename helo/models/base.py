@@ -26,6 +26,7 @@ class Prediction:
         plans: transport plans (B, n, m), where the model has them.
         costs: the costs they solve, (B, n, m).
         attention: attention maps by name, (B, ...).
+        hidden: what the model's auxiliary losses need; empty in what `helo.predict` gives.
     """
 
     distributions: Any
@@ -33,6 +34,7 @@ class Prediction:
     plans: Any = None
     costs: Any = None
     attention: dict[str, Any] = field(default_factory=dict)
+    hidden: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_logits(cls, logits: Tensor, **explanation) -> Prediction:

@@ -157,6 +157,70 @@ class ConditionMixture(_Linear):
         return Prediction.from_logits(mixed.clamp_min(1e-12).log())
 
 
+class NearestNeighbours(_Linear):
+    """AA-kNN (Geng, IEEE TKDE 2016): the mean distribution of the k nearest training windows.
+
+    k is the one with the lowest KL in an inner validation, as in `Ridge`.
+    """
+
+    def __init__(self, layout: Layout):
+        super().__init__(layout, 1)
+        self.register_buffer("points", torch.zeros(0, self.weight.shape[1]))
+        self.register_buffer("labels", torch.zeros(0, len(layout.emotions)))
+
+    def solve(self, data: EmotionData, split: Split) -> None:
+        from sklearn.neighbors import KNeighborsRegressor
+
+        rows = _training_side(split)
+        x, truth = self.inputs(data, rows), data.distributions[rows].astype(np.float64)
+
+        def answer(k, fit, ask):
+            return KNeighborsRegressor(min(int(k), len(fit))).fit(x[fit], truth[fit]).predict(x[ask])
+
+        best = _inner_validation(answer, (1, 3, 5, 9, 15, 25, 45, 80), truth, _groups(data, rows))
+        self.strength.fill_(min(best, len(rows)))
+        self.points, self.labels = (torch.as_tensor(v, dtype=torch.float32) for v in (x, truth))
+
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+        distance = torch.cdist(self.summary(signals, masks), self.points, compute_mode="donot_use_mm_for_euclid_dist")
+        nearest = distance.topk(int(self.strength), largest=False).indices
+        return Prediction.from_logits(self.labels[nearest].mean(1).clamp_min(1e-12).log())
+
+    def _load_from_state_dict(self, state_dict, prefix, *rest):
+        # how many training windows there were is known from the file alone
+        for name in ("points", "labels"):
+            if prefix + name in state_dict:
+                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+class MaximumEntropy(_Linear):
+    """SA-BFGS (Geng, IEEE TKDE 2016): p = softmax(W x + b) with the least KL on the training windows, by L-BFGS."""
+
+    def __init__(self, layout: Layout):
+        super().__init__(layout, len(layout.emotions))
+
+    def solve(self, data: EmotionData, split: Split) -> None:
+        from scipy.optimize import minimize
+
+        rows = _training_side(split)
+        x, truth = self.inputs(data, rows), data.distributions[rows].astype(np.float64)
+        x = np.c_[x, np.ones(len(x))]
+        shape = (truth.shape[1], x.shape[1])
+
+        def loss(flat):
+            logits = x @ flat.reshape(shape).T
+            shifted = logits - logits.max(1, keepdims=True)
+            log = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+            return -(truth * log).sum() / len(x), ((np.exp(log) - truth).T @ x / len(x)).ravel()
+
+        solved = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 600}).x
+        self.keep(solved.reshape(shape)[:, :-1], solved.reshape(shape)[:, -1], 0.0)
+
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+        return Prediction.from_logits(self.linear(signals, masks))
+
+
 def _training_side(split: Split) -> np.ndarray:
     """A baseline stops nowhere early, so the validation windows serve as training windows."""
     return np.concatenate([split.train, split.validation])

@@ -34,10 +34,15 @@ class HeLo(EmotionModel):
         epsilon: entropy of the transport, in units of the cosine cost (0 to 2).
         iterations: Sinkhorn iterations.
         transport: "wasserstein" moves tokens by the cosine cost between the modalities; "gromov" by how tokens relate
-            within each modality.
+            within each modality; "none" moves nothing (an ablation).
         correlation: form of the ground-truth label correlation R*: "pearson", "cosine" or "per-sample".
         correlation_weight: lambda, the weight of L_CC.
         transport_weight: weight of the transport cost <T, C> as a loss; 0 leaves it out.
+        cross_attention: False puts the physiological tokens side by side instead (an ablation).
+        detach_plan: True stops the gradient at the plan (an ablation).
+        steer: False leaves R out of the label-driven attention (an ablation).
+        redraw_labels: True draws the label embedding anew at every training step and keeps one draw for prediction, as
+            good as untrained (what the released code does; an ablation).
 
     Raises:
         ValueError: a role without a modality, or an argument out of range.
@@ -58,6 +63,10 @@ class HeLo(EmotionModel):
         correlation: str = "pearson",
         correlation_weight: float = 1.0,
         transport_weight: float = 0.0,
+        cross_attention: bool = True,
+        detach_plan: bool = False,
+        steer: bool = True,
+        redraw_labels: bool = False,
     ):
         super().__init__(layout)
         physiological, behavioral = layout.roles[PHYSIOLOGICAL], layout.roles[BEHAVIORAL]
@@ -66,8 +75,10 @@ class HeLo(EmotionModel):
                 f"HeLo found physiological modalities {list(physiological)} and behavioral {list(behavioral)}; "
                 "expected at least one of each"
             )
-        if transport not in ("wasserstein", "gromov"):
-            raise ValueError(f"transport is {transport!r}; expected 'wasserstein' or 'gromov'")
+        if transport not in ("wasserstein", "gromov", "none"):
+            raise ValueError(f"transport is {transport!r}; expected 'wasserstein', 'gromov' or 'none'")
+        if transport == "none" and transport_weight:
+            raise ValueError(f"transport is 'none' and transport_weight {transport_weight}; expected weight 0")
         if correlation not in ("pearson", "cosine", "per-sample"):
             raise ValueError(f"correlation is {correlation!r}; expected 'pearson', 'cosine' or 'per-sample'")
         for name, value, right, expected in (
@@ -88,6 +99,8 @@ class HeLo(EmotionModel):
         self.query = layout.query
         # one physiological modality alone attends to itself
         self.keys = tuple(m for m in physiological if m != layout.query) or (layout.query,)
+        self.cross_attention, self.detach_plan, self.steer = cross_attention, detach_plan, steer
+        self.redraw_labels = redraw_labels
         self.behavioral = behavioral
         self.epsilon, self.iterations, self.transport = epsilon, iterations, transport
         self.correlation = correlation
@@ -102,7 +115,8 @@ class HeLo(EmotionModel):
             for m, (own, features) in layout.shapes.items()
         )
         # 2. Physiological cross-attention, one with its own weights for each stream
-        self.cross = nn.ModuleList(CrossAttention(width, heads, dropout, dropkey) for _ in self.keys)
+        asked = self.keys if cross_attention else ()
+        self.cross = nn.ModuleList(CrossAttention(width, heads, dropout, dropkey) for _ in asked)
         self.project = nn.Linear(width, width)
         # 3. OTHM: Transformer blocks, each side its own
         self.physiological_blocks = nn.ModuleList(
@@ -112,6 +126,8 @@ class HeLo(EmotionModel):
         # 4. Learnable label embedding, and the correlation it is aligned with
         # small at first, so that its directions turn quickly towards R*
         self.label_embedding = nn.Parameter(0.02 * torch.randn(emotions, width))
+        if redraw_labels:
+            self.label_embedding = nn.Parameter(torch.rand(emotions, width), requires_grad=False)
         self.register_buffer("target_correlation", torch.eye(emotions))
         # 5. LCD cross-attention: seeds that compress the fused tokens to L, and the three maps
         self.seeds = nn.Parameter(torch.randn(emotions, width) / width**0.5)
@@ -154,6 +170,9 @@ class HeLo(EmotionModel):
     def attend(self, tokens: Mapping[str, tuple[Tensor, Tensor]], attention: dict) -> tuple[Tensor, Tensor]:
         """Step 2: the query modality attends to every other physiological one; Z_p (B, (P-1) N, d)."""
         query, query_mask = tokens[self.query]
+        if not self.cross_attention:
+            own = [tokens[m] for m in self.layout.roles[PHYSIOLOGICAL]]
+            return self.project(torch.cat([x for x, _ in own], 1)), torch.cat([mask for _, mask in own], 1)
         streams = []
         for m, cross in zip(self.keys, self.cross, strict=True):
             stream, attention[f"{self.query} to {m}"] = cross(query, *tokens[m])
@@ -162,8 +181,15 @@ class HeLo(EmotionModel):
 
     def transport_and_fuse(
         self, physiological: Tensor, p_mask: Tensor, behavioral: Tensor, b_mask: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Step 3, OTHM: plan between the modalities, physiological tokens carried over, both sides side by side."""
+        if self.transport == "none":
+            return (
+                self.side_by_side(physiological, p_mask, behavioral, b_mask),
+                torch.cat([p_mask, b_mask], 1),
+                None,
+                None,
+            )
         u, v = transport.uniform_marginal(p_mask), transport.uniform_marginal(b_mask)
         cost = transport.cosine_cost(physiological, behavioral)  # (B, n, M)
         if self.transport == "gromov":
@@ -171,13 +197,18 @@ class HeLo(EmotionModel):
             plan = transport.gromov_plan(*within, self.epsilon, u, v, self.iterations)
         else:
             plan = transport.plan(cost, self.epsilon, u, v, self.iterations)
-        carried = transport.barycentric_map(plan, physiological)  # (B, M, d)
+        carried = transport.barycentric_map(plan.detach() if self.detach_plan else plan, physiological)  # (B, M, d)
         carried_mask = b_mask & p_mask.any(1, keepdim=True)
+        fused = self.side_by_side(carried, carried_mask, behavioral, b_mask)
+        return fused, torch.cat([carried_mask, b_mask], 1), plan, cost
+
+    def side_by_side(self, physiological: Tensor, p_mask: Tensor, behavioral: Tensor, b_mask: Tensor) -> Tensor:
+        """Each side through its own Transformer blocks, then one after the other."""
         for block in self.physiological_blocks:
-            carried = block(carried, carried_mask)
+            physiological = block(physiological, p_mask)
         for block in self.behavioral_blocks:
             behavioral = block(behavioral, b_mask)
-        return torch.cat([carried, behavioral], 1), torch.cat([carried_mask, b_mask], 1), plan, cost
+        return torch.cat([physiological, behavioral], 1)
 
     def plan_tokens(self, data: EmotionData) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         """What the plan's rows and columns are: (stream, token) of each; a row's stream is the modality it asked."""
@@ -186,7 +217,10 @@ class HeLo(EmotionModel):
         def names(m):
             return data.tokens[m] if len(data.tokens[m]) == size[m] else [str(k + 1) for k in range(size[m])]
 
-        rows = [(f"{self.query} to {m}", token) for m in self.keys for token in names(self.query)]
+        if self.cross_attention:
+            rows = [(f"{self.query} to {m}", token) for m in self.keys for token in names(self.query)]
+        else:
+            rows = [(m, token) for m in self.layout.roles[PHYSIOLOGICAL] for token in names(m)]
         return rows, [(m, token) for m in self.behavioral for token in names(m)]
 
     def learned_correlation(self) -> Tensor:
@@ -198,15 +232,19 @@ class HeLo(EmotionModel):
         scale = fused.shape[-1] ** 0.5
         pool = masked_softmax(self.seeds @ self.compress_key(fused).mT / scale, mask.unsqueeze(1))  # (B, L, tokens)
         compressed = pool @ self.compress_value(fused)  # (B, L, d)
-        logits = self.lcd_query(self.label_embedding) @ self.lcd_key(compressed).mT + self.learned_correlation()
+        labels = torch.rand_like(self.label_embedding) if self.redraw_labels and self.training else self.label_embedding
+        logits = self.lcd_query(labels) @ self.lcd_key(compressed).mT
+        if self.steer:
+            logits = logits + losses.cosine_correlation(labels)
         weights = (logits / scale).softmax(-1)  # (B, L, L)
         attention |= {"pooling": pool, "labels": weights}
-        return self.lcd_norm(self.label_embedding + weights @ self.lcd_value(compressed))
+        return self.lcd_norm(labels + weights @ self.lcd_value(compressed))
 
     def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
         """Step 7: KL(truth || prediction), L_CC, and the transport cost <T, C>."""
         target = losses.outer_correlation(truth) if self.correlation == "per-sample" else self.target_correlation
         terms = super().losses(prediction, truth)
         terms["correlation"] = losses.correlation_alignment(self.learned_correlation(), target)
-        terms["transport"] = (prediction.plans * prediction.costs).sum((1, 2)).mean()
+        if prediction.plans is not None:
+            terms["transport"] = (prediction.plans * prediction.costs).sum((1, 2)).mean()
         return terms

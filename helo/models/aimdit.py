@@ -1,0 +1,64 @@
+"""AIMDiT: augmented modality fusion by dimension transformation.
+
+Wu et al., "AIMDiT: Modality Augmentation and Interaction via Multimodal Dimension Transformation for Emotion Recognition in
+Conversations", https://arxiv.org/abs/2407.00743 (abstract only).
+
+MAN turns a one-dimensional feature into two dimensions and runs an Inception block over it, for variation within and
+between its parts; MIN fuses the augmented features by cross-modal and self-modal Transformers.
+
+Open: the reshape and the layers. Here each token's d features become a plane of 8 rows; the Inception block is the sum of
+1 x 1, 3 x 3 and 5 x 5 convolutions, with a residual; MIN is one cross-attention each way and one Transformer block a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from helo.data.emotion_data import Layout
+from helo.models.blocks import CrossAttention, TransformerBlock
+from helo.models.fusion import FusionModel, Stream, means
+
+
+class AIMDiT(FusionModel):
+    """The AIMDiT network.
+
+    Args:
+        layout: modalities, roles and emotions.
+        width: d, width of every token, a multiple of 8.
+        heads: attention heads.
+        dropout: share of activations dropped in training.
+
+    Raises:
+        ValueError: width is no multiple of 8.
+    """
+
+    def __init__(self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3):
+        if width % 8:
+            raise ValueError(f"width is {width}; expected a multiple of 8, the rows of a token's plane")
+        super().__init__(layout, 2 * width, width, dropout)
+        self.augment = nn.ModuleList(_Inception() for _ in range(2))
+        self.cross = nn.ModuleList(CrossAttention(width, heads, dropout) for _ in range(2))
+        self.own = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(2))
+
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+        streams = [(augment(x), mask) for augment, (x, mask) in zip(self.augment, streams, strict=True)]
+        fused = []
+        for k, (x, mask) in enumerate(streams):
+            crossed, _ = self.cross[k](x, *streams[1 - k])
+            fused.append((self.own[k](crossed, mask), mask))
+        return torch.cat(means(fused), 1), {}
+
+
+class _Inception(nn.Module):
+    def __init__(self, channels=4):
+        super().__init__()
+        self.branches = nn.ModuleList(nn.Conv2d(1, channels, size, padding=size // 2) for size in (1, 3, 5))
+        self.join = nn.Conv2d(channels, 1, 1)
+
+    def forward(self, x):
+        plane = x.flatten(0, 1).unflatten(1, (1, 8, -1))  # (B T, 1, 8, d / 8)
+        mixed = self.join(nn.functional.gelu(sum(branch(plane) for branch in self.branches)))
+        return x + mixed.flatten(1).unflatten(0, x.shape[:2])

@@ -1,0 +1,89 @@
+"""Connection vectors with inter-class contrast.
+
+"Enhancing multimodal emotion recognition through cross-modal connection vectors and inter-class contrastive learning",
+https://arxiv.org/abs/2405.17900 (abstract only).
+
+Trainable joint vectors carry information between the encoders of two streams; two emotion classifiers; a supervised
+inter-class contrastive loss.
+
+Open: the equations. Here the joint vectors are bottleneck tokens (Nagrani et al., NeurIPS 2021): in every layer each
+stream's Transformer block sees its own tokens and the joint vectors, and the joint vectors that come out are averaged
+between the streams. The answer is the mean of both classifiers' logits; each also has a KL of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from helo import losses
+from helo.data.emotion_data import EmotionData, Layout
+from helo.models.base import Prediction
+from helo.models.blocks import TransformerBlock, masked_mean
+from helo.models.fusion import FusionModel, head, start_at_mean
+from helo.splits import Split
+
+
+class ConnectionVectors(FusionModel):
+    """The network with connection vectors.
+
+    Args:
+        layout: modalities, roles and emotions.
+        width: d, width of every token.
+        heads: attention heads.
+        depth: layers.
+        vectors: number of connection vectors.
+        dropout: share of activations dropped in training.
+        classifier_weight: weight of the two classifiers' own KL.
+        contrast_weight: weight of the contrastive loss.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        width: int = 64,
+        heads: int = 4,
+        depth: int = 2,
+        vectors: int = 4,
+        dropout: float = 0.3,
+        classifier_weight: float = 0.5,
+        contrast_weight: float = 0.1,
+    ):
+        super().__init__(layout, width, width, dropout)
+        self.weights = {"kl": 1.0, "classifiers": classifier_weight, "contrast": contrast_weight}
+        self.second = head(width, width, len(layout.emotions), dropout)
+        self.vectors = nn.Parameter(0.1 * torch.randn(vectors, width))
+        self.layers = nn.ModuleList(
+            nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(2)) for _ in range(depth)
+        )
+
+    def prepare(self, data: EmotionData, split: Split) -> None:
+        super().prepare(data, split)
+        start_at_mean(self.second, data, split)
+
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+        streams = self.streams(signals, masks)
+        joint = self.vectors.expand(len(streams[0][0]), -1, -1)
+        there = torch.ones(joint.shape[:2], dtype=torch.bool, device=joint.device)
+        for blocks in self.layers:
+            after = []
+            for k, block in enumerate(blocks):
+                x, mask = streams[k]
+                both = block(torch.cat([joint, x], 1), torch.cat([there, mask], 1))
+                after.append(both[:, : joint.shape[1]])
+                streams[k] = both[:, joint.shape[1] :], mask
+            joint = sum(after) / 2
+        pooled = [masked_mean(x, mask) + joint.mean(1) for x, mask in streams]
+        logits = self.head(pooled[0]), self.second(pooled[1])
+        return Prediction.from_logits(sum(logits) / 2, hidden={"logits": logits, "vector": torch.cat(pooled, 1)})
+
+    def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
+        terms = super().losses(prediction, truth)
+        if self.weights["classifiers"]:
+            logits = prediction.hidden["logits"]
+            terms["classifiers"] = sum(losses.kl_divergence(x.log_softmax(-1), truth) for x in logits) / 2
+        if self.weights["contrast"]:
+            terms["contrast"] = losses.contrast(prediction.hidden["vector"], losses.same_class(truth))
+        return terms

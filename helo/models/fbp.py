@@ -1,0 +1,58 @@
+"""Factorised bilinear pooling with frame attention.
+
+Zhou et al., "Exploring Emotion Features and Fusion Strategies for Audio-Video Emotion Recognition" (EmotiW 2019),
+https://arxiv.org/abs/2012.13912.
+
+Within a stream of frames f_i: alpha_i = sigmoid(f_i . q) gives f' = sum alpha_i f_i / sum alpha_i;
+beta_i = sigmoid([f_i; f'] . q1) gives f = sum alpha_i beta_i [f_i; f'] / sum alpha_i beta_i. Across streams
+
+    z = SumPool_k((U^T a) * (V^T b)),   signed square root, L2-normalised
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from helo.data.emotion_data import Layout
+from helo.models.fusion import FusionModel, Stream
+
+
+class FactorisedBilinear(FusionModel):
+    """The network with both attentions and factorised bilinear pooling.
+
+    Args:
+        layout: modalities, roles and emotions.
+        width: d, width of every token and of z.
+        factors: k, how many products are summed for each element of z.
+        dropout: share of activations dropped in training.
+    """
+
+    def __init__(self, layout: Layout, width: int = 64, factors: int = 4, dropout: float = 0.3):
+        super().__init__(layout, width, width, dropout)
+        self.factors = factors
+        self.attend = nn.ModuleList(_FrameAttention(width) for _ in range(2))
+        self.expand = nn.ModuleList(nn.Linear(2 * width, factors * width) for _ in range(2))
+        self.dropout = nn.Dropout(dropout)
+
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+        a, b = (f(attend(*s)) for f, attend, s in zip(self.expand, self.attend, streams, strict=True))
+        z = self.dropout(a * b).unflatten(1, (-1, self.factors)).sum(2)
+        # the square root's slope is endless at 0
+        z = z.sign() * ((z.abs() + 1e-4).sqrt() - 1e-2)
+        return nn.functional.normalize(z, dim=-1) * z.shape[1] ** 0.5, {}
+
+
+class _FrameAttention(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.own, self.relation = nn.Linear(width, 1, bias=False), nn.Linear(2 * width, 1, bias=False)
+
+    def forward(self, f, mask):
+        alpha = torch.sigmoid(self.own(f)) * mask.unsqueeze(-1)
+        mean = (alpha * f).sum(1, keepdim=True) / alpha.sum(1, keepdim=True).clamp_min(1e-6)
+        both = torch.cat([f, mean.expand_as(f)], -1)
+        weight = alpha * torch.sigmoid(self.relation(both))
+        return (weight * both).sum(1) / weight.sum(1).clamp_min(1e-6)

@@ -1,0 +1,59 @@
+"""HFGCN: hierarchical fusion graph convolutional network.
+
+Tang et al., "Hierarchical Fusion Graph Convolutional Networks for Emotion Recognition", https://arxiv.org/abs/2109.07149
+(abstract only).
+
+Two stages: modality dependencies during fusion, then graph convolution over the sequence; the states are also projected to
+the valence-arousal plane.
+
+Open: the graphs. Here stage 1 joins every token to the tokens of the OTHER stream, weighted by a learned affinity, and
+stage 2 joins every token to its neighbours in its own stream, with a matrix of its own for the one before, itself and the
+one after. (The paper's second graph runs over the conversation; here over the window, so that no other window of a batch
+can change an answer.) The plane is a two-dimensional bottleneck whose state is given back to the head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from helo.data.emotion_data import Layout
+from helo.models.blocks import masked_softmax
+from helo.models.fusion import FusionModel, Stream, means
+
+
+class HFGCN(FusionModel):
+    """The two-stage graph network.
+
+    Args:
+        layout: modalities, roles and emotions.
+        width: d, width of every node.
+        dropout: share of activations dropped in training.
+    """
+
+    def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3):
+        super().__init__(layout, 2 * width + 2, width, dropout)
+        self.affinity = nn.Linear(width, width, bias=False)
+        self.between = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
+        self.along = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(3))
+        self.norm = nn.LayerNorm(width)
+        self.plane = nn.Linear(2 * width, 2)
+        self.dropout = nn.Dropout(dropout)
+
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+        nodes = []
+        for k, (x, mask) in enumerate(streams):
+            other, there = streams[1 - k]
+            edges = masked_softmax(self.affinity(x) @ other.mT / x.shape[-1] ** 0.5, there.unsqueeze(1))
+            x = self.norm(x + self.dropout(torch.relu(self.between[k](edges @ other))))
+            nodes.append((self.norm(x + torch.relu(self.neighbours(x * mask.unsqueeze(-1)))), mask))
+        vector = torch.cat(means(nodes), 1)
+        return torch.cat([vector, torch.tanh(self.plane(vector))], 1), {}
+
+    def neighbours(self, x: Tensor) -> Tensor:
+        """Sum over the token before, the token itself and the token after, each through its own matrix."""
+        before = nn.functional.pad(x, (0, 0, 1, 0))[:, :-1]
+        after = nn.functional.pad(x, (0, 0, 0, 1))[:, 1:]
+        return sum(f(y) for f, y in zip(self.along, (before, x, after), strict=True))

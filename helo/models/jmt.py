@@ -1,0 +1,60 @@
+"""JMT: joint multimodal transformer.
+
+Waligora et al., "Joint Multimodal Transformer for Emotion Recognition in the Wild", https://arxiv.org/abs/2403.10488.
+
+Streams a and b, L2-normalised per token, and a joint stream j = W [a; b]. A self-attention encoder for each of the three;
+six cross-attentions (query x, keys and values y, x != y) with one set of weights per query stream; their six outputs form a
+sequence, one more self-attention, and its last token is the fused vector.
+
+Open: the paper's streams have the same steps. Here they may differ, so a joint token stands for each token of a, beside the
+masked mean of b, and each cross-attention's output is averaged over its tokens. The paper's loss (1 - concordance of
+continuous targets) gives way to KL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from helo.data.emotion_data import Layout
+from helo.models.blocks import CrossAttention, TransformerBlock, masked_mean
+from helo.models.fusion import FusionModel, Stream
+
+
+class JMT(FusionModel):
+    """The JMT network.
+
+    Args:
+        layout: modalities, roles and emotions.
+        width: d, width of every token.
+        heads: attention heads.
+        dropout: share of activations dropped in training.
+    """
+
+    def __init__(self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3):
+        super().__init__(layout, width, width, dropout)
+        self.joint = nn.Linear(2 * width, width)
+        self.encode = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(3))
+        self.cross = nn.ModuleList(CrossAttention(width, heads, dropout) for _ in range(3))
+        self.last = TransformerBlock(width, heads, dropout)
+
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+        # normalised to the length a token of unit variance has, which the encoders expect
+        (a, a_mask), (b, b_mask) = (
+            (nn.functional.normalize(x, dim=-1) * x.shape[-1] ** 0.5, mask) for x, mask in streams
+        )
+        beside = masked_mean(b, b_mask).unsqueeze(1).expand_as(a)
+        joint = self.joint(torch.cat([a, beside], -1))
+        three = [
+            (f(x, m), m) for f, (x, m) in zip(self.encode, ((a, a_mask), (b, b_mask), (joint, a_mask)), strict=True)
+        ]
+        six = [
+            masked_mean(self.cross[k](three[k][0], *three[other])[0], three[k][1])
+            for k in range(3)
+            for other in range(3)
+            if other != k
+        ]
+        tokens = torch.stack(six, 1)  # (B, 6, d)
+        return self.last(tokens, torch.ones_like(tokens[..., 0], dtype=torch.bool))[:, -1], {}

@@ -1,0 +1,66 @@
+"""Label-name-guided fusion, after "From Text to Pixels".
+
+Zhao et al., "From Text to Pixels: A Context-Aware Semantic Synergy Solution for Infrared and Visible Image Fusion",
+https://arxiv.org/abs/2401.00421, fuses images under the guidance of text. What carries over: the MEANING of the labels'
+names steers the attention over the tokens of both streams.
+
+Open: everything else. No text encoder can be shipped in a thin library, so a name is the hashed counts of its letter
+trigrams, which knows that "irritable" and "irritated" are near and nothing of meaning; give `names` vectors of your own
+encoder, one row an emotion, where you have one.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from helo.data.emotion_data import Layout
+from helo.models.blocks import CrossAttention
+from helo.models.fusion import FusionModel, Stream
+
+
+class NameGuided(FusionModel):
+    """Attention of the labels' names over the tokens of both streams.
+
+    Args:
+        layout: modalities, roles and emotions.
+        width: d, width of every token.
+        heads: attention heads.
+        dropout: share of activations dropped in training.
+        names: vectors of the labels' names, one row an emotion; None hashes their letters.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        width: int = 64,
+        heads: int = 4,
+        dropout: float = 0.3,
+        names: Sequence[Sequence[float]] | None = None,
+    ):
+        emotions = len(layout.emotions)
+        super().__init__(layout, emotions * width, width, dropout)
+        vectors = torch.tensor([_trigrams(name) for name in layout.emotions] if names is None else names).float()
+        if vectors.ndim != 2 or len(vectors) != emotions:
+            raise ValueError(f"names has shape {tuple(vectors.shape)}; expected ({emotions} emotions, any width)")
+        self.register_buffer("names", vectors)
+        self.project = nn.Linear(vectors.shape[1], width)
+        self.ask = nn.ModuleList(CrossAttention(width, heads, dropout) for _ in range(2))
+
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+        x = self.project(self.names).expand(len(streams[0][0]), -1, -1)  # (B, L, d)
+        for ask, stream in zip(self.ask, streams, strict=True):
+            x, _ = ask(x, *stream)
+        return x.flatten(1), {}
+
+
+def _trigrams(name, size=64):
+    vector = [0.0] * size
+    padded = f"^{name.lower()}$"
+    for k in range(len(padded) - 2):
+        vector[zlib.crc32(padded[k : k + 3].encode()) % size] += 1.0
+    length = sum(x * x for x in vector) ** 0.5
+    return [x / max(length, 1.0) for x in vector]

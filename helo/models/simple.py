@@ -1,0 +1,97 @@
+"""Simple rivals: what a fusion system must beat before its fusion means anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from helo.data.emotion_data import EmotionData, Layout
+from helo.models.base import Prediction
+from helo.models.fusion import FusionModel, Stream, head, means, start_at_mean
+from helo.splits import Split
+
+
+class Early(FusionModel):
+    """Early fusion: the modalities' masked means side by side, then the head."""
+
+    def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3):
+        super().__init__(layout, len(layout.modalities) * width, width, dropout, per_modality=True)
+
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+        return torch.cat(means(streams), 1), {}
+
+
+class Late(FusionModel):
+    """Late fusion: every stream answers alone; the mean of their log-probabilities, normalised.
+
+    It cannot express a label that lies in the pairing of two streams: the control of the pairing task.
+    """
+
+    def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3):
+        super().__init__(layout, width, width, dropout)
+        self.second = head(width, width, len(layout.emotions), dropout)
+
+    def prepare(self, data: EmotionData, split: Split) -> None:
+        super().prepare(data, split)
+        start_at_mean(self.second, data, split)
+
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+        a, b = means(self.streams(signals, masks))
+        return Prediction.from_logits((self.head(a).log_softmax(-1) + self.second(b).log_softmax(-1)) / 2)
+
+
+class SingleStream(FusionModel):
+    """One stream alone, the other never seen: 0 the physiological one, 1 the behavioral one."""
+
+    def __init__(self, layout: Layout, stream: int = 0, width: int = 64, dropout: float = 0.3):
+        super().__init__(layout, width, width, dropout)
+        self.stream = stream
+
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+        return means(streams)[self.stream], {}
+
+
+class Tensorial(FusionModel):
+    """Tensor fusion network (Zadeh et al., EMNLP 2017): the outer product of [1; a] and [1; b].
+
+    Args:
+        layout: modalities, roles and emotions.
+        width: d, width of every token.
+        small: width the streams' means are brought to before the product.
+        dropout: share of activations dropped in training.
+    """
+
+    def __init__(self, layout: Layout, width: int = 64, small: int = 16, dropout: float = 0.3):
+        super().__init__(layout, (small + 1) ** 2, width, dropout)
+        self.shrink = nn.ModuleList(nn.Linear(width, small) for _ in range(2))
+
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+        a, b = (_with_one(torch.tanh(f(x))) for f, x in zip(self.shrink, means(streams), strict=True))
+        return (a.unsqueeze(2) * b.unsqueeze(1)).flatten(1), {}
+
+
+class LowRankTensorial(FusionModel):
+    """Low-rank tensor fusion (Liu et al., ACL 2018): sum_r prod_m W_m^r [1; h_m], one stream a modality.
+
+    Args:
+        layout: modalities, roles and emotions.
+        width: d, width of every token and of the result.
+        rank: R.
+        dropout: share of activations dropped in training.
+    """
+
+    def __init__(self, layout: Layout, width: int = 64, rank: int = 4, dropout: float = 0.3):
+        super().__init__(layout, width, width, dropout, per_modality=True)
+        self.factors = nn.ParameterList(torch.randn(rank, width + 1, width) / width**0.5 for _ in layout.modalities)
+
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+        product = 1.0
+        for factor, x in zip(self.factors, means(streams), strict=True):
+            product = product * torch.einsum("bi,rio->rbo", _with_one(x), factor)
+        return nn.functional.normalize(product.sum(0), dim=-1) * product.shape[-1] ** 0.5, {}
+
+
+def _with_one(x):
+    return torch.cat([torch.ones_like(x[:, :1]), x], 1)
