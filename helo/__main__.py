@@ -44,9 +44,9 @@ def demo(
 
 @app.command()
 def evaluate(
-    dataset: Annotated[str, typer.Option(help="simulated or wesad")] = "simulated",
+    dataset: Annotated[str, typer.Option(help="simulated, wesad or crema-d")] = "simulated",
     root: Annotated[str, typer.Option(help="folder of the data set")] = "",
-    models: Annotated[str, typer.Option(help="names, separated by commas")] = "uniform,mean,ridge,mixture,helo",
+    models: Annotated[str, typer.Option(help="names, separated by commas; all")] = "uniform,mean,ridge,mixture,helo",
     protocol: Annotated[str, typer.Option(help="subjects, trials or windows (leaks)")] = "subjects",
     folds: Annotated[int, typer.Option(help="number of folds; 0: one subject at a time, five otherwise")] = 0,
     seeds: Annotated[int, typer.Option(help="number of seeds")] = 1,
@@ -57,11 +57,12 @@ def evaluate(
     """Fit and score models on every fold and seed; print one table."""
     import helo
     from helo.evaluation import summarise, to_markdown
+    from helo.models import available
 
     try:
         data = helo.load(dataset, **({"root": root} if root else {}))
         table = helo.evaluate(
-            [name.strip() for name in models.split(",")], data, protocol=protocol, seeds=range(seeds),
+            available() if models == "all" else [name.strip() for name in models.split(",")], data, protocol=protocol, seeds=range(seeds),
             folds=folds or None, workers=workers, folder=folder or None, epochs=epochs,
         )  # fmt: skip
     except (ValueError, OSError, FloatingPointError) as error:
