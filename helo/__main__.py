@@ -44,7 +44,7 @@ def demo(
 
 @app.command()
 def evaluate(
-    dataset: Annotated[str, typer.Option(help="simulated, wesad or crema-d")] = "simulated",
+    dataset: Annotated[str, typer.Option(help="simulated, pairing, wesad or crema-d")] = "simulated",
     root: Annotated[str, typer.Option(help="folder of the data set")] = "",
     models: Annotated[str, typer.Option(help="names, separated by commas; all")] = "uniform,mean,ridge,mixture,helo",
     protocol: Annotated[str, typer.Option(help="subjects, trials or windows (leaks)")] = "subjects",
@@ -54,7 +54,7 @@ def evaluate(
     workers: Annotated[int, typer.Option(help="processes, one thread each")] = 2,
     folder: Annotated[str, typer.Option(help="keeps finished fits; a second call goes on from there")] = "",
 ) -> None:
-    """Fit and score models on every fold and seed; print one table."""
+    """Fit and score models on every fold and seed; print one table, best first by KL."""
     import helo
     from helo.evaluation import summarise, to_markdown
     from helo.models import available
@@ -68,7 +68,7 @@ def evaluate(
     except (ValueError, OSError, FloatingPointError) as error:
         typer.echo(f"helo: {error}", err=True)
         raise typer.Exit(2) from None
-    typer.echo(to_markdown(summarise(table)))
+    typer.echo(to_markdown(summarise(table).sort_values("kl")))
 
 
 def _report(output: Path, results: dict) -> Path:

@@ -17,6 +17,8 @@ from helo.models import EmotionModel, from_layout
 
 def save(model: EmotionModel, path: str | Path) -> None:
     """Write a model as one safetensors file, weights and configuration; whole or not at all."""
+    if not model.can_be_saved:
+        raise ValueError(f"{path}: a {model.name!r} model cannot be saved; its library has no format but pickle")
     about = {
         "model": model.name, "seed": model.seed, "options": model.options, "layout": layout_to_json(model.layout)
     }  # fmt: skip

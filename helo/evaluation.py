@@ -18,7 +18,7 @@ from tqdm import tqdm
 from helo.data.emotion_data import EmotionData
 from helo.files import atomic_write, code_digest
 from helo.measures import MEASURES, kl, score, skill
-from helo.models import available, build, is_closed_form
+from helo.models import available, build, exists, is_closed_form
 from helo.splits import Split, by_protocol
 from helo.training import data_digest, fit, predict
 
@@ -72,7 +72,7 @@ def evaluate(
         )
     entries = models if isinstance(models, Mapping) else {name: {"model": name} for name in models}
     for label, entry in entries.items():
-        if entry.get("model") not in available():
+        if not exists(entry.get("model")):
             raise ValueError(f"{label}: unknown model {entry.get('model')!r}; expected one of {list(available())}")
     splits = by_protocol(data, protocol, folds)
     jobs = [

@@ -16,7 +16,7 @@ from helo.files import atomic_write
 
 # Okabe and Ito's colours, told apart by colour-blind readers; one emotion keeps one colour in every picture
 _COLOURS = ("#E69F00", "#D55E00", "#F0E442", "#009E73", "#0072B2", "#999999", "#CC79A7", "#56B4E9")
-_TRUTH, _ANSWER = "#4D4D4D", "#0072B2"
+_ANSWER = "#0072B2"
 
 
 def emotion_colours(emotions: Sequence[str]) -> dict[str, tuple | str]:
@@ -195,6 +195,56 @@ def curves(x: Sequence[float], lines: Mapping[str, Sequence[float]], xlabel: str
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set_ylim(bottom=0)
     axis.legend(frameon=False, fontsize=8)
+    sns.despine(ax=axis)
+    figure.tight_layout()
+    return figure
+
+
+def critical_difference(ranks: Mapping[str, float], width: float) -> Figure:
+    """Mean ranks on a line, best on the left; a bar joins models that are nearer than the critical difference `width`."""
+    names = sorted(ranks, key=ranks.get)
+    values = [ranks[name] for name in names]
+    ends = [max(k for k in range(len(values)) if values[k] - values[i] <= width) for i in range(len(values))]
+    groups = [(i, end) for i, end in enumerate(ends) if end > i and (i == 0 or end > ends[i - 1])]
+    half = -(-len(names) // 2)
+    figure, axis = plt.subplots(figsize=(9, 1.2 + 0.24 * half + 0.14 * len(groups)))
+    low = 0.5 + 0.35 * len(groups)
+    axis.plot([1, len(names)], [0, 0], color="k", lw=1)
+    for tick in range(1, len(names) + 1):
+        axis.plot([tick, tick], [0, 0.15], color="k", lw=1)
+        axis.text(tick, 0.25, str(tick), ha="center", fontsize=8)
+    margin = 0.18 * len(names)
+    for k, (name, value) in enumerate(zip(names, values, strict=True)):
+        left = k < half
+        y = -low - 0.55 * (k if left else len(names) - 1 - k)
+        end = 1 - 0.05 * len(names) if left else len(names) + 0.05 * len(names)
+        axis.plot([value, value, end], [0, y, y], color="#777777", lw=0.8)
+        axis.text(end, y, f"{name}  {value:.1f} " if left else f" {value:.1f}  {name}",
+                  ha="right" if left else "left", va="center", fontsize=8)  # fmt: skip
+    for k, (i, end) in enumerate(groups):
+        axis.plot([values[i] - 0.03, values[end] + 0.03], [-0.3 - 0.35 * k] * 2, color=_ANSWER, lw=3)
+    axis.plot([1, 1 + width], [0.9, 0.9], color=_ANSWER, lw=3)
+    axis.text(1 + width / 2, 1.05, f"critical difference {width:.2f}", ha="center", fontsize=8)
+    axis.set(
+        xlim=(1 - margin - 0.1 * len(names), len(names) + margin + 0.1 * len(names)), ylim=(-low - 0.55 * half, 1.5)
+    )
+    axis.set_xlabel("mean rank over folds (1 is best)")
+    axis.set(yticks=[], xticks=[])
+    sns.despine(ax=axis, left=True, bottom=True)
+    return figure
+
+
+def protocols(values: Mapping[str, Mapping[str, float]], label: str) -> Figure:
+    """Bars of one measure, models along the axis, one colour a protocol: values[protocol][model]."""
+    figure, axis = plt.subplots(figsize=(2 + 0.75 * len(next(iter(values.values()))), 3))
+    width = 0.8 / len(values)
+    for k, (protocol, row) in enumerate(values.items()):
+        x = np.arange(len(row)) + (k - (len(values) - 1) / 2) * width
+        axis.bar(x, list(row.values()), width, label=f"by {protocol}", color=_COLOURS[(4, 3, 1)[k % 3]])
+    axis.set_xticks(range(len(row)), list(row))
+    _slant(axis)
+    axis.set(xlabel="model", ylabel=label)
+    axis.legend(frameon=False, fontsize=8, ncols=len(values), loc="lower center", bbox_to_anchor=(0.5, 1))
     sns.despine(ax=axis)
     figure.tight_layout()
     return figure

@@ -9,7 +9,12 @@ from helo.data.emotion_data import EmotionData, Layout, Recording, ratings_to_di
 
 __all__ = ["EmotionData", "Layout", "Recording", "available", "load", "ratings_to_distributions"]
 
-_SOURCES = {"simulated": "helo.data.simulated", "wesad": "helo.data.wesad", "crema-d": "helo.data.crema_d"}
+_SOURCES = {
+    "simulated": "helo.data.simulated",
+    "wesad": "helo.data.wesad",
+    "crema-d": "helo.data.crema_d",
+    "pairing": "helo.data.pairing",
+}
 
 
 def available() -> tuple[str, ...]:
@@ -21,7 +26,7 @@ def load(name: str = "simulated", **options) -> EmotionData:
     """Load a data set by name.
 
     Args:
-        name: "simulated" (embedded, nothing to download), "wesad" or "crema-d" (both need root=...).
+        name: "simulated" or "pairing" (embedded, nothing to download), "wesad" or "crema-d" (both need root=...).
         **options: arguments of that source's `load`, for example root, window, step, seed.
 
     Raises:

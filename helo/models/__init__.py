@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 
 import numpy as np
@@ -24,7 +25,7 @@ from helo.models.mpt import PromptTransformer
 from helo.models.named import NameGuided
 from helo.models.simple import Early, Late, LowRankTensorial, SingleStream, Tensorial
 
-__all__ = ["EmotionModel", "Prediction", "available", "build", "is_closed_form"]
+__all__ = ["EmotionModel", "Prediction", "available", "build", "exists", "is_closed_form"]
 
 # name -> the class, and the options that make the name
 _MODELS: dict[str, tuple[type[EmotionModel], dict]] = {
@@ -63,16 +64,23 @@ _MODELS: dict[str, tuple[type[EmotionModel], dict]] = {
     "aa-knn": (NearestNeighbours, {}),
     "sa-bfgs": (MaximumEntropy, {}),
 }
+# need a package of their own; known to `build`, not among `available()`
+_OPTIONAL = {"pyldl": "helo.models.pyldl:PyLDL"}
 
 
 def available() -> tuple[str, ...]:
-    """Names `build` knows."""
+    """Names `build` knows, besides "pyldl", the adapter to python-ldl."""
     return tuple(_MODELS)
+
+
+def exists(name: str) -> bool:
+    """Whether `build` knows a name."""
+    return name in _MODELS or name in _OPTIONAL
 
 
 def is_closed_form(name: str) -> bool:
     """Whether a model is solved in one step, so that a seed changes nothing."""
-    return _MODELS[name][0].closed_form
+    return _kind(name)[0].closed_form
 
 
 def build(name: str, data: EmotionData, seed: int = 0, **options) -> EmotionModel:
@@ -94,9 +102,9 @@ def build(name: str, data: EmotionData, seed: int = 0, **options) -> EmotionMode
 
 def from_layout(name: str, layout: Layout, seed: int, options: dict) -> EmotionModel:
     """As `build`, from the layout alone: what a saved model is rebuilt from."""
-    if name not in _MODELS:
+    if not exists(name):
         raise ValueError(f"unknown model {name!r}; expected one of {list(_MODELS)}")
-    kind, preset = _MODELS[name]
+    kind, preset = _kind(name)
     known = [option for option in list(inspect.signature(kind).parameters)[1:] if option not in preset]
     unknown = sorted(set(options) - set(known))
     if unknown:
@@ -106,3 +114,10 @@ def from_layout(name: str, layout: Layout, seed: int, options: dict) -> EmotionM
         model = kind(layout, **preset, **options)
     model.name, model.seed, model.options = name, seed, dict(options)
     return model
+
+
+def _kind(name):
+    if name in _MODELS:
+        return _MODELS[name]
+    module, _, kind = _OPTIONAL[name].partition(":")
+    return getattr(importlib.import_module(module), kind), {}

@@ -54,6 +54,8 @@ class EmotionModel(nn.Module):
 
     #: True for models that `solve` fits in one step.
     closed_form = False
+    #: False for adapters to libraries whose objects have no format but pickle.
+    can_be_saved = True
 
     def __init__(self, layout: Layout):
         super().__init__()

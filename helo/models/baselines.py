@@ -41,21 +41,14 @@ class TrainingMean(Uniform):
     """The mean distribution of the training side, whatever the signals: the zero of skill."""
 
     def solve(self, data: EmotionData, split: Split) -> None:
-        rows = _training_side(split)
+        rows = training_side(split)
         self.answer.copy_(torch.as_tensor(data.distributions[rows]).mean(0).clamp_min(1e-12))
 
 
-class _Linear(EmotionModel):
-    """A linear map of each feature's mean and standard deviation over a window's tokens."""
+class LinearInputs(EmotionModel):
+    """What the closed-form models see: each feature's mean and standard deviation over a window's tokens."""
 
     closed_form = True
-
-    def __init__(self, layout: Layout, outputs: int):
-        super().__init__(layout)
-        inputs = 2 * sum(features for _, features in layout.shapes.values())
-        self.register_buffer("weight", torch.zeros(outputs, inputs))
-        self.register_buffer("bias", torch.zeros(outputs))
-        self.register_buffer("strength", torch.zeros(()))
 
     def summary(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
         """(B, 2 * all features)."""
@@ -67,9 +60,21 @@ class _Linear(EmotionModel):
         return torch.cat(parts, 1)
 
     def inputs(self, data: EmotionData, rows: np.ndarray) -> np.ndarray:
+        """The summary of these windows, (rows, 2 * all features), float64."""
         signals = {m: torch.as_tensor(x[rows]) for m, x in data.signals.items()}
         masks = {m: torch.as_tensor(x[rows]) for m, x in data.masks.items()}
         return self.summary(signals, masks).double().numpy()
+
+
+class _Linear(LinearInputs):
+    """A linear map of the summary."""
+
+    def __init__(self, layout: Layout, outputs: int):
+        super().__init__(layout)
+        inputs = 2 * sum(features for _, features in layout.shapes.values())
+        self.register_buffer("weight", torch.zeros(outputs, inputs))
+        self.register_buffer("bias", torch.zeros(outputs))
+        self.register_buffer("strength", torch.zeros(()))
 
     def linear(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
         return nn.functional.linear(self.summary(signals, masks), self.weight, self.bias)
@@ -93,7 +98,7 @@ class Ridge(_Linear):
     def solve(self, data: EmotionData, split: Split) -> None:
         from sklearn.linear_model import Ridge as Solver
 
-        rows = _training_side(split)
+        rows = training_side(split)
         x, truth = self.inputs(data, rows), data.distributions[rows].astype(np.float64)
         target = np.log(np.maximum(truth, 1e-4))
         target -= target.mean(1, keepdims=True)
@@ -125,7 +130,7 @@ class ConditionMixture(_Linear):
 
         if data.conditions is None:
             raise ValueError(f"{data.name}: conditions are not known; the condition mixture cannot be fitted")
-        rows = _training_side(split)
+        rows = training_side(split)
         x, truth, condition = (
             self.inputs(data, rows),
             data.distributions[rows].astype(np.float64),
@@ -171,7 +176,7 @@ class NearestNeighbours(_Linear):
     def solve(self, data: EmotionData, split: Split) -> None:
         from sklearn.neighbors import KNeighborsRegressor
 
-        rows = _training_side(split)
+        rows = training_side(split)
         x, truth = self.inputs(data, rows), data.distributions[rows].astype(np.float64)
 
         def answer(k, fit, ask):
@@ -203,7 +208,7 @@ class MaximumEntropy(_Linear):
     def solve(self, data: EmotionData, split: Split) -> None:
         from scipy.optimize import minimize
 
-        rows = _training_side(split)
+        rows = training_side(split)
         x, truth = self.inputs(data, rows), data.distributions[rows].astype(np.float64)
         x = np.c_[x, np.ones(len(x))]
         shape = (truth.shape[1], x.shape[1])
@@ -221,7 +226,7 @@ class MaximumEntropy(_Linear):
         return Prediction.from_logits(self.linear(signals, masks))
 
 
-def _training_side(split: Split) -> np.ndarray:
+def training_side(split: Split) -> np.ndarray:
     """A baseline stops nowhere early, so the validation windows serve as training windows."""
     return np.concatenate([split.train, split.validation])
 

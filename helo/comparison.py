@@ -1,0 +1,81 @@
+"""Comparing models: ranks, the critical difference, paired tests, the leak.
+
+Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 2006. The blocks here are folds (people, or
+groups of people), and seeds are averaged within a fold first: a fold is one observation however many seeds it was run with.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from helo.measures import HIGHER_IS_BETTER, MEASURES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def by_fold(table: pd.DataFrame, measure: str = "kl") -> pd.DataFrame:
+    """A measure's mean over seeds: rows folds, columns models.
+
+    Raises:
+        ValueError: unknown measure, or a model without a value in some fold.
+    """
+    if measure not in MEASURES:
+        raise ValueError(f"unknown measure {measure!r}; expected one of {list(MEASURES)}")
+    wide = table.pivot_table(index="fold", columns="model", values=measure, aggfunc="mean", sort=False)
+    if wide.isna().any(axis=None):
+        model = wide.columns[wide.isna().any()][0]
+        raise ValueError(f"model {model!r} has no {measure} in fold {wide.index[wide[model].isna()][0]!r}")
+    return wide[list(dict.fromkeys(table["model"]))]
+
+
+def mean_ranks(table: pd.DataFrame, measure: str = "kl") -> pd.Series:
+    """Mean rank of each model over folds, 1 is best; ties share their ranks. Sorted, best first."""
+    wide = by_fold(table, measure)
+    return wide.rank(axis=1, ascending=measure not in HIGHER_IS_BETTER).mean().sort_values()
+
+
+def critical_difference(models: int, folds: int, alpha: float = 0.05) -> float:
+    """Nemenyi's critical difference of mean ranks: CD = q_alpha sqrt(k (k + 1) / (6 N)).
+
+    q_alpha is the studentised range's quantile for k means and infinite degrees of freedom, divided by sqrt(2). Mean
+    ranks nearer than CD are not told apart.
+    """
+    from scipy.stats import studentized_range
+
+    return float(
+        studentized_range.ppf(1 - alpha, models, np.inf) / 2**0.5 * (models * (models + 1) / (6 * folds)) ** 0.5
+    )
+
+
+def paired_test(table: pd.DataFrame, reference: str, measure: str = "kl") -> pd.DataFrame:
+    """Wilcoxon's signed-rank test of every model against one, over folds, with Holm's correction.
+
+    Returns:
+        By model: "difference" (mean over folds, model - reference), "folds better", "p", and "p (Holm)".
+
+    Raises:
+        ValueError: the reference is not in the table, or fewer than two folds.
+    """
+    import pandas as pd
+    from scipy.stats import wilcoxon
+
+    wide = by_fold(table, measure)
+    if reference not in wide:
+        raise ValueError(f"reference {reference!r} is not in the table; expected one of {list(wide.columns)}")
+    if len(wide) < 2:
+        raise ValueError(f"the table has {len(wide)} fold; a paired test needs at least two")
+    sign = -1 if measure in HIGHER_IS_BETTER else 1
+    rows = {}
+    for model in wide.columns.drop(reference):
+        difference = wide[model] - wide[reference]
+        p = wilcoxon(difference).pvalue if (difference != 0).any() else 1.0
+        rows[model] = {"difference": difference.mean(), "folds better": int((sign * difference < 0).sum()), "p": p}
+    result = pd.DataFrame(rows).T
+    order = np.argsort(result["p"].to_numpy())
+    corrected = np.maximum.accumulate(result["p"].to_numpy()[order] * np.arange(len(order), 0, -1))
+    result["p (Holm)"] = 1.0
+    result.iloc[order, result.columns.get_loc("p (Holm)")] = np.minimum(corrected, 1)
+    return result

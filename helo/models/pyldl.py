@@ -1,0 +1,58 @@
+"""python-ldl's algorithms as models: an optional adapter (`pip install python-ldl`).
+
+python-ldl (https://github.com/SpriteMisaka/PyLDL) is the field's library of label-distribution learning. Its shallow
+algorithms see the same summary of a window as our ridge regression does: every feature's mean and deviation over tokens.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from helo.data.emotion_data import EmotionData, Layout
+from helo.models.base import Prediction
+from helo.models.baselines import LinearInputs, training_side
+from helo.splits import Split
+
+
+class PyLDL(LinearInputs):
+    """One of python-ldl's algorithms.
+
+    Args:
+        layout: modalities, roles and emotions.
+        algorithm: its class name in `pyldl.algorithms`, such as "SA_BFGS", "AA_KNN" or "LDLF".
+
+    Raises:
+        ValueError: python-ldl is not installed or has no such algorithm; or, from `helo.save`, that such a model cannot
+            be written: python-ldl's objects have no format but pickle.
+    """
+
+    closed_form = True
+    can_be_saved = False
+
+    def __init__(self, layout: Layout, algorithm: str = "SA_BFGS"):
+        super().__init__(layout)
+        os.environ.setdefault("KERAS_BACKEND", "torch")
+        try:
+            from pyldl import algorithms
+        except ImportError:
+            raise ValueError("pyldl: python-ldl is not installed; run pip install python-ldl") from None
+        kind = getattr(algorithms, algorithm, None)
+        if not isinstance(kind, type):
+            raise ValueError(
+                f"pyldl: no algorithm {algorithm!r}; expected a class of pyldl.algorithms, such as 'SA_BFGS'"
+            )
+        self.algorithm = kind()
+
+    def solve(self, data: EmotionData, split: Split) -> None:
+        rows = training_side(split)
+        self.algorithm.fit(self.inputs(data, rows), data.distributions[rows].astype(np.float64))
+
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+        answer = np.asarray(self.algorithm.predict(self.summary(signals, masks).double().cpu().numpy()))
+        answer = torch.as_tensor(answer, dtype=torch.float32, device=next(iter(signals.values())).device)
+        return Prediction.from_logits(answer.clamp_min(1e-12).log())
