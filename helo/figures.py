@@ -164,7 +164,8 @@ def heatmaps(
     shared: bool = True,
 ) -> Figure:
     """Matrices side by side, on one colour scale (`shared`) or each on its own; `centred` is diverging around 0."""
-    cell = 0.3 if max(len(rows), len(columns)) <= 16 else 0.2
+    size = max(len(rows), len(columns))
+    cell = 0.3 if size <= 16 else 0.2 if size <= 30 else 5 / size
     margin = 0.5 + 0.07 * max(len(str(name)) for name in rows)
     width = len(panels) * (cell * len(columns) + (0.35 if shared else 1.1)) + margin + 0.9
     figure, axes = plt.subplots(
