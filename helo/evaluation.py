@@ -56,7 +56,7 @@ def evaluate(
         "kl_mean" and "kl_ceiling", "windows", "epochs" and "seconds". `summarise` gives means and deviations.
 
     Raises:
-        ValueError: unknown model or protocol.
+        ValueError: unknown model, protocol or training argument; no model or no seed.
     """
     import pandas as pd
     from joblib import Parallel, delayed
@@ -90,9 +90,8 @@ def evaluate(
         )
     bar = tqdm(results, total=len(jobs), desc=f"{data.name} by {protocol}", unit="fit", disable=not progress)
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "A worker stopped"
-        )  # joblib replaces a worker that has grown; nothing is lost
+        # joblib replaces a worker that has grown; nothing is lost
+        warnings.filterwarnings("ignore", "A worker stopped")
         return pd.DataFrame(list(bar))
 
 

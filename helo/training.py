@@ -55,8 +55,9 @@ def fit(
 ) -> Run:
     """Train a model on a split's training windows; stop early and keep the best epoch by its validation windows.
 
-    A model that was trained before goes on from its weights. Adam, learning rate times `decay` after every epoch. Everything random in an epoch comes from (seed, epoch), so a
-    run that resumes from its checkpoint ends with the numbers of one that was never interrupted.
+    Adam, learning rate times `decay` after every epoch. A model that was trained before goes on from its weights.
+    Everything random in an epoch comes from (seed, epoch), so a run that resumes from its checkpoint ends with the
+    numbers of one that was never interrupted.
 
     Args:
         model: from `helo.build`, built for this data's layout.
@@ -96,7 +97,8 @@ def fit(
     model.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     settings = {
-        "model": model.name, "options": model.options, "layout": layout_to_json(model.layout), "first seed": model.seed, "seed": seed,
+        "model": model.name, "options": model.options, "layout": layout_to_json(model.layout),
+        "first seed": model.seed, "seed": seed,
         "batch_size": batch_size, "learning_rate": learning_rate, "weight_decay": weight_decay, "decay": decay,
         "patience": patience, "data": data_digest(data, split),
         "code": code_digest("training.py", "transport.py", "losses.py", "models/*.py")[:16],

@@ -36,14 +36,20 @@ def study():
     return helo.load("simulated", seed=0)
 
 
+def shared(name):
+    """A file of the real data; without it a test is skipped, and in CI it fails."""
+    path = SHARED / name
+    if not path.exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"{path}: missing; CI must not skip the tests on real data")
+        pytest.skip(f"{path}: missing; set HELO_TEST_DATA to the folder that holds {name}")
+    return path
+
+
 @pytest.fixture(scope="session")
 def wesad_root(tmp_path_factory):
     """Real wrist recordings of 15 people, in the release's layout."""
-    source = SHARED / "wesad" / "restore.py"
-    if not source.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"{source}: missing; CI must not skip the tests on real recordings")
-        pytest.skip(f"{source}: missing; set HELO_TEST_DATA to the folder that holds wesad/restore.py")
+    source = shared("wesad/restore.py")
     root = tmp_path_factory.mktemp("wesad")
     subprocess.run([sys.executable, source, root], check=True, capture_output=True)
     return root

@@ -1,10 +1,8 @@
 """The adapter to python-ldl, and our own versions of its algorithms beside it, on the field's data."""
 
-import os
-
 import numpy as np
 import pytest
-from conftest import SHARED, random_data
+from conftest import random_data, shared
 
 import helo
 from helo.splits import Split
@@ -24,12 +22,7 @@ def sjaffe():
     """213 faces, 243 features, 6 emotions; ten folds' first."""
     from scipy.io import loadmat
 
-    path = SHARED / "ldl" / "SJAFFE.mat"
-    if not path.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"{path}: missing; CI must not skip")
-        pytest.skip(f"{path}: missing; set HELO_TEST_DATA to the folder that holds ldl/SJAFFE.mat")
-    file = loadmat(path)
+    file = loadmat(shared("ldl/SJAFFE.mat"))
     x, d = file["features"].astype(np.float32), file["labels"].astype(np.float32)
     d = d / d.sum(1, keepdims=True)
     n = len(x)

@@ -123,8 +123,7 @@ class HeLo(EmotionModel):
             TransformerBlock(width, heads, dropout, dropkey) for _ in range(depth)
         )
         self.behavioral_blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, dropkey) for _ in range(depth))
-        # 4. Learnable label embedding, and the correlation it is aligned with
-        # small at first, so that its directions turn quickly towards R*
+        # 4. Learnable label embedding, small at first so that its directions turn quickly, and R*, which it aligns with
         self.label_embedding = nn.Parameter(0.02 * torch.randn(emotions, width))
         if redraw_labels:
             self.label_embedding = nn.Parameter(torch.rand(emotions, width), requires_grad=False)
@@ -184,12 +183,8 @@ class HeLo(EmotionModel):
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Step 3, OTHM: plan between the modalities, physiological tokens carried over, both sides side by side."""
         if self.transport == "none":
-            return (
-                self.side_by_side(physiological, p_mask, behavioral, b_mask),
-                torch.cat([p_mask, b_mask], 1),
-                None,
-                None,
-            )
+            fused = self.side_by_side(physiological, p_mask, behavioral, b_mask)
+            return fused, torch.cat([p_mask, b_mask], 1), None, None
         u, v = transport.uniform_marginal(p_mask), transport.uniform_marginal(b_mask)
         cost = transport.cosine_cost(physiological, behavioral)  # (B, n, M)
         if self.transport == "gromov":
