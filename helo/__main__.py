@@ -53,10 +53,11 @@ def evaluate(
     epochs: Annotated[int, typer.Option(help="most epochs")] = 100,
     workers: Annotated[int, typer.Option(help="processes, one thread each")] = 2,
     folder: Annotated[str, typer.Option(help="keeps finished fits; a second call goes on from there")] = "",
+    choose: Annotated[bool, typer.Option(help="learning rate and decay of each fit by its validation windows")] = False,
 ) -> None:
     """Fit and score models on every fold and seed; print one table, best first by KL."""
     import helo
-    from helo.evaluation import summarise, to_markdown
+    from helo.evaluation import SETTINGS, summarise, to_markdown
     from helo.models import available
 
     try:
@@ -64,6 +65,7 @@ def evaluate(
         table = helo.evaluate(
             available() if models == "all" else [name.strip() for name in models.split(",")], data, protocol=protocol, seeds=range(seeds),
             folds=folds or None, workers=workers, folder=folder or None, epochs=epochs,
+            choices=SETTINGS if choose else (),
         )  # fmt: skip
     except (ValueError, OSError, FloatingPointError) as error:
         typer.echo(f"helo: {error}", err=True)

@@ -25,6 +25,13 @@ from helo.training import data_digest, fit, predict
 if TYPE_CHECKING:
     import pandas as pd
 
+#: training settings to choose from where models of different kinds are compared, the default first
+SETTINGS = (
+    {"learning_rate": 3e-4, "weight_decay": 1e-2},
+    {"learning_rate": 1e-3, "weight_decay": 1e-3},
+    {"learning_rate": 1e-3, "weight_decay": 1e-4},
+)
+
 
 def evaluate(
     models: Sequence[str] | Mapping[str, dict],
@@ -36,6 +43,7 @@ def evaluate(
     workers: int = 1,
     folder: str | Path | None = None,
     progress: bool = True,
+    choices: Sequence[Mapping] = (),
     **training,
 ) -> pd.DataFrame:
     """Fit and score every model on every fold with every seed.
@@ -49,14 +57,17 @@ def evaluate(
         workers: processes; each computes on one thread.
         folder: where finished results are kept; a second call of the same code and settings goes on from there.
         progress: show a progress bar.
-        **training: arguments of `helo.fit`, such as epochs.
+        choices: training settings to choose from, such as `SETTINGS`. Every fit is made once with each, and the one with
+            the lowest KL on the fold's validation windows is kept: test people have no say.
+        **training: arguments of `helo.fit`, such as epochs, the same for all.
 
     Returns:
         One row per model, seed and fold: the six measures over all the fold's test windows, the fold's "skill" with its
-        "kl_mean" and "kl_ceiling", "windows", "epochs" and "seconds". `summarise` gives means and deviations.
+        "kl_mean" and "kl_ceiling", "windows", "epochs", "choice" (which of `choices` was kept) and "seconds".
+        `summarise` gives means and deviations.
 
     Raises:
-        ValueError: unknown model, protocol or training argument; no model or no seed.
+        ValueError: unknown model, protocol or training argument; no model or no seed; choices without validation windows.
     """
     import pandas as pd
     from joblib import Parallel, delayed
@@ -65,7 +76,7 @@ def evaluate(
     models = [models] if isinstance(models, str) else models
     if not seeds or not models:
         raise ValueError(f"models is {models} and seeds {seeds}; expected at least one of each")
-    unknown = sorted(set(training) - set(inspect.signature(fit).parameters))
+    unknown = sorted(set(training).union(*choices) - set(inspect.signature(fit).parameters))
     if unknown:
         raise ValueError(
             f"helo.fit does not take {unknown}; its arguments are {list(inspect.signature(fit).parameters)}"
@@ -75,6 +86,8 @@ def evaluate(
         if not exists(entry.get("model")):
             raise ValueError(f"{label}: unknown model {entry.get('model')!r}; expected one of {list(available())}")
     splits = by_protocol(data, protocol, folds)
+    if choices and not all(len(split.validation) for split in splits):
+        raise ValueError(f"choices need validation windows to choose by; protocol {protocol!r} has folds without them")
     jobs = [
         (label, entry, split, seed)
         for split in splits
@@ -83,10 +96,10 @@ def evaluate(
     ]
     folder = None if folder is None else Path(folder)
     if workers == 1:
-        results = (_one(data, *job, training, folder) for job in jobs)
+        results = (_one(data, *job, training, choices, folder) for job in jobs)
     else:
         results = Parallel(n_jobs=workers, return_as="generator")(
-            delayed(_one_alone)(data, *job, training, folder) for job in jobs
+            delayed(_one_alone)(data, *job, training, choices, folder) for job in jobs
         )
     bar = tqdm(results, total=len(jobs), desc=f"{data.name} by {protocol}", unit="fit", disable=not progress)
     with warnings.catch_warnings():
@@ -168,10 +181,13 @@ def _one_alone(*job):
     return _one(*job)
 
 
-def _one(data, label, entry, split, seed, training, folder):
+def _one(data, label, entry, split, seed, training, choices, folder):
     options = {k: v for k, v in entry.items() if k != "model"}
     who = [list(map(str, names)) for names in (data.subjects, data.trials, data.conditions) if names is not None]
     inputs = [data.name, data_digest(data, split), who, split.test.tolist(), code_digest("*.py", "models/*.py")]
+    training = [training | choice for choice in choices or ({},)]
+    if is_closed_form(entry["model"]):
+        training = [{}]
     job = json.dumps([entry["model"], options, seed, training, inputs], sort_keys=True, default=str)
     file = None
     if folder is not None:
@@ -179,9 +195,13 @@ def _one(data, label, entry, split, seed, training, folder):
         if file.exists():
             return json.loads(file.read_text()) | {"model": label}
     started = time.perf_counter()
-    model = build(entry["model"], data, seed=seed, **options)
-    run = fit(model, data, split, seed=seed, progress=False, **training)
-    answer = predict(model, data, split.test, explain=False)
+    runs = [
+        fit(build(entry["model"], data, seed=seed, **options), data, split, seed=seed, progress=False, **settings)
+        for settings in training
+    ]
+    choice = min(range(len(runs)), key=lambda i: min((e.get("validation_kl", 0.0) for e in runs[i].history), default=0.0))
+    run = runs[choice]
+    answer = predict(run.model, data, split.test, explain=False)
     low, ceiling = reference_kl(data, split)
     row = {"model": label, "seed": seed, "fold": split.name}
     row |= score(data.distributions[split.test], answer.distributions)
@@ -191,6 +211,7 @@ def _one(data, label, entry, split, seed, training, folder):
         "kl_ceiling": ceiling,
         "windows": len(split.test),
         "epochs": run.best_epoch,
+        "choice": choice,
     }
     row["seconds"] = time.perf_counter() - started
     if file is not None:

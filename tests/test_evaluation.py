@@ -2,6 +2,7 @@ import dataclasses
 import functools
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import random_data
 
@@ -92,6 +93,20 @@ def test_settings_of_one_model_under_labels(simulated):
     assert set(table.model) == set(entries)
 
 
+def test_settings_are_chosen_by_validation_people_alone(simulated):
+    slow, good = {"learning_rate": 1e-7}, {"learning_rate": 2e-3}
+    chosen = helo.evaluate(["early", "mean"], simulated, folds=3, choices=[slow, good], epochs=4, progress=False)
+    alone = helo.evaluate(["early", "mean"], simulated, folds=3, epochs=4, progress=False, **good)
+    assert (chosen[chosen.model == "early"].choice == 1).all()
+    pd.testing.assert_frame_equal(*(t.drop(columns=["seconds", "choice"]) for t in (chosen, alone)))
+    # other labels of the test people: the same choices, another score
+    split = helo.splits.by_subject(simulated, folds=3)[0]
+    d = simulated.distributions.copy()
+    d[split.test] = d[split.test][:, ::-1]
+    other = helo.evaluate(["early"], dataclasses.replace(simulated, distributions=d), folds=3, choices=[slow, good], epochs=4, progress=False)  # fmt: skip
+    assert other.choice[0] == 1 and other.epochs[0] == chosen.epochs[0] and other.kl[0] != chosen.kl[0]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -100,6 +115,7 @@ def test_settings_of_one_model_under_labels(simulated):
         ({"models": {"x": {}}}, "x: unknown model None"),
         ({"models": "halo"}, "halo: unknown model 'halo'"),
         ({"seeds": []}, r"seeds \[\]; expected at least one"),
+        ({"choices": [{"rate": 1}]}, r"helo.fit does not take \['rate'\]"),
         ({"epoch": 3}, r"helo.fit does not take \['epoch'\]; its arguments are"),
     ],
 )
