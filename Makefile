@@ -1,4 +1,4 @@
-# make demo | test | lab
+# make demo | test | lab | dashboard | figures
 #   PYTHON=python3.12   another Python, 3.11 or newer
 #   TORCH=system        use the PyTorch that this Python already has (a GPU machine's) instead of the locked CPU one
 PYTHON ?= python3
@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 LOCK := $(VENV)/requirements.lock
 
-.PHONY: demo test lab clean
+.PHONY: demo test lab dashboard figures clean
 demo: $(VENV)/notebooks
 	$(RUN) -m helo demo
 
@@ -15,7 +15,13 @@ test: $(VENV)/test
 	$(RUN) -m pytest
 
 lab: $(VENV)/notebooks
-	$(RUN) -m jupyterlab notebooks
+	$(RUN) -m jupyterlab notebooks/00_index.ipynb
+
+dashboard: $(VENV)/notebooks
+	$(RUN) -m voila notebooks/dashboard.ipynb --Voila.ip=127.0.0.1 --Voila.auto_token=True
+
+figures: $(VENV)/notebooks
+	$(RUN) -m helo figures
 
 $(VENV)/notebooks: EXTRAS := notebooks
 $(VENV)/test: EXTRAS := notebooks,test

@@ -14,29 +14,39 @@ from matplotlib.figure import Figure
 from helo.data.emotion_data import EmotionData, Recording
 from helo.files import atomic_write
 
-# Okabe and Ito's colours, told apart by colour-blind readers; one emotion keeps one colour in every picture
-_COLOURS = ("#E69F00", "#D55E00", "#F0E442", "#009E73", "#0072B2", "#999999", "#CC79A7", "#56B4E9")
+# Okabe and Ito's colours with a darker grey (theirs is pink to a reader without green cones); one emotion keeps one in
+# every picture
+_COLOURS = ("#E69F00", "#D55E00", "#F0E442", "#009E73", "#0072B2", "#666666", "#CC79A7", "#56B4E9")
 _ANSWER = "#0072B2"
 
 
-def emotion_colours(emotions: Sequence[str]) -> dict[str, tuple | str]:
+def emotion_colours(emotions: Sequence[str]) -> dict[str, str]:
     """A fixed colour for each emotion: eight distinct ones, or steps of a perceptually even scale where there are more."""
     if len(emotions) <= len(_COLOURS):
         return dict(zip(emotions, _COLOURS, strict=False))
-    return dict(zip(emotions, sns.color_palette("viridis", len(emotions)), strict=True))
+    return dict(zip(emotions, sns.color_palette("viridis", len(emotions)).as_hex(), strict=True))
 
 
 def save(figure: Figure, path: str | Path, dpi: int = 120) -> Path:
-    """Write a figure as the format its path ends in, whole or not at all, and close it."""
-    path, content = Path(path), BytesIO()
-    # no date inside, so that the same picture is the same file
-    dated = {"png": "Software", "pdf": "CreationDate", "svg": "Date"}.get(path.suffix[1:])
-    figure.savefig(
-        content, format=path.suffix[1:], dpi=dpi, bbox_inches="tight", metadata={dated: None} if dated else {}
-    )
-    atomic_write(path, content.getvalue())
+    """Write a figure, whole or not at all, and close it; no date inside, so that the same picture is the same file.
+
+    Args:
+        figure: the picture.
+        path: with a suffix (.png, .pdf, .svg), that format; without one, PNG to look at and PDF to print.
+        dpi: dots per inch of a PNG.
+
+    Returns:
+        The path of the first file written.
+    """
+    path = Path(path)
+    paths = [path] if path.suffix else [path.with_suffix(".png"), path.with_suffix(".pdf")]
+    for target in paths:
+        content, dated = BytesIO(), {"png": "Software", "pdf": "CreationDate", "svg": "Date"}.get(target.suffix[1:])
+        figure.savefig(content, format=target.suffix[1:], dpi=dpi, bbox_inches="tight",
+                       metadata={dated: None} if dated else {})  # fmt: skip
+        atomic_write(target, content.getvalue())
     plt.close(figure)
-    return path
+    return paths[0]
 
 
 def recording(data: Recording, start: float, seconds: float, shade: Sequence[tuple[float, float]] = ()) -> Figure:

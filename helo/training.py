@@ -51,7 +51,7 @@ def fit(
     device: str | torch.device | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
-    on_epoch: Callable[[EmotionModel, dict[str, float]], None] | None = None,
+    on_epoch: Callable[[EmotionModel, dict[str, float]], bool | None] | None = None,
 ) -> Run:
     """Train a model on a split's training windows; stop early and keep the best epoch by its validation windows.
 
@@ -71,7 +71,7 @@ def fit(
         device: where to train; default a GPU where there is one.
         checkpoint: file to write after every epoch and to resume from; None keeps nothing.
         progress: show a progress bar.
-        on_epoch: called with the model and the epoch's row of the history.
+        on_epoch: called with the model and the epoch's row of the history; True ends training with the best epoch.
 
     Raises:
         ValueError: model and data do not fit, no training windows, or a checkpoint of another run.
@@ -157,8 +157,8 @@ def fit(
                 write_checkpoint(Path(checkpoint), settings, history, best_epoch, model, best, optimizer)
             bar.update()
             bar.set_postfix({k: f"{v:.4f}" for k, v in row.items() if k in ("train_kl", "validation_kl")})
-            if on_epoch is not None:
-                on_epoch(model, row)
+            if on_epoch is not None and on_epoch(model, row):
+                break
     model.load_state_dict(best)
     return Run(model.eval(), history, best_epoch)
 

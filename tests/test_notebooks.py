@@ -1,6 +1,7 @@
 """Every notebook runs headless, on the simulated study and on real recordings, and says so only when it has."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from conftest import ROOT
 
 from helo import sweeps
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("0[1-9]_*.ipynb"))
 FAST = {
     "01_explore": {},
     "02_train": {"epochs": 2, "compare": "mean,helo", "workers": 1},
@@ -50,6 +51,7 @@ class TestEveryNotebook:
         cells = nbformat.read(tmp_path / path.name, as_version=4).cells
         pictures = [o for cell in cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
         assert len(pictures) == len(list(tmp_path.glob("*.png"))), "and shown in the notebook"
+        assert {p.stem for p in tmp_path.glob("*.png")} == {p.stem for p in tmp_path.glob("*.pdf")}
         if path.stem == "02_train":
             assert result["table"].count("\n") == 3 and (tmp_path / "model.safetensors").exists()
 
@@ -64,6 +66,24 @@ class TestEveryNotebook:
         assert not any(cell.outputs or cell.execution_count for cell in code)
         assert all(len(cell.source.splitlines()) <= 25 for cell in code), "logic belongs in the library"
         assert code[-1].source.startswith(("sweeps.record(", "u, v =")) and "sweeps.record(" in code[-1].source
+
+    def test_opens_with_what_you_will_learn_and_ends_with_exercises(self, path):
+        cells = nbformat.read(path, as_version=4).cells
+        assert re.search(r"\*\*What you will learn\*\* \(\d+ minutes", cells[0].source)
+        asked = [k for k, cell in enumerate(cells) if cell.source.startswith("**Exercise ")]
+        assert 2 <= len(asked) <= 3
+        for k in asked:
+            solution = cells[k + 1]
+            assert "solution" in solution.metadata["tags"] and "assert" in solution.source
+            assert solution.metadata["jupyter"] == {"source_hidden": True, "outputs_hidden": True}, "collapsed"
+
+    def test_links_lead_to_the_lines_they_name(self, path):
+        text = "".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+        links = re.findall(r"\[`(\w+)`\]\(\.\./([\w/.]+)#L(\d+)\)", text)
+        assert links
+        for name, file, line in links:
+            found = (ROOT / file).read_text().splitlines()[int(line) - 1]
+            assert re.match(rf"\s*(async )?(def|class) {name}\b", found), f"{file}:{line} is {found!r}, not {name}"
 
     def test_every_parameter_has_a_type_and_a_comment(self, path):
         for name, parameter in papermill.inspect_notebook(str(path)).items():

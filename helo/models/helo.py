@@ -152,14 +152,20 @@ class HeLo(EmotionModel):
 
     def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
         """Predict B windows. Labels are never asked for."""
-        attention = {}
-        tokens = self.encode(signals, masks)
-        physiological, p_mask = self.attend(tokens, attention)  # (B, (P-1) N, d)
-        behavioral = torch.cat([tokens[m][0] for m in self.behavioral], 1)  # (B, M, d)
-        b_mask = torch.cat([tokens[m][1] for m in self.behavioral], 1)
-        fused, fused_mask, plan, cost = self.transport_and_fuse(physiological, p_mask, behavioral, b_mask)
+        attention: dict[str, Tensor] = {}
+        fused, fused_mask, plan, cost = self.transport_and_fuse(*self.both_sides(signals, masks, attention))
         labels = self.label_driven(fused, fused_mask, attention)  # (B, L, d)
         return Prediction.from_logits(self.head(labels), plans=plan, costs=cost, attention=attention)
+
+    def both_sides(
+        self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor], attention: dict | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Steps 1 and 2: what the transport is between. Z_p (B, (P-1) N, d), its mask, Z_b (B, M, d), its mask."""
+        tokens = self.encode(signals, masks)
+        physiological, p_mask = self.attend(tokens, {} if attention is None else attention)
+        behavioral = torch.cat([tokens[m][0] for m in self.behavioral], 1)
+        b_mask = torch.cat([tokens[m][1] for m in self.behavioral], 1)
+        return physiological, p_mask, behavioral, b_mask
 
     def encode(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
         """Step 1: modality -> tokens (B, N_m, d) and their mask."""

@@ -1,0 +1,198 @@
+"""Pictures with controls, for JupyterLab: thin faces on the pure functions of `helo.views`.
+
+    explore.windows(data)                          signals, features and rated distribution of every window
+    run = await explore.train(model, data, split)        curves while it trains, and a stop button
+    explore.transport(model, data, split.test)     cost, plans, flows; epsilon on a slider
+    explore.correlation(snapshots, target, data)   the label correlation over the epochs; click a pair
+    explore.answers(model, data, split.test)       rated and predicted; what if a modality were missing?
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import ipywidgets as widgets
+import numpy as np
+import plotly.graph_objects as go
+from IPython.display import display
+
+from helo import views
+from helo.data.emotion_data import EmotionData
+from helo.measures import score
+from helo.models import EmotionModel
+from helo.models.helo import HeLo
+from helo.splits import Split
+from helo.training import Run, fit, predict
+
+_WIDE = {"layout": {"width": "34em"}, "style": {"description_width": "9em"}}
+
+
+def live(draw: Callable[..., go.Figure], **controls: widgets.Widget) -> widgets.VBox:
+    """A picture that is drawn anew whenever a control moves.
+
+    Args:
+        draw: takes the controls' values by name, gives a Figure.
+        **controls: ipywidgets with a value.
+    """
+
+    def values():
+        return {name: control.value for name, control in controls.items()}
+
+    figure = go.FigureWidget(draw(**values()))
+    for control in controls.values():
+        control.observe(lambda _: show(figure, draw(**values())), names="value")
+    return widgets.VBox([*controls.values(), figure])
+
+
+def show(figure: go.FigureWidget, new: go.Figure) -> None:
+    """Let a picture on the screen become another one."""
+    with figure.batch_update():
+        if len(figure.data) == len(new.data):
+            for old, trace in zip(figure.data, new.data, strict=True):
+                old.update(trace.to_plotly_json(), overwrite=True)
+        else:
+            figure.data = ()
+            figure.add_traces(new.data)
+        figure.layout = new.layout
+
+
+def tabs(explorers: Mapping[str, Callable[[], widgets.Widget]]) -> widgets.Tab:
+    """Explorers under tabs, each made when its tab is opened first: a picture costs the browser 5 MB of plotly.
+
+    Args:
+        explorers: title -> a function without arguments that makes the explorer.
+    """
+    makers = list(explorers.values())
+    tab = widgets.Tab([widgets.Box() for _ in makers], titles=list(explorers))
+
+    def opened(_):
+        box = tab.children[tab.selected_index or 0]
+        if not box.children:
+            box.children = [makers[tab.selected_index or 0]()]
+
+    opened(None)
+    tab.observe(opened, names="selected_index")
+    return tab
+
+
+def windows(data: EmotionData) -> widgets.VBox:
+    """Look through a data set: who, which window; signals, features, what is missing, what was rated."""
+    names = list(dict.fromkeys(data.subjects.tolist()))
+    rows = {name: np.flatnonzero(data.subjects == name) for name in names}
+
+    @functools.lru_cache(2)
+    def recording(subject):
+        return None if data.recording is None or data.starts is None else data.recording(subject)
+
+    def draw(subject, window):
+        mine = rows[subject]
+        return views.window(data, int(mine[min(window, len(mine)) - 1]), recording(subject))
+
+    subject = widgets.Dropdown(options=names, description="subject", **_WIDE)
+    window = widgets.IntSlider(1, 1, len(rows[names[0]]), description="window", **_WIDE)
+    box = live(draw, subject=subject, window=window)
+    subject.observe(lambda change: setattr(window, "max", len(rows[change["new"]])), names="value")
+    return box
+
+
+async def train(model: EmotionModel, data: EmotionData, split: Split, reference: float | None = None, **settings) -> Run:
+    """`helo.fit` with curves that move while it trains: `run = await explore.train(model, data, split)`.
+
+    The stop button, or the kernel's own, ends training with the best epoch so far; nothing is lost. Training has a thread
+    of its own, so that the kernel hears the button (ipykernel 7 or newer; before that, use the kernel's).
+
+    Args:
+        model, data, split: as for `helo.fit`.
+        reference: the training mean's KL on the validation windows, drawn as a line.
+        **settings: arguments of `helo.fit`.
+
+    Returns:
+        What `helo.fit` gives.
+    """
+    stop, rows, loop = threading.Event(), [], asyncio.get_running_loop()
+    button = widgets.Button(description="stop, keep the best epoch", icon="stop", layout=widgets.Layout(width="18em"))
+    button.on_click(lambda _: stop.set())
+    figure = go.FigureWidget(views.history([], reference=reference))
+    display(widgets.VBox([button, figure]))
+
+    def on_epoch(_, row):
+        rows.append(row)
+        loop.call_soon_threadsafe(lambda: show(figure, views.history(list(rows), reference=reference)))
+        return stop.is_set()
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set()) if main else None
+    try:
+        run = await asyncio.to_thread(fit, model, data, split, on_epoch=on_epoch, progress=False, **settings)
+    finally:
+        button.disabled = True
+        if main:
+            signal.signal(signal.SIGINT, before)
+    show(figure, views.history(run.history, run.best_epoch, reference))
+    return run
+
+
+def transport(model: HeLo, data: EmotionData, index: Sequence[int]) -> widgets.VBox:
+    """HeLo's transport in any of the windows `index`, at any epsilon: Wasserstein beside Gromov, flows, what is carried."""
+    index = np.asarray(index)
+    return live(
+        lambda window, epsilon: views.transport(model, data, int(index[window - 1]), epsilon),
+        window=widgets.IntSlider(1, 1, len(index), description="window", **_WIDE),
+        epsilon=widgets.FloatLogSlider(model.epsilon, min=-2.5, max=0.5, step=0.05, description="epsilon", **_WIDE),
+    )
+
+
+def correlation(snapshots: Sequence[np.ndarray], target: np.ndarray, data: EmotionData) -> widgets.VBox:
+    """The learned label correlation, epoch by epoch, beside that of the data; click a pair to see its windows.
+
+    Args:
+        snapshots: R(E) after every epoch, each (L, L).
+        target: R*, (L, L).
+        data: the data set.
+    """
+    names = list(data.emotions)
+    epoch = widgets.IntSlider(len(snapshots), 1, len(snapshots), description="epoch", **_WIDE)
+    first, second = (
+        widgets.Dropdown(options=[(name, k) for k, name in enumerate(names)], value=value, description=label, **_WIDE)
+        for value, label in ((0, "emotion"), (1, "and emotion"))
+    )
+    box = live(
+        lambda epoch, first, second: views.correlation(
+            target, snapshots[epoch - 1], data.distributions, names, (first, second)
+        ),
+        epoch=epoch, first=first, second=second,
+    )  # fmt: skip
+
+    def clicked(_, points, __):
+        if points.xs:
+            second.value, first.value = names.index(points.xs[0]), names.index(points.ys[0])
+
+    for trace in box.children[-1].data[:3]:
+        trace.on_click(clicked)
+    return box
+
+
+def answers(model: EmotionModel, data: EmotionData, index: Sequence[int]) -> widgets.VBox:
+    """Rated and predicted distributions, best or worst first; and what the model says if a modality is changed."""
+    index = np.asarray(index)
+    kl = score(data.distributions[index], predict(model, data, index, explain=False).distributions, per_window=True)["kl"]
+    best = np.argsort(kl, kind="stable")
+    orders = {"as recorded": np.arange(len(index)), "best first": best, "worst first": best[::-1]}
+    kept, dropped, other = "as recorded", "dropped", "from the window half the set away"
+
+    def draw(order, window, **modalities):
+        row = orders[order][window - 1]
+        elsewhere = int(index[(row + len(index) // 2) % len(index)])
+        instead = {m: None if choice == dropped else elsewhere for m, choice in modalities.items() if choice != kept}
+        return views.answer(model, data, int(index[row]), instead, kl)
+
+    return live(
+        draw,
+        order=widgets.Dropdown(options=list(orders), description="order", **_WIDE),
+        window=widgets.IntSlider(1, 1, len(index), description="window", **_WIDE),
+        **{m: widgets.Dropdown(options=[kept, dropped, other], description=m, **_WIDE) for m in data.signals},
+    )

@@ -1,0 +1,107 @@
+"""JupyterLab and voila in a real browser: Debian's Chromium, driven by Playwright."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+#: what JupyterLab itself says on the console when all is well
+HARMLESS = ("favicon", "/api/me", "/static/", "settings", "ResizeObserver", "WebGL", "GPU stall", "preload", "fontawesome")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if CHROMIUM is None:
+        message = "no Chromium; install it: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page that fails the test if anything was reported as an error on its console."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(90_000)
+    errors = []
+    page.on("console", lambda m: errors.append(f"{m.text} ({m.location.get('url')})") if m.type == "error" else None)
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    yield page
+    page.close()
+    errors = [e for e in errors if not any(word in e for word in HARMLESS)]
+    assert not errors, chr(10).join(errors)
+
+
+def serve(module, *arguments, ready, cwd, log, **environment):
+    """Start `python -m module`; gives the process once `ready` answers."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment
+    with log.open("w") as file:
+        server = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments], cwd=cwd, env=environment, stdout=file, stderr=subprocess.STDOUT
+        )
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(ready)
+            return server
+        except urllib.error.HTTPError:  # it answers, and wants a token
+            return server
+        except OSError:
+            assert server.poll() is None, log.read_text()[-2000:]
+            time.sleep(0.25)
+    server.kill()
+    raise AssertionError(f"{module} did not answer: {log.read_text()[-2000:]}")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def with_parameters(source, target, parameters):
+    """A copy of a notebook with other values in its parameters cell."""
+    notebook = nbformat.read(source, as_version=4)
+    cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    cell.source += "".join(f"\n{name} = {value!r}" for name, value in parameters.items())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, target)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """JupyterLab on a copy of the notebooks: (address, folder)."""
+    folder = tmp_path_factory.mktemp("lab")
+    settings = folder / "settings" / "@jupyterlab"
+    # the whole notebook in the page, and no questions
+    for name, text in {
+        "notebook-extension/tracker": '{"windowingMode": "none"}',
+        "apputils-extension/notification": '{"fetchNews": "false"}',
+    }.items():
+        (settings / name).parent.mkdir(parents=True, exist_ok=True)
+        (settings / f"{name}.jupyterlab-settings").write_text(text)
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    server = serve(
+        "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
+        "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}",
+        ready=f"{address}/api", cwd=folder, log=folder / "lab.log",
+        JUPYTERLAB_SETTINGS_DIR=str(folder / "settings"), JUPYTERLAB_WORKSPACES_DIR=str(folder / "workspaces"),
+    )  # fmt: skip
+    yield address, folder
+    server.terminate()
+    server.wait(30)

@@ -1,0 +1,193 @@
+"""Every notebook in JupyterLab: it opens, runs, shows its widgets; a slider moves, and the plot's data with it."""
+
+import json
+import os
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT
+from test_notebooks import FAST, NOTEBOOKS
+
+from browser.conftest import free_port, serve, with_parameters
+
+DATA = "plot => JSON.stringify(plot.data.map(t => [t.x, t.y, t.z, t.link && t.link.value, t.cells && t.cells.values]))"
+EXPLORER = ".widget-vbox:has(.noUi-handle)"
+SLIDERS = {"01_explore": 1, "02_train": 1, "03_transport": 2, "04_correlation": 1, "05_compare": 0, "06_alignment": 0}
+
+
+def shoot(target, name):
+    """Keep a picture of a widget where HELO_SCREENSHOTS says; `make figures` does."""
+    folder = os.environ.get("HELO_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        target.screenshot(path=f"{folder}/{name}.png")
+
+
+def open_and_run(page, lab, path):
+    """Open a notebook in a workspace of its own, and run all cells."""
+    address, _ = lab
+    page.goto(f"{address}/lab/workspaces/{Path(path).stem}-{time.time_ns()}/tree/{path}?reset")
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    page.wait_for_timeout(1000)  # the kernel's session is attached a moment later
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+
+
+def wait_for(path, page, seconds=120):
+    for _ in range(seconds * 4):
+        if path.exists():
+            return json.loads(path.read_text())
+        errors = page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
+        assert errors.count() == 0, errors.first.inner_text()
+        page.wait_for_timeout(250)
+    raise AssertionError(f"{path} was not written")
+
+
+def move(page, box, slider=0, key="ArrowLeft"):
+    """Press an arrow key on a slider; gives the seconds until the picture has other data."""
+    plot = box.locator(".js-plotly-plot").first
+    before = plot.evaluate(DATA)
+    handle = box.locator(".noUi-handle").nth(slider)
+    handle.scroll_into_view_if_needed()
+    handle.focus()
+    started = time.perf_counter()
+    handle.press(key)
+    while plot.evaluate(DATA) == before:
+        assert time.perf_counter() - started < 20, "the slider moved, the picture did not"
+        page.wait_for_timeout(10)
+    return time.perf_counter() - started
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def test_a_notebook_runs_and_its_sliders_move_the_data(path, page, lab, study):
+    _, folder = lab
+    output = folder / "out" / path.stem
+    with_parameters(path, folder / "notebooks" / path.name, FAST[path.stem] | {"output": str(output)})
+    open_and_run(page, lab, f"notebooks/{path.name}")
+    wait_for(output / "result.json", page)
+    boxes = page.locator(EXPLORER)
+    if SLIDERS[path.stem]:
+        boxes.first.locator(".js-plotly-plot .main-svg").first.wait_for()
+        for slider in range(SLIDERS[path.stem]):
+            keys = [key for key in ("ArrowRight", "ArrowLeft") * 2 if _can(boxes.first, slider, key)]
+            assert min(move(page, boxes.first, slider, key) for key in keys) < 2
+        shoot(boxes.first, f"explorer_{path.stem}")
+    else:
+        assert boxes.count() == 0
+
+
+def _can(box, slider, key):
+    """Whether a slider has room that way: a slider at its end does not move."""
+    handle = box.locator(".noUi-handle").nth(slider)
+    now, low, high = (float(handle.get_attribute(f"aria-value{what}")) for what in ("now", "min", "max"))
+    return now < high if key == "ArrowRight" else now > low
+
+
+def test_what_if_a_modality_were_missing(page, lab, study):
+    """Dropping the pulse moves the second prediction and not the first."""
+    notebook = _notebook(
+        "import helo\nfrom helo import explore\ndata = helo.load('simulated')\nmodel = helo.build('ridge', data)\n"
+        "split = helo.splits.by_subject(data, folds=4)[0]\nhelo.fit(model, data, split)",
+        "explore.answers(model, data, split.test)",
+    )
+    nbformat.write(notebook, lab[1] / "what_if.ipynb")
+    open_and_run(page, lab, "what_if.ipynb")
+    box = page.locator(EXPLORER).first
+    plot = box.locator(".js-plotly-plot").first
+    plot.locator(".main-svg").first.wait_for()
+    shares = "plot => plot.data.slice(1, 3).map(t => Array.from(t.x))"
+    first, second = plot.evaluate(shares)
+    assert first == second
+    box.locator("select").nth(1).select_option("dropped")
+    page.wait_for_timeout(1500)
+    kept, changed = plot.evaluate(shares)
+    assert kept == first and changed != second
+
+
+def test_a_click_on_a_pair_shows_its_windows(page, lab, study):
+    notebook = _notebook(
+        "import helo, numpy as np\nfrom helo import explore\ndata = helo.load('simulated')\n"
+        "R = np.corrcoef(data.distributions.T)\nexplore.correlation([R * 0.5, R], R, data)"
+    )
+    nbformat.write(notebook, lab[1] / "pair.ipynb")
+    open_and_run(page, lab, "pair.ipynb")
+    plot = page.locator(f"{EXPLORER} .js-plotly-plot").first
+    plot.locator(".main-svg").first.wait_for()
+    page.wait_for_timeout(1000)
+    plot.scroll_into_view_if_needed()
+    x, y = plot.evaluate(
+        "p => {const r = p.getBoundingClientRect(), l = p._fullLayout, a = l.xaxis, b = l.yaxis;"
+        "return [r.left + a._offset + a.d2p(a._categories[5]), r.top + b._offset + b.d2p(b._categories[2])]}"
+    )
+    page.mouse.move(x, y)
+    page.wait_for_timeout(300)
+    page.mouse.click(x, y)
+    page.wait_for_timeout(1500)
+    titles = plot.evaluate("p => [p.layout.xaxis4.title.text, p.layout.yaxis4.title.text]")
+    names = plot.evaluate("p => [p._fullLayout.yaxis._categories[2], p._fullLayout.xaxis._categories[5]]")
+    assert titles == [f"share of {name}" for name in names]
+
+
+def test_the_stop_button_keeps_the_best_epoch(page, lab, study):
+    notebook = _notebook(
+        "import helo, json\nfrom helo import explore\ndata = helo.load('simulated')\n"
+        "split = helo.splits.by_subject(data, folds=4)[0]\nmodel = helo.build('helo', data)",
+        "run = await explore.train(model, data, split, epochs=100000, patience=100000)",
+        "from helo import sweeps\nsweeps.record('stopped', epochs=len(run.history), best=run.best_epoch)",
+    )
+    nbformat.write(notebook, lab[1] / "stop.ipynb")
+    open_and_run(page, lab, "stop.ipynb")
+    plot = page.locator(".widget-vbox .js-plotly-plot").first
+    plot.locator(".main-svg").first.wait_for()
+    page.wait_for_function("(p => p && p.data && p.data[0] && p.data[0].x.length >= 3)(document.querySelector('.widget-vbox .js-plotly-plot'))")
+    shoot(page.locator(".widget-vbox").first, "explorer_training")
+    page.get_by_role("button", name="stop, keep the best epoch").click()
+    result = wait_for(lab[1] / "stopped" / "result.json", page, 20)
+    assert 3 <= result["epochs"] < 100000 and 1 <= result["best"] <= result["epochs"]
+
+
+def test_the_index_leads_to_every_notebook(page, lab):
+    source = (ROOT / "notebooks" / "00_index.ipynb").read_text()
+    for path in [*NOTEBOOKS, ROOT / "notebooks" / "dashboard.ipynb"]:
+        assert f"({path.name})" in source
+    (lab[1] / "notebooks").mkdir(exist_ok=True)
+    (lab[1] / "notebooks" / "00_index.ipynb").write_text(source)
+    page.goto(f"{lab[0]}/lab/workspaces/index/tree/notebooks/00_index.ipynb?reset")
+    page.get_by_role("link", name="03 · Transport").wait_for()
+
+
+def test_the_dashboard_wants_a_token_and_its_sliders_move_the_data(page, tmp_path, study):
+    notebook = nbformat.read(ROOT / "notebooks" / "dashboard.ipynb", as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("epochs, seed = 20, 0", "epochs, seed = 2, 0")
+    nbformat.write(notebook, tmp_path / "dashboard.ipynb")
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    server = serve(
+        "voila", "dashboard.ipynb", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}", "--token=secret",
+        ready=address, cwd=tmp_path, log=tmp_path / "voila.log",
+    )  # fmt: skip
+    try:
+        with urllib.request.urlopen(address) as answer:
+            assert "/login" in answer.url, "without the token there is nothing to see"
+        page.goto(f"{address}/?token=secret")
+        box = page.locator(EXPLORER).first
+        box.locator(".js-plotly-plot .main-svg").first.wait_for()
+        page.get_by_role("tab", name="transport").click()
+        page.locator(EXPLORER).nth(1).locator(".js-plotly-plot .main-svg").first.wait_for()
+        shoot(page, "dashboard")
+        page.get_by_role("tab", name="data").click()
+        assert move(page, box, key="ArrowRight") < 2
+    finally:
+        page.goto("about:blank")  # or it would miss its server
+        server.terminate()
+        server.wait(30)
+
+
+def _notebook(*cells):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return notebook

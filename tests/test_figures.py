@@ -1,0 +1,102 @@
+"""Pictures look as they did when someone looked at them; colors stay apart for color-blind readers.
+
+After a wanted change: `HELO_BASELINE=write python -m pytest tests/test_figures.py`, look at tests/baseline/, commit.
+"""
+
+import os
+from itertools import combinations
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from matplotlib.colors import to_rgb
+from matplotlib.testing.compare import compare_images
+
+from helo import figures
+
+BASELINE = ROOT / "tests" / "baseline"
+EMOTIONS = ("happy", "excited", "inspired", "calm", "sad", "tired", "afraid", "angry")
+
+
+def pictures(data):
+    """Every function of helo.figures on small, fixed data."""
+    draw = np.random.default_rng(0)
+    matrix = np.corrcoef(draw.normal(size=(8, 30)))
+    plan = draw.dirichlet(np.ones(24)).reshape(6, 4)
+    shares = draw.dirichlet(np.ones(8), 4)
+    rows = [
+        {"epoch": k, "train_kl": 1 / k, "validation_kl": 1.2 / k, "train_correlation": 0.3 / k} for k in range(1, 11)
+    ]
+    tokens = [[f"{side} {k}" for k in range(n)] for side, n in (("body", 6), ("face", 4))]
+    return {
+        "recording": lambda: figures.recording(data.recording(data.subjects[0]), 60, 30, [(66, 90)]),
+        "condition_means": lambda: figures.condition_means(data),
+        "window": lambda: figures.window(data, 3),
+        "history": lambda: figures.history(rows, 10, 0.9),
+        "answers": lambda: figures.answers(shares[:2], shares[2:], EMOTIONS, ["one", "two"]),
+        "plan": lambda: figures.plan(plan, *tokens, "a plan"),
+        "heatmaps": lambda: figures.heatmaps({"one": matrix, "two": -matrix}, EMOTIONS, EMOTIONS, label="correlation",
+                                             xlabel="emotion", ylabel="emotion", centred=True),
+        "curves": lambda: figures.curves([1, 2, 3], {"up": [1, 2, 3], "down": [3, 2, 1]}, "epoch", "loss"),
+        "critical_difference": lambda: figures.critical_difference({"a": 1.5, "b": 2.0, "c": 3.5, "d": 3.0}, 1.2),
+        "protocols": lambda: figures.protocols({"subjects": {"a": 1, "b": 2}, "windows": {"a": 0.5, "b": 0.7}}, "KL (nats)"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(pictures(None)))
+def test_picture_looks_as_before(name, simulated, tmp_path):
+    figure = pictures(simulated)[name]()
+    for axis in figure.axes:
+        if axis.has_data() and name not in ("critical_difference",):
+            assert axis.get_xlabel() or axis.get_ylabel(), "every panel has a named axis"
+    made = figures.save(figure, tmp_path / f"{name}.png", dpi=50)
+    kept = BASELINE / f"{name}.png"
+    if os.environ.get("HELO_BASELINE") == "write":
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_bytes(made.read_bytes())
+    difference = compare_images(str(kept), str(made), tol=3)
+    assert difference is None, difference
+
+
+def test_a_changed_picture_is_noticed(tmp_path):
+    rows = [{"epoch": k, "train_kl": 1 / k} for k in range(1, 11)]
+    paths = [figures.save(figures.history(rows, best), tmp_path / f"{best}.png", dpi=50) for best in (3, 9)]
+    assert compare_images(*map(str, paths), tol=3) is not None
+
+
+def test_save_writes_png_and_pdf_whole_and_always_the_same(tmp_path):
+    rows = [{"epoch": k, "train_kl": 1 / k} for k in range(1, 11)]
+    for k in (1, 2):
+        assert figures.save(figures.history(rows, 3), tmp_path / f"{k}") == tmp_path / f"{k}.png"
+    for suffix, start in ((".png", b"\x89PNG"), (".pdf", b"%PDF")):
+        one, two = ((tmp_path / f"{k}{suffix}").read_bytes() for k in (1, 2))
+        assert one.startswith(start) and one == two
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+# what a color becomes for a reader without one kind of cone (Machado et al. 2009, severity 1)
+BLINDNESS = {
+    "none": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lab(color, matrix):
+    """CIE L*a*b* of an sRGB color as that reader sees it."""
+    rgb = np.array(to_rgb(color))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(np.asarray(matrix) @ linear, 0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ linear
+    f = np.cbrt(xyz / [0.9505, 1.0, 1.089])
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("kind", BLINDNESS)
+def test_emotions_keep_colors_that_can_be_told_apart(kind):
+    colors = figures.emotion_colours(EMOTIONS)
+    assert list(colors) == list(EMOTIONS) and colors == figures.emotion_colours(EMOTIONS)
+    seen = [lab(color, BLINDNESS[kind]) for color in colors.values()]
+    # 2.3 is a just noticeable difference
+    assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 15

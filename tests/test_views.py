@@ -1,0 +1,242 @@
+"""What the interactive pictures show is what the library computes; and sliders answer at once."""
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import helo
+from helo import transport, views
+from helo.explore import answers, correlation, live, show, windows
+from helo.explore import transport as transport_explorer
+
+
+@pytest.fixture(scope="module")
+def trained(simulated):
+    split = helo.splits.by_subject(simulated, folds=4)[0]
+    model = helo.build("helo", simulated, width=32)
+    helo.fit(model, simulated, split, epochs=2, progress=False)
+    return model, split
+
+
+def trace(figure, kind, k=0):
+    return [t for t in figure.data if t.type == kind][k]
+
+
+def test_a_window_shows_features_ratings_and_what_is_missing(simulated):
+    m = next(iter(simulated.signals))
+    masks = {name: mask.copy() for name, mask in simulated.masks.items()}
+    masks[m][7, 2] = False
+    data = dataclasses.replace(simulated, masks=masks)
+    figure = views.window(data, 7, data.recording(data.subjects[7]))
+    shown = np.array(trace(figure, "heatmap").z, float)
+    assert np.isnan(shown[:, 2]).all() and np.isfinite(np.delete(shown, 2, 1)).all()
+    assert np.allclose(np.delete(shown, 2, 1), np.delete(data.signals[m][7].T, 2, 1))
+    absent = np.array(trace(figure, "heatmap", 1).z, float)
+    assert (absent[:, 2] == 1).all() and np.isnan(np.delete(absent, 2, 1)).all()
+    bars = trace(figure, "bar")
+    assert np.allclose(bars.x, data.distributions[7]) and list(bars.y) == list(data.emotions)
+    assert figure.layout.yaxis.title.text == "bvp (a.u.)" and "time" in figure.layout.xaxis8.title.text
+
+
+def test_raw_signals_stand_where_they_were_recorded(simulated):
+    raw = simulated.recording(simulated.subjects[30])
+    figure = views.window(simulated, 30, raw)
+    start = simulated.starts[30]
+    line = next(t for t in figure.data if t.type == "scatter" and t.name == "eda")
+    x, y = np.array(line.x), np.array(line.y)
+    assert np.allclose(y, raw.signals["eda"][np.round(x * raw.rates["eda"]).astype(int), 0])
+    assert x.min() <= start and x.max() >= start + simulated.window - 1
+    assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (start, start + simulated.window)
+
+
+def test_long_signals_are_thinned_without_losing_a_peak():
+    x = np.random.default_rng(0).normal(size=(50_000, 2))
+    x[31_337, 1] = 99
+    keep = views._extremes(x)
+    assert len(keep) <= 2 * views._POINTS and (np.diff(keep, axis=0) >= 0).all()
+    for k in (0, 1):
+        assert x[keep[:, k], k].max() == x[:, k].max() and x[keep[:, k], k].min() == x[:, k].min()
+
+
+@pytest.mark.parametrize("epsilon", [0.02, 0.5])
+def test_transport_shows_the_plan_of_that_epsilon(simulated, trained, epsilon):
+    model, split = trained
+    index = int(split.test[4])
+    figure = views.transport(model, simulated, index, epsilon)
+    cost, plan = (np.array(trace(figure, "heatmap", k).z) for k in (0, 1))
+    assert np.allclose(cost, helo.predict(model, simulated, [index]).costs[0], atol=1e-5)
+    n, m = plan.shape
+    even = [torch.full((1, k), 1 / k) for k in (n, m)]
+    assert np.allclose(plan, transport.plan(torch.tensor(cost)[None], epsilon, *even, model.iterations)[0], atol=1e-6)
+    flows = trace(figure, "sankey").link
+    values = np.zeros((n, m))
+    values[list(flows.source), np.array(flows.target) - n] = flows.value
+    assert np.allclose(values, np.maximum(plan, 1e-6))
+    strong = np.array([color.startswith("rgba(213") for color in flows.color])
+    assert strong.sum() == 8 and values.ravel()[strong].min() >= values.ravel()[~strong].max()
+    bars = trace(figure, "bar")
+    assert np.allclose(bars.y, np.concatenate([plan.sum(1), plan.sum(0)]))
+
+
+def test_carried_tokens_stand_in_the_middle_of_their_sources(simulated, trained):
+    """With a huge epsilon every behavioral token receives the mean of all physiological ones."""
+    model, split = trained
+    figure = views.transport(model, simulated, int(split.test[0]), 1e5)
+    points = {t.name: np.stack([t.x, t.y], 1) for t in figure.data if t.name in ("body", "carried")}
+    assert np.allclose(points["carried"], points["body"].mean(0), atol=1e-3)
+
+
+def test_correlation_shows_all_three_and_the_pair(simulated):
+    target = np.corrcoef(simulated.distributions.T)
+    learned = target * 0.5
+    figure = views.correlation(target, learned, simulated.distributions, simulated.emotions, (2, 5))
+    for k, z in enumerate((target, learned, learned - target)):
+        assert np.allclose(trace(figure, "heatmap", k).z, z)
+    scatter = trace(figure, "scatter")
+    assert np.allclose(scatter.x, simulated.distributions[:, 2]) and np.allclose(scatter.y, simulated.distributions[:, 5])
+
+
+def test_what_if_is_the_prediction_of_changed_data(simulated, trained):
+    model, split = trained
+    index, other = int(split.test[3]), int(split.test[20])
+    same = views.what_if(model, simulated, index, {})
+    assert np.allclose(same, helo.predict(model, simulated, [index]).distributions, atol=1e-6)
+    masks = {m: x.copy() for m, x in simulated.masks.items()}
+    masks["eda"][index] = False
+    signals = {m: x.copy() for m, x in simulated.signals.items()}
+    signals["face"][index] = signals["face"][other]
+    changed = dataclasses.replace(simulated, signals=signals, masks=masks)
+    expected = helo.predict(model, changed, [index]).distributions
+    found = views.what_if(model, simulated, index, {"eda": None, "face": other})
+    assert np.allclose(found, expected, atol=1e-6) and not np.allclose(found, same, atol=1e-4)
+    with pytest.raises(ValueError, match="no modality 'ecg'; it has"):
+        views.what_if(model, simulated, index, {"ecg": None})
+
+
+def test_an_answer_tells_the_measures_of_both(simulated, trained):
+    model, split = trained
+    index = int(split.test[3])
+    figure = views.answer(model, simulated, index, {"eda": None}, np.linspace(0, 1, 30))
+    cells = trace(figure, "table").cells["values"]
+    expected = helo.score(simulated.distributions[[index]], views.what_if(model, simulated, index, {"eda": None}))
+    assert list(cells[2]) == [f"{value:.3f}" for value in expected.values()] and list(cells[0]) == list(expected)
+
+
+def test_history_grows_with_training():
+    rows = [{"epoch": k, "train_kl": 1 / k, "train_correlation": 0.1, "validation_kl": 2 / k} for k in (1, 2, 3)]
+    figure = views.history(rows, best_epoch=3, reference=0.5)
+    assert list(figure.data[0].y) == [1, 1 / 2, 1 / 3] and list(figure.data[1].y) == [2, 1, 2 / 3]
+    assert "best: 3" in figure.layout.title.text and figure.layout.shapes[0].y0 == 0.5
+    assert views.history([]).layout.title.text == "not begun"
+
+
+def test_every_axis_has_a_name(simulated, trained):
+    model, split = trained
+    index = int(split.test[0])
+    target = np.corrcoef(simulated.distributions.T)
+    for figure, unnamed in (
+        (views.transport(model, simulated, index), {"yaxis2", "yaxis3"}),  # share the first panel's
+        (views.answer(model, simulated, index), {"yaxis"}),  # emotions
+        (views.history([{"epoch": 1, "train_kl": 1.0}]), set()),
+    ):
+        layout = figure.layout.to_plotly_json()
+        axes = {name for name in layout if name[1:5] == "axis"}
+        assert {name for name in axes if not layout[name]["title"]["text"]} == unnamed
+    figure = views.correlation(target, target, simulated.distributions, simulated.emotions, (0, 1))
+    assert figure.layout.coloraxis.colorbar.title.text == "correlation"
+
+
+def test_a_picture_becomes_another_one(simulated):
+    import plotly.graph_objects as go
+
+    first = go.FigureWidget(views.history([]))
+    other = views.history([{"epoch": 1, "train_kl": 1.0, "train_correlation": 0.2}])
+    show(first, other)
+    plain = [[{k: v for k, v in t.items() if k != "uid"} for t in f.to_plotly_json()["data"]] for f in (first, other)]
+    assert plain[0] == plain[1]
+    assert first.layout.title.text == "epoch 1"
+
+
+def explorers(data, trained):
+    model, split = trained
+    target = np.corrcoef(data.distributions.T)
+    return {
+        "windows": (windows(data), 1),
+        "transport": (transport_explorer(model, data, split.test), 1),
+        "correlation": (correlation([target * k / 5 for k in range(6)], target, data), 0),
+        "answers": (answers(model, data, split.test), 1),
+    }
+
+
+def test_sliders_answer_within_a_tenth_of_a_second(simulated, trained):
+    for name, (box, slider) in explorers(simulated, trained).items():
+        seconds = []
+        for k in range(12):
+            control = box.children[slider]
+            before = box.children[-1].to_plotly_json()["data"]
+            started = time.perf_counter()
+            control.value = (0.05, 0.5)[k % 2] if name == "transport" else k % 2 + 2
+            seconds.append(time.perf_counter() - started)
+            assert box.children[-1].to_plotly_json()["data"] != before, name
+        assert min(seconds) < 0.1, f"{name}: {np.median(seconds):.3f} s"
+
+
+def test_worst_first_is_the_worst(simulated, trained):
+    model, split = trained
+    box = answers(model, simulated, split.test)
+    kl = helo.score(
+        simulated.distributions[split.test], helo.predict(model, simulated, split.test).distributions, per_window=True
+    )["kl"]
+    box.children[0].value = "worst first"
+    assert f"window {split.test[kl.argmax()]};" in box.children[-1].layout.title.text
+    box.children[1].value = len(split.test)
+    assert f"window {split.test[kl.argmin()]};" in box.children[-1].layout.title.text
+
+
+def test_another_person_has_another_number_of_windows(simulated):
+    keep = np.flatnonzero((simulated.subjects != simulated.subjects[-1]) | (np.arange(len(simulated)) % 7 == 0))
+    data = dataclasses.replace(
+        simulated, signals={m: x[keep] for m, x in simulated.signals.items()}, masks={m: x[keep] for m, x in simulated.masks.items()},
+        distributions=simulated.distributions[keep], subjects=simulated.subjects[keep], trials=simulated.trials[keep],
+        conditions=simulated.conditions[keep], starts=simulated.starts[keep], truth={},
+    )  # fmt: skip
+    box = windows(data)
+    subject, window = box.children[:2]
+    window.value = window.max
+    subject.value = data.subjects[-1]
+    assert window.max == (data.subjects == data.subjects[-1]).sum()
+    assert data.subjects[-1] in box.children[-1].layout.title.text
+
+
+def test_live_draws_with_the_values_of_all_controls():
+    import ipywidgets
+    import plotly.graph_objects as go
+
+    def draw(a, b):
+        return go.Figure(go.Scatter(y=[a, b]))
+
+    box = live(draw, a=ipywidgets.IntSlider(1), b=ipywidgets.IntSlider(2))
+    box.children[1].value = 7
+    assert list(box.children[-1].data[0].y) == [1, 7]
+
+
+async def _train(data, split, **settings):
+    from helo import explore
+
+    return await explore.train(helo.build("early", data), data, split, **settings)
+
+
+def test_live_training_is_the_same_training(simulated):
+    import asyncio
+
+    split = helo.splits.by_subject(simulated, folds=4)[0]
+    plain = helo.fit(helo.build("early", simulated), simulated, split, epochs=3, progress=False)
+    seen = asyncio.run(_train(simulated, split, epochs=3))
+    assert [{k: v for k, v in row.items() if k != "seconds"} for row in seen.history] == [
+        {k: v for k, v in row.items() if k != "seconds"} for row in plain.history
+    ]
+    for a, b in zip(seen.model.parameters(), plain.model.parameters(), strict=True):
+        assert torch.equal(a, b)
