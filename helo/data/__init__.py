@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from pathlib import Path
 
 from helo.data.emotion_data import EmotionData, Layout, Recording, ratings_to_distributions
 
@@ -14,6 +15,7 @@ _SOURCES = {
     "wesad": "helo.data.wesad",
     "crema-d": "helo.data.crema_d",
     "pairing": "helo.data.pairing",
+    "table": "helo.data.table",
 }
 
 
@@ -22,11 +24,13 @@ def available() -> tuple[str, ...]:
     return tuple(_SOURCES)
 
 
-def load(name: str = "simulated", **options) -> EmotionData:
+def load(name: str = "simulated", path: str | Path | None = None, **options) -> EmotionData:
     """Load a data set by name.
 
     Args:
-        name: "simulated" or "pairing" (embedded, nothing to download), "wesad" or "crema-d" (both need root=...).
+        name: "simulated" or "pairing" (embedded, nothing to download); "wesad", "crema-d" or "table" (your own), which
+            need a path.
+        path: the data set's folder or file; the same as the option root or path.
         **options: arguments of that source's `load`, for example root, window, step, seed.
 
     Raises:
@@ -36,6 +40,8 @@ def load(name: str = "simulated", **options) -> EmotionData:
         raise ValueError(f"unknown data set {name!r}; expected one of {list(_SOURCES)}")
     source = importlib.import_module(_SOURCES[name]).load
     parameters = inspect.signature(source).parameters
+    if path is not None:
+        options = {next(iter({"root", "path"} & set(parameters)), "path"): path} | options
     unknown = sorted(set(options) - set(parameters))
     missing = sorted(p.name for p in parameters.values() if p.default is p.empty and p.name not in options)
     if unknown or missing:
