@@ -15,6 +15,8 @@ _SOURCES = {
     "wesad": "helo.data.wesad",
     "crema-d": "helo.data.crema_d",
     "pairing": "helo.data.pairing",
+    "dmer": "helo.data.dmer",
+    "ldl": "helo.data.ldl",
     "table": "helo.data.table",
 }
 
@@ -28,8 +30,8 @@ def load(name: str = "simulated", path: str | Path | None = None, **options) -> 
     """Load a data set by name.
 
     Args:
-        name: "simulated" or "pairing" (embedded, nothing to download); "wesad", "crema-d" or "table" (your own), which
-            need a path.
+        name: "simulated" or "pairing" (embedded, nothing to download); "wesad", "dmer", "crema-d", "ldl" (label
+            distributions in a .mat) or "table" (your own), which need a path.
         path: the data set's folder or file; the same as the option root or path.
         **options: arguments of that source's `load`, for example root, window, step, seed.
 
