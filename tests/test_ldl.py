@@ -38,7 +38,7 @@ def test_our_baselines_are_no_worse_than_the_librarys(table, ours, theirs):
     assert (table.groupby("model")["windows"].sum() == 213).all()
     assert means.loc[ours, "kl"] < 1.1 * means.loc[theirs, "kl"] + 0.002
     assert means.loc[ours, "intersection"] > means.loc[theirs, "intersection"] - 0.01
-    assert means.loc[ours, "kl"] < means.loc["mean", "kl"]
+    assert means.loc["aa-knn", "kl"] < 0.7 * means.loc["mean", "kl"]
 
 
 def test_our_measures_are_the_librarys_on_every_fold():
