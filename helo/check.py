@@ -244,7 +244,7 @@ def _units(data):
         for k, name in enumerate(data.features[m]):
             values = there[:, k]
             # centred and scaled, a feature has no unit any more
-            plain = abs(values.mean()) < 0.2 and 0.5 < values.std() < 1.5
+            plain = abs(values.mean()) < 0.5 and 0.5 < values.std() < 1.5
             low, high = (-np.inf, np.inf) if plain else RANGES.get(name, (-np.inf, np.inf))
             wrong = (values < low) | (values > high)
             if wrong.mean() > 0.01:
