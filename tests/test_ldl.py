@@ -62,7 +62,7 @@ def test_our_measures_are_the_librarys_on_every_fold():
         (lambda c: c.update(features=c["features"][:-1]), "9 rows of 'features' and 10 of 'labels'"),
         (lambda c: c["labels"].__setitem__((4, 0), 0.9), r"'labels' row 4 sums to 1\."),
         (lambda c: c["labels"].__setitem__((4, 0), np.nan), "'labels' row 4 sums to nan"),
-        (lambda c: c["features"].__setitem__((4, 0), np.nan), "'face', window 4, token 0 holds NaN"),
+        (lambda c: c["features"].__setitem__((4, 0), np.nan), "'features' row 4 holds NaN"),
     ],
 )
 def test_broken_files_are_named(tmp_path, change, message):

@@ -57,7 +57,9 @@ def open_zip(path: str | Path) -> Iterator[zipfile.ZipFile]:
                 if ".." in parts or parts[0] == "" or ":" in parts[0]:
                     raise Refused(f"{path}: refused, member {name!r} leads out of the archive")
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, struct.error) as error:
+        if isinstance(error, MissingFile):  # of another file, while this one was open
+            raise
         raise ValueError(f"{path}: not a readable zip file ({type(error).__name__}: {error})") from None
 
 
@@ -191,8 +193,10 @@ def _variable(body, order, inside=False):
     if kind in _CLASSES:
         value = _numbers(where, next(rest, (0, b"")), order, shape)
         if is_complex:
-            value = value + 1j * _numbers(where, next(rest, (0, b"")), order, shape)
-        return name, value.astype(np.complex128 if is_complex else _CLASSES[kind])
+            value = value.astype(np.complex128)
+            value.imag = _numbers(where, next(rest, (0, b"")), order, shape)
+            return name, value
+        return name, value.astype(_CLASSES[kind])
     if kind == _CHAR:
         return name, _text(where, next(rest, (2, b"")), order, shape)
     if kind == _CELL and not inside:

@@ -194,7 +194,7 @@ def _extract(root, source, form, labels, normalise, **options):
             columns["ratings"].append(ratings_to_distributions(ratings[np.unique(clips)], path, EMOTIONS)[
                 np.unique(clips, return_inverse=True)[1]])  # fmt: skip
             for m in signals:
-                values.setdefault(m, []).append(signals[m].astype(np.float32))
+                values.setdefault(m, []).append(signals[m].astype(np.float32, copy=False))
                 masks.setdefault(m, []).append(there[m])
     if not values:
         raise ValueError(f"{source}: no clip holds a window; expected clips of at least the window's length")
@@ -206,6 +206,8 @@ def _extract(root, source, form, labels, normalise, **options):
         if normalise == "subject":
             signals[m] = normalise_by_subject(signals[m], masks[m], who)
     signals = {m: x for m, x in signals.items() if masks[m].any()}
+    if "eeg" not in signals:
+        raise ValueError(f"{source}: no window has EEG; expected numbers in some")
     names = np.char.add("clip ", clips.astype(str))
     own = form == "raw"
     return EmotionData(
@@ -229,6 +231,8 @@ def _extract(root, source, form, labels, normalise, **options):
 def _read_features(path, arrays, *, band, complex_values, **_):
     """Signals and masks of one person's rows, their clips, their seconds, and the clips in the order shown (or None)."""
     feas, clips = _rows(path, arrays, 913, complex_values)
+    with np.errstate(over="ignore"):
+        feas = feas.astype(np.float32)  # what is too large for it becomes infinite, and is masked
     values = {m: feas[:, None, part] for m, part in COLUMNS.items()}
     eeg = feas[:, COLUMNS["eeg"]]
     values["eeg"] = eeg.reshape(-1, CHANNELS, 5) if band == "fastest" else eeg.reshape(-1, 5, CHANNELS).swapaxes(1, 2)
@@ -329,17 +333,21 @@ def _read_raw(path, arrays, *, root, who, faces, window, step, complex_values, *
 def _of_one_clip(path, modality, clip, x, rate, tokens):
     if x.shape[1] == 0:
         raise ValueError(f"{path}: '{modality}_datas' has no sample of clip {clip}; expected it, as the EEG does")
-    if modality == "eeg":
-        values = differential_entropy(x[:CHANNELS].T, rate, tokens)
-        return values, np.ones(values.shape[:2], bool)
-    extract = {"gsr": features.electrodermal, "ppg": features.pulse}[modality]
     try:
-        found = extract(x[:1].T, rate, tokens)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if modality == "eeg":
+                values = differential_entropy(x[:CHANNELS].T, rate, tokens)
+                mask = np.ones(values.shape[:2], bool)
+            else:
+                extract = {"gsr": features.electrodermal, "ppg": features.pulse}[modality]
+                found = extract(x[:1].T, rate, tokens)
+                values, mask = found.values, found.mask
+            values = values.astype(np.float32)
+        if not np.isfinite(values[mask]).all():
+            raise ValueError("NaN or Inf")
     except Exception as error:  # NeuroKit2 fails in many ways on a signal without a pulse
-        raise ValueError(
-            f"{path}: '{modality}_datas', clip {clip}: no features ({type(error).__name__}: {error})"
-        ) from None
-    return found.values, found.mask
+        raise ValueError(f"{path}: '{modality}_datas', clip {clip}: no features ({type(error).__name__}: {error})") from None
+    return values, mask
 
 
 def _rate(path, arrays, modality):

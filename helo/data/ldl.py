@@ -43,12 +43,17 @@ def load(path: str | Path) -> EmotionData:
         raise ValueError(
             f"{path}: 'labels' row {row} sums to {sums[row]:g}; expected numbers of at least 0 that sum to 1"
         )
+    with np.errstate(over="ignore"):
+        x = x.astype(np.float32)
+    if not np.isfinite(x).all():
+        row = int(np.argmin(np.isfinite(x).all(1)))
+        raise ValueError(f"{path}: 'features' row {row} holds NaN or Inf (or more than 3e38); expected numbers")
     count = labels.shape[1]
     emotions = EMOTIONS.get(path.stem, ())
     rows = np.arange(len(x)).astype(str)
     return EmotionData(
         name=path.stem,
-        signals={"face": x[:, None].astype(np.float32)},
+        signals={"face": x[:, None]},
         distributions=labels / sums[:, None],
         emotions=emotions if len(emotions) == count else tuple(f"label {k + 1}" for k in range(count)),
         subjects=rows,

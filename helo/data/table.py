@@ -115,22 +115,26 @@ def load(
     if normalise == "subject":
         signals = {m: normalise_by_subject(x, masks[m], about["subject"]) for m, x in signals.items()}
     start = columns.get(names["start"])
-    return EmotionData(
-        name=card.get("name", path.stem),
-        signals=signals,
-        masks=masks,
-        distributions=ratings_to_distributions(ratings + smoothing, str(path), emotions),
-        emotions=emotions,
-        subjects=about["subject"],
-        trials=about["trial"],
-        conditions=about.get("condition"),
-        starts=None if start is None else _finite(path, names["start"], _number(path, names["start"], start)),
-        window=card.get("window"),
-        roles=_roles(path, told, card, list(signals)),
-        query=card.get("query"),
-        features=features,
-        tokens=tokens,
-    )
+    parts = {
+        "name": card.get("name", path.stem),
+        "signals": signals,
+        "masks": masks,
+        "distributions": ratings_to_distributions(ratings + smoothing, str(path), emotions),
+        "emotions": emotions,
+        "subjects": about["subject"],
+        "trials": about["trial"],
+        "conditions": about.get("condition"),
+        "starts": None if start is None else _finite(path, names["start"], _number(path, names["start"], start)),
+        "window": card.get("window"),
+        "roles": _roles(path, told, card, list(signals)),
+        "query": card.get("query"),
+        "features": features,
+        "tokens": tokens,
+    }
+    try:
+        return EmotionData(**parts)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _ratings(path, columns, card, floor, used):
@@ -331,20 +335,31 @@ def _read_yaml(path):
     return card
 
 
-def _read_csv(path):
-    import pandas as pd
+def csv_header(path: Path) -> list[str]:
+    """The names of a CSV file's columns, if every row has as many cells.
 
+    A short row would be filled up: a torn file read as missing values, or a small file as billions of cells.
+
+    Raises:
+        ValueError: a row of another length, or no CSV file in UTF-8.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file)
             header = next(rows, [])
-            # a short row would be filled up: a torn file read as missing values, or a small file as billions of cells
             wrong = next((rows.line_num for row in rows if row and len(row) != len(header)), None)
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a readable CSV file in UTF-8 ({error})") from None
-    _no_repeats(path, header)
     if wrong is not None:
         raise ValueError(f"{path}: line {wrong} has more or fewer than the header's {len(header)} cells")
+    return header
+
+
+def _read_csv(path):
+    import pandas as pd
+
+    header = csv_header(path)
+    _no_repeats(path, header)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
