@@ -213,3 +213,30 @@ def test_torn_and_ambiguous_files_are_refused(tmp_path):
 def test_a_path_belongs_to_a_data_set_that_has_one():
     with pytest.raises(ValueError, match=r"data set 'simulated' does not take \['path'\]"):
         helo.load("simulated", "somewhere")
+
+
+def test_root_and_path_are_the_same(tmp_path):
+    path = write(frame(), tmp_path / "own.csv")
+    one, two = helo.load("table", path), helo.load("table", root=path)
+    assert (one.signals["eda"] == two.signals["eda"]).all()
+
+
+def test_raw_samples_become_features(tmp_path):
+    """A pulse of 1.2 Hz is 72 beats a minute; a window of NaN is masked."""
+    table = frame()
+    t = np.arange(64 * 30) / 64
+    bvp = np.sin(2 * np.pi * 1.2 * t) + np.random.default_rng(0).normal(0, 0.02, (N, len(t)))
+    bvp[4] = np.nan
+    np.savez(tmp_path / "own.npz", **arrays(table), bvp=bvp)
+    card = {"modalities": {"face": {}, "bvp": {"rate": 64, "kind": "pulse", "tokens": 3}}, "ignore": ["eda"]}
+    data = helo.load("table", tmp_path / "own.npz", card=card)
+    assert data.layout.shapes == {"bvp": (3, 4), "face": (1, 2)} and data.features["bvp"][0] == "heart rate (bpm)"
+    assert abs(data.signals["bvp"][data.masks["bvp"]][:, 0] - 72).max() < 3
+    assert not data.masks["bvp"][4].any() and data.masks["bvp"][np.arange(N) != 4].all()
+    for entry, message in (
+        ({"rate": -1, "kind": "pulse"}, "has rate -1, kind 'pulse'"),
+        ({"rate": 64, "kind": "pulses"}, "kind 'pulses' and tokens 1; expected"),
+        ({"rate": 64, "kind": "pulse", "tokens": 30}, "30.0 s in 30 tokens; expected at least 2 s"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            helo.load("table", tmp_path / "own.npz", card=card | {"modalities": {"face": {}, "bvp": entry}})

@@ -57,7 +57,15 @@ def open_zip(path: str | Path) -> Iterator[zipfile.ZipFile]:
                 if ".." in parts or parts[0] == "" or ":" in parts[0]:
                     raise Refused(f"{path}: refused, member {name!r} leads out of the archive")
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, struct.error) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+        struct.error,
+    ) as error:
         if isinstance(error, MissingFile):  # of another file, while this one was open
             raise
         raise ValueError(f"{path}: not a readable zip file ({type(error).__name__}: {error})") from None

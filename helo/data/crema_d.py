@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from helo.data.columns import csv_header
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData
-from helo.data.table import csv_header
 from helo.files import MissingFile
 
 EMOTIONS = {"A": "angry", "D": "disgusted", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad"}
