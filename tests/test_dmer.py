@@ -8,17 +8,19 @@ import pytest
 from scipy.io import savemat
 
 import helo
-from helo.data import dmer
+from helo.data import dmer_raw
+from helo.data.dmer_files import CLIPS, REST
+from helo.signals import Tokens
 
 PEOPLE = (1, 2, 5)  # the release's ids have gaps
 
 
 def clip_lengths(seed=0):
-    return np.random.default_rng(seed).integers(20, 31, dmer.CLIPS)
+    return np.random.default_rng(seed).integers(20, 31, CLIPS)
 
 
 def ratings_of(who):
-    return np.random.default_rng(1000 + who).integers(1, 6, (dmer.CLIPS, 10))
+    return np.random.default_rng(1000 + who).integers(1, 6, (CLIPS, 10))
 
 
 def write_features(root, people=PEOPLE, rows=None, change=None, labels=True, shuffle=False, compress=True):
@@ -27,7 +29,7 @@ def write_features(root, people=PEOPLE, rows=None, change=None, labels=True, shu
     rows = clip_lengths() - 4 if rows is None else rows
     for who in people:
         rng = np.random.default_rng(who)
-        order = rng.permutation(dmer.CLIPS) if shuffle else np.arange(dmer.CLIPS)
+        order = rng.permutation(CLIPS) if shuffle else np.arange(CLIPS)
         vids = np.repeat(order, rows[order])[:, None].astype(float)
         content = {"feas": rng.normal(size=(len(vids), 913)), "vids": vids}
         if labels:
@@ -40,16 +42,16 @@ def write_features(root, people=PEOPLE, rows=None, change=None, labels=True, shu
 
 def write_raw(root, people=PEOPLE, lengths=None, change=None, time_row=True):
     """Aligned_data/<id>/datas.mat: rest first, then the clips by number, with the time they were shown at."""
-    lengths = np.full(dmer.CLIPS, 7) if lengths is None else lengths
+    lengths = np.full(CLIPS, 7) if lengths is None else lengths
     for who in people:
         rng = np.random.default_rng(who)
-        shown = np.r_[dmer.REST, rng.permutation(dmer.CLIPS)]
+        shown = np.r_[REST, rng.permutation(CLIPS)]
         begin = dict(zip(shown.tolist(), 100.0 * np.arange(len(shown)), strict=True))
         content = {"fs_eeg": 300, "fs_gsr": 4, "fs_ppg": 100, "dis_label": ratings_of(who)}
         for m, (channels, rate) in {"eeg": (18, 300), "gsr": (1, 4), "ppg": (1, 100)}.items():
             blocks = []
-            for clip in [dmer.REST, *range(dmer.CLIPS)]:
-                n = rate * (5 if clip == dmer.REST else lengths[clip])
+            for clip in [REST, *range(CLIPS)]:
+                n = rate * (5 if clip == REST else lengths[clip])
                 t = np.arange(n) / rate
                 x = {"eeg": rng.normal(0, 10, (channels, n)), "gsr": 2 + 0.1 * rng.normal(0, 0.1, (1, n)).cumsum(1),
                      "ppg": np.sin(2 * np.pi * 1.2 * t)[None] + rng.normal(0, 0.02, (1, n))}[m]  # fmt: skip
@@ -119,7 +121,7 @@ def write_panas(root, people=PEOPLE, order=None):
 
 def test_questionnaires_follow_the_order_of_presentation(tmp_path):
     write_features(tmp_path, shuffle=True)
-    write_panas(tmp_path, order=lambda who: np.random.default_rng(who).permutation(dmer.CLIPS))
+    write_panas(tmp_path, order=lambda who: np.random.default_rng(who).permutation(CLIPS))
     panas, dis = helo.load("dmer", tmp_path, labels="panas"), helo.load("dmer", tmp_path)
     assert (panas.distributions == dis.distributions).all()
     assert (helo.load("dmer", tmp_path, labels="panas", order="clips").distributions != dis.distributions).any()
@@ -149,12 +151,12 @@ def test_differential_entropy_is_that_of_the_band():
     rng = np.random.default_rng(0)
     rate, n = 300.0, 300 * 400
     x = rng.normal(0, 3, (n, 2))
-    tokens = dmer.features.Tokens.of(np.array([20.0]), 360.0, 1)
-    found = dmer.differential_entropy(x, rate, tokens)[0].mean(0)
+    tokens = Tokens.of(np.array([20.0]), 360.0, 1)
+    found = dmer_raw.differential_entropy(x, rate, tokens)[0].mean(0)
     density = 9 / (rate / 2)
-    expected = [0.5 * np.log(2 * np.pi * np.e * density * (high - low)) for low, high in dmer.BANDS.values()]
+    expected = [0.5 * np.log(2 * np.pi * np.e * density * (high - low)) for low, high in dmer_raw.BANDS.values()]
     np.testing.assert_allclose(found, expected, atol=0.1)
-    np.testing.assert_allclose(dmer.differential_entropy(10 * x, rate, tokens)[0].mean(0) - found, np.log(10), atol=1e-9)
+    np.testing.assert_allclose(dmer_raw.differential_entropy(10 * x, rate, tokens)[0].mean(0) - found, np.log(10), atol=1e-9)
 
 
 def test_raw_recordings_become_windows(tmp_path):
@@ -168,7 +170,7 @@ def test_raw_recordings_become_windows(tmp_path):
     assert (data.signals["video"][1] == video[1]).all()
     # the last clip has a row less in Features: its last window has no face
     assert data.trials[~data.masks["video"][:, 0]].tolist() == ["clip 31"] * 2
-    write_panas(tmp_path, [1, 2], order=lambda who: np.random.default_rng(who).permutation(dmer.CLIPS))
+    write_panas(tmp_path, [1, 2], order=lambda who: np.random.default_rng(who).permutation(CLIPS))
     panas = helo.load("dmer", tmp_path, form="raw", labels="panas", faces="none", cache=False)
     assert (panas.distributions == data.distributions).all() and "video" not in panas.signals
 

@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from helo import signals as features
-from helo.data.arrays import open_zip, parse_mat, read_npz
 from helo.data.cache import cached
+from helo.data.dmer_files import CHANNELS, CLIPS, COLUMNS, array_of, find, people, rows_of
+from helo.data.dmer_raw import BANDS, read_raw
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, ratings_to_distributions
 from helo.files import MissingFile
 from helo.signals import normalise_by_subject
@@ -32,11 +31,6 @@ from helo.signals import normalise_by_subject
 EMOTIONS = (
     "inspired", "alert", "excited", "enthusiastic", "determined", "afraid", "upset", "nervous", "scared", "distressed",
 )  # fmt: skip
-CLIPS, REST, CHANNELS = 32, 40, 18
-#: Bands of the EEG in Hz.
-BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 14), "beta": (14, 31), "gamma": (31, 45)}
-COLUMNS = {"eeg": slice(0, 90), "gsr": slice(90, 118), "ppg": slice(118, 145), "video": slice(145, 913)}
-RATES = {"eeg": 300.0, "gsr": 4.0, "ppg": 100.0}
 _FOLDERS = {"features": "Features", "raw": "Aligned_data"}
 _ROLES = {PHYSIOLOGICAL: ("eeg", "gsr", "ppg"), BEHAVIORAL: ("video",)}
 
@@ -93,7 +87,7 @@ def load(
             raise ValueError(f"{name} is {given!r}; expected one of {list(known)}")
     if not (step > 0 and 2 <= window <= 1000):
         raise ValueError(f"window {window} s and step {step} s; expected a window of at least 2 s and a step above 0")
-    root, source = _source(Path(root).expanduser(), _FOLDERS[form])
+    root, source = find(Path(root).expanduser(), _FOLDERS[form])
     options = {
         "form": form, "labels": labels, "scale": scale, "order": order, "panas": panas, "band": band,
         "complex_values": complex_values, "faces": faces, "window": window, "step": step, "normalise": normalise,
@@ -111,75 +105,12 @@ def load(
     return cached("dmer", options, dict.fromkeys(files), make)
 
 
-def differential_entropy(signal: np.ndarray, rate: float, tokens: features.Tokens) -> np.ndarray:
-    """Differential entropy of a Gaussian in each band: 0.5 log(2 pi e variance).
-
-    Args:
-        signal: one clip's EEG, shape (samples, channels).
-        rate: samples per second.
-        tokens: where the windows lie, one token each.
-
-    Returns:
-        Shape (windows, channels, bands), in nats.
-    """
-    from scipy.signal import butter, sosfiltfilt
-
-    entropies = []
-    for low, high in BANDS.values():
-        sos = butter(4, (low, high), "bandpass", fs=rate, output="sos")
-        parts = tokens.cut(sosfiltfilt(sos, signal, axis=0), rate)[:, 0]  # (windows, samples, channels)
-        entropies.append(0.5 * np.log(2 * np.pi * np.e * np.maximum(parts.var(1), 1e-12)))
-    return np.stack(entropies, 2)
-
-
-def _source(root, name):
-    """The folder below which questionnaires lie, and the folder or zip file of this form."""
-    if root.is_file() or (root.is_dir() and root.name == name):
-        return root.parent, root
-    for source in (root / name, root / f"{name}.zip"):
-        if source.exists():
-            return root, source
-    raise MissingFile(f"{root}: holds neither {name} nor {name}.zip; expected DMER's")
-
-
-@contextmanager
-def _people(source, end):
-    """Person -> a function that reads the person's .mat file; from a folder or a zip file."""
-    pattern = re.compile(rf"(?:.*/)?(\d{{1,4}}){re.escape(end)}")
-    if source.is_dir():
-        found = {}
-        for file in source.rglob("*.mat"):
-            if match := pattern.fullmatch(file.relative_to(source).as_posix()):
-                found.setdefault(match[1], []).append(file)
-        yield _only(source, end, {who: [(str(f), f.read_bytes) for f in files] for who, files in found.items()})
-        return
-    with open_zip(source) as archive:
-        found = {}
-        for name in archive.namelist():
-            if match := pattern.fullmatch(name):
-                found.setdefault(match[1], []).append((f"{source}/{name}", lambda name=name: archive.read(name)))
-        yield _only(source, end, found)
-
-
-def _only(source, end, found):
-    if not found:
-        raise MissingFile(f"{source}: holds no <id>{end}; expected DMER's")
-    for who, files in found.items():
-        if len(files) > 1:
-            raise ValueError(f"{source}: holds {len(files)} files {who}{end}; expected one")
-
-    def reader(name, content):
-        return lambda: (name, parse_mat(content(), name))
-
-    return {who: reader(*found[who][0]) for who in sorted(found, key=int)}
-
-
 def _extract(root, source, form, labels, normalise, **options):
     columns = {name: [] for name in ("subjects", "clips", "seconds", "ratings")}
     values, masks = {}, {}
-    read = _read_features if form == "features" else _read_raw
-    with _people(source, ".mat" if form == "features" else "/datas.mat") as people:
-        for who, content in tqdm(people.items(), desc="DMER", unit="person", leave=False):
+    read = _read_features if form == "features" else read_raw
+    with people(source, ".mat" if form == "features" else "/datas.mat") as held:
+        for who, content in tqdm(held.items(), desc="DMER", unit="person", leave=False):
             path, arrays = content()
             signals, there, clips, seconds, shown = read(path, arrays, root=root, who=who, **options)
             if not len(clips):
@@ -187,7 +118,7 @@ def _extract(root, source, form, labels, normalise, **options):
             if labels == "panas":
                 ratings = _panas(root / options["panas"].replace("{subject}", who), path, shown, options)
             else:
-                ratings = _array(path, arrays, "dis_label", (CLIPS, len(EMOTIONS)))
+                ratings = array_of(path, arrays, "dis_label", (CLIPS, len(EMOTIONS)))
             columns["subjects"] += [who] * len(clips)
             columns["clips"].append(clips)
             columns["seconds"].append(seconds)
@@ -230,7 +161,7 @@ def _extract(root, source, form, labels, normalise, **options):
 
 def _read_features(path, arrays, *, band, complex_values, **_):
     """Signals and masks of one person's rows, their clips, their seconds, and the clips in the order shown (or None)."""
-    feas, clips = _rows(path, arrays, 913, complex_values)
+    feas, clips = rows_of(path, arrays, 913, complex_values)
     with np.errstate(over="ignore"):
         feas = feas.astype(np.float32)  # what is too large for it becomes infinite, and is masked
     values = {m: feas[:, None, part] for m, part in COLUMNS.items()}
@@ -245,32 +176,6 @@ def _read_features(path, arrays, *, band, complex_values, **_):
     return values, masks, clips, _count_up(clips), None if shown == sorted(shown) else shown
 
 
-def _rows(path, arrays, width, complex_values):
-    """`feas` (rows, width) and each row's clip."""
-    feas = arrays.get("feas")
-    if feas is not None and feas.dtype.kind == "c":
-        if complex_values == "refuse":
-            raise ValueError(
-                f"{path}: 'feas' is complex; expected real numbers (complex_values='real' takes the real part)"
-            )
-        feas = feas.real
-    feas = _array(path, {"feas": feas}, "feas", (None, width), finite=False)
-    clips = _array(path, arrays, "vids", None).ravel()
-    if len(clips) != len(feas) or not len(clips):
-        raise ValueError(
-            f"{path}: 'vids' has {len(clips)} entries; expected one for each of the {len(feas)} rows of 'feas'"
-        )
-    return feas, _clips(path, "vids", clips)
-
-
-def _clips(path, field, values, also=()):
-    good = (values == np.round(values)) & (((values >= 0) & (values < CLIPS)) | np.isin(values, also))
-    if not good.all():
-        at = int(np.argmin(good))
-        raise ValueError(f"{path}: {field!r} is {values[at]:g} at position {at}; expected a clip from 0 to {CLIPS - 1}")
-    return values.astype(int)
-
-
 def _count_up(clips):
     """The position of each row within its clip."""
     seconds = np.zeros(len(clips))
@@ -278,106 +183,6 @@ def _count_up(clips):
         rows = clips == clip
         seconds[rows] = np.arange(rows.sum())
     return seconds
-
-
-def _read_raw(path, arrays, *, root, who, faces, window, step, complex_values, **_):
-    """As `_read_features`, from the recordings."""
-    rows, ids = {}, {}
-    for m, channels in {"eeg": CHANNELS, "gsr": 1, "ppg": 1}.items():
-        held = arrays.get(f"{m}_datas")
-        if m != "eeg" and held is not None and held.size == 0:
-            continue  # some people have no skin conductance and pulse
-        held = _array(path, arrays, f"{m}_datas", None)
-        if held.ndim != 2 or held.shape[0] not in (channels + 1, channels + 2):
-            raise ValueError(
-                f"{path}: '{m}_datas' has shape {held.shape}; expected ({channels} signals, clip and maybe time; samples)"
-            )
-        rows[m], ids[m] = held, _clips(path, f"{m}_datas, row {channels + 1}", held[channels], (REST,))
-    rates = {m: _rate(path, arrays, m) for m in rows}
-    face = _faces(root, who, faces, complex_values)
-    parts, clips, seconds = {m: [] for m in ("eeg", "gsr", "ppg", "video")}, [], []
-    for clip in sorted({int(c) for c in ids["eeg"]} - {REST}):
-        cut = {m: rows[m][:, ids[m] == clip] for m in rows}
-        lengths = {m: x.shape[1] / rates[m] for m, x in cut.items() if x.shape[1]}
-        if max(lengths.values()) - min(lengths.values()) > 2:
-            told = ", ".join(f"{m} {s:.1f} s" for m, s in lengths.items())
-            raise ValueError(f"{path}: clip {clip} lasts {told}; expected the same length in all")
-        starts = features.window_starts(0, min(lengths.values()), window, step)
-        if not len(starts):
-            continue
-        tokens = features.Tokens.of(starts, window, 1)
-        for m, x in cut.items():
-            parts[m].append(_of_one_clip(path, m, clip, x, rates[m], tokens))
-        for m in {"gsr", "ppg"} - set(cut):
-            width = {"gsr": 5, "ppg": 4}[m]
-            parts[m].append((np.zeros((len(starts), 1, width)), np.zeros((len(starts), 1), bool)))
-        if face is not None:
-            held = face[0][face[1] == clip]
-            at = np.round(starts).astype(int)
-            known = at < len(held)
-            x = np.zeros((len(starts), 1, face[0].shape[1]))
-            x[known, 0] = held[at[known]]
-            parts["video"].append((np.nan_to_num(x), (known & np.isfinite(x).all((1, 2)))[:, None]))
-        clips += [clip] * len(starts)
-        seconds += starts.tolist()
-    parts = {m: x for m, x in parts.items() if x}
-    values = {m: np.concatenate([v for v, _ in x]) for m, x in parts.items()}
-    masks = {m: np.concatenate([mask for _, mask in x]) for m, x in parts.items()}
-    shown = None
-    if rows["eeg"].shape[0] == CHANNELS + 2:
-        first = {c: rows["eeg"][CHANNELS + 1, ids["eeg"] == c].min() for c in set(clips)}
-        shown = sorted(first, key=first.get)
-    return values, masks, np.array(clips, int), np.array(seconds), shown
-
-
-def _of_one_clip(path, modality, clip, x, rate, tokens):
-    if x.shape[1] == 0:
-        raise ValueError(f"{path}: '{modality}_datas' has no sample of clip {clip}; expected it, as the EEG does")
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            if modality == "eeg":
-                values = differential_entropy(x[:CHANNELS].T, rate, tokens)
-                mask = np.ones(values.shape[:2], bool)
-            else:
-                extract = {"gsr": features.electrodermal, "ppg": features.pulse}[modality]
-                found = extract(x[:1].T, rate, tokens)
-                values, mask = found.values, found.mask
-            values = values.astype(np.float32)
-        if not np.isfinite(values[mask]).all():
-            raise ValueError("NaN or Inf")
-    except Exception as error:  # NeuroKit2 fails in many ways on a signal without a pulse
-        raise ValueError(f"{path}: '{modality}_datas', clip {clip}: no features ({type(error).__name__}: {error})") from None
-    return values, mask
-
-
-def _rate(path, arrays, modality):
-    if f"fs_{modality}" not in arrays:
-        return RATES[modality]
-    rate = _array(path, arrays, f"fs_{modality}", (1, 1))[0, 0]
-    if not 1 <= rate <= 10_000 or (modality == "eeg" and rate <= 90):
-        raise ValueError(f"{path}: 'fs_{modality}' is {rate:g}; expected samples per second, about {RATES[modality]:g}")
-    return float(rate)
-
-
-def _faces(root, who, faces, complex_values):
-    """The face's features (rows, features) and each row's clip, or None."""
-    if faces == "none":
-        return None
-    folder = root / faces
-    own = folder / f"{who}.npz"
-    if own.is_file():
-        return _rows(str(own), read_npz(own), None, complex_values)
-    source = folder if folder.is_dir() else root / f"{faces}.zip"
-    if not source.exists():
-        raise MissingFile(
-            f"{root}: holds neither {faces} nor {faces}.zip with the face's features; faces='none' does without"
-        )
-    with _people(source, ".mat") as people:
-        if who not in people:
-            raise MissingFile(f"{source}: holds no {who}.mat nor {who}.npz; faces='none' does without the face")
-        path, arrays = people[who]()
-        feas, clips = _rows(path, arrays, 913, complex_values)
-        return feas[:, COLUMNS["video"]], clips
 
 
 def _panas(path, source, shown, options):
@@ -409,21 +214,3 @@ def _panas(path, source, shown, options):
                 )
             ratings[clip, k] = float(cell)
     return ratings
-
-
-def _array(path, arrays, name, shape, finite=True):
-    """A numeric array of the file; None in the shape admits any length."""
-    x = arrays.get(name)
-    if x is None or x.dtype.kind not in "fiu":
-        found = "missing" if x is None else f"of type {x.dtype}"
-        raise ValueError(f"{path}: {name!r} is {found}; expected an array of numbers")
-    if shape is not None and (
-        x.ndim != len(shape) or any(e not in (None, n) for e, n in zip(shape, x.shape, strict=True))
-    ):
-        told = ", ".join("rows" if e is None else str(e) for e in shape)
-        raise ValueError(f"{path}: {name!r} has shape {x.shape}; expected ({told})")
-    x = x.astype(np.float64)
-    if finite and not np.isfinite(x).all():
-        at = np.argwhere(~np.isfinite(x))[0].tolist()
-        raise ValueError(f"{path}: {name!r} is NaN or Inf at {at}; expected numbers")
-    return x
