@@ -25,7 +25,7 @@ import tempfile
 import time
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -637,8 +637,8 @@ def attempt(reader: Reader, folder: Path, rng: np.random.Generator, writes: bool
     return outcome
 
 
-def work(name: str, seed: int, first: int, last: int, out: Path) -> None:
-    """Try the files first..last-1 of a reader; one line of JSON each."""
+def work(names: list[str], seed: int, first: int, last: int, out: Path) -> None:
+    """Try the files first..last-1 of the first reader and all of the others; one line of JSON each."""
     import faulthandler
 
     def on_alarm(*_):
@@ -646,65 +646,75 @@ def work(name: str, seed: int, first: int, last: int, out: Path) -> None:
 
     signal.signal(signal.SIGALRM, on_alarm)
     faulthandler.disable()
-    reader = READERS[name]()
+    sys.addaudithook(_audit)
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(dir=memory) as folder, out.open("a") as log:
-        folder = Path(folder)
-        reader.prepare(folder)
-        reader.load(folder)  # all imports done, and what is valid loads
-        sys.addaudithook(_audit)
-        for k in range(first, last):
-            log.write(json.dumps([k, "fault", "the process died"]) + "\n")
-            log.flush()
-            outcome = attempt(reader, folder, np.random.default_rng((seed, list(READERS).index(name), k)), name == "checkpoint")
-            log.write(json.dumps([k, *outcome]) + "\n")
-            log.flush()
+    for name in names:
+        reader = READERS[name]()
+        with tempfile.TemporaryDirectory(dir=memory) as folder, out.open("a") as log:
+            folder = Path(folder)
+            reader.prepare(folder)
+            reader.load(folder)  # all imports done, and what is valid loads
+            for k in range(first, last):
+                log.write(json.dumps([name, k, "fault", "the process died"]) + "\n")
+                log.flush()
+                outcome = attempt(reader, folder, generator(name, seed, k), name == "checkpoint")
+                log.write(json.dumps([name, k, *outcome]) + "\n")
+                log.flush()
+        first = 0
 
 
-def run(name: str, seed: int, files: int, folder: Path) -> Iterator[tuple[int, str, str]]:
-    """All outcomes of one reader, in processes that are started again after a crash or a hang."""
-    out = folder / f"{name}.jsonl"
+def generator(name: str, seed: int, k: int) -> np.random.Generator:
+    return np.random.default_rng((seed, list(READERS).index(name), k))
+
+
+def run(names: list[str], seed: int, files: int, folder: Path) -> dict[str, dict[int, tuple[str, str]]]:
+    """reader -> number of the file -> outcome, from processes that are started again after a crash or a hang."""
+    out = folder / "outcomes.jsonl"
     out.unlink(missing_ok=True)
-    first, results = 0, {}
-    while first < files:
-        command = [sys.executable, __file__, "--reader", name, "--seed", str(seed), "--worker", str(first), str(files), str(out)]
-        with (folder / f"{name}.log").open("wb") as log:
+    results: dict[str, dict[int, tuple[str, str]]] = {name: {} for name in names}
+    left, first = list(names), 0
+    while left:
+        command = [sys.executable, __file__, "--seed", str(seed), "--worker", ",".join(left), str(first), str(files), str(out)]
+        with (folder / "worker.log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"TQDM_DISABLE": "1"})
         size, still = -1, 0
         while process.poll() is None:
-            time.sleep(0.5)
+            time.sleep(0.2)
             now = out.stat().st_size if out.exists() else 0
             still = still + 1 if now == size else 0
             size = now
-            if still > 120:  # a minute without a word: inside C code, where no alarm is heard
+            if still > 300:  # a minute without a word: inside C code, where no alarm is heard
                 process.kill()
-        lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-        results = {k: (kind, told) for k, kind, told in lines}
-        if first not in results:
-            raise RuntimeError(f"{name}: the worker failed before its first file; see {folder / name}.log")
-        first = max(results) + 1
-    for k in sorted(results):
-        yield k, *results[k]
+        before = sum(map(len, results.values()))
+        for line in out.read_text().splitlines() if out.exists() else []:
+            name, k, kind, told = json.loads(line)
+            results[name][k] = kind, told
+        if sum(map(len, results.values())) == before:
+            raise RuntimeError(f"{left[0]}: the worker failed before its first file; see {folder / 'worker.log'}")
+        left = [name for name in left if len(results[name]) < files]
+        first = len(results[left[0]]) if left else 0
+    return results
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=1000, help="broken files for each reader")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--reader", choices=list(READERS), help="default: all")
+    parser.add_argument("--reader", nargs="+", choices=list(READERS), help="default: all")
     parser.add_argument("--only", type=int, help="try this one file again, and show its traceback")
     parser.add_argument("--output", type=Path, default=Path("runs/fuzz"))
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        work(options.reader, options.seed, int(options.worker[0]), int(options.worker[1]), Path(options.worker[2]))
+        names, first, last, out = options.worker
+        work(names.split(","), options.seed, int(first), int(last), Path(out))
         return 0
     if options.only is not None:
-        reader = READERS[options.reader]()
+        (only,) = options.reader
+        reader = READERS[only]()
         with tempfile.TemporaryDirectory() as folder:
             reader.prepare(Path(folder))
-            rng = np.random.default_rng((options.seed, list(READERS).index(options.reader), options.only))
-            name, content = reader.broken(rng)
+            name, content = reader.broken(generator(only, options.seed, options.only))
             (Path(folder) / name).write_bytes(content)
             print(name, len(content), content[:300])
             print(reader.load(Path(folder)))
@@ -712,9 +722,10 @@ def main() -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     faults = []
     print("| reader | files | loaded | clear errors | faults | seconds |\n|---|---|---|---|---|---|", flush=True)
-    for name in [options.reader] if options.reader else READERS:
+    for name in options.reader or READERS:
         started, counts = time.perf_counter(), dict.fromkeys(("loaded", "error", "fault"), 0)
-        for k, kind, told in run(name, options.seed, options.files, options.output):
+        outcomes = run([name], options.seed, options.files, options.output)[name]
+        for k, (kind, told) in outcomes.items():
             counts[kind] += 1
             if kind == "fault":
                 faults.append(f"{name} --only {k}: {told[:300]}")

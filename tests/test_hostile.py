@@ -29,12 +29,17 @@ from helo.data.arrays import Refused, open_zip, read_mat, read_npz
 from helo.data.pickles import UnsafePickle, read_arrays
 
 
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """Broken files for every reader, other ones than the large run's; in a process of its own, so that a crash is seen."""
+    return fuzz.run(list(fuzz.READERS), seed=99, files=80, folder=tmp_path_factory.mktemp("fuzz"))
+
+
 @pytest.mark.parametrize("name", fuzz.READERS)
-def test_a_hundred_broken_files_of_every_kind(name, tmp_path):
-    """In a process of its own, so that a crash is seen; other files than the large run's first ones."""
-    results = list(fuzz.run(name, seed=99, files=100, folder=tmp_path))
-    assert len(results) == 100 and not [told for _, kind, told in results if kind == "fault"]
-    assert {kind for _, kind, _ in results} <= {"loaded", "error"} and sum(kind == "error" for _, kind, _ in results) > 50
+def test_broken_files_of_every_kind(name, outcomes):
+    kinds = [kind for kind, _ in outcomes[name].values()]
+    assert len(kinds) == 80 and not [told for kind, told in outcomes[name].values() if kind == "fault"]
+    assert kinds.count("error") > 40
 
 
 numbers = st.sampled_from(["f4", "f8", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "c16"]).flatmap(
@@ -399,6 +404,20 @@ def _outside():
             return "127.0.0.2"
 
 
+def _status(url, patience=20.0):
+    """The server's answer; it may say where it is a moment before it listens."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return urllib.request.urlopen(url, timeout=10).status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+
+
 def test_jupyterlab_listens_here_only_and_asks_for_a_token(tmp_path):
     """As `make lab` starts it."""
     (line,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if "jupyterlab" in line]
@@ -419,9 +438,7 @@ def test_jupyterlab_listens_here_only_and_asks_for_a_token(tmp_path):
         address, token = url.split("?token=")
         assert address.startswith(("http://localhost:", "http://127.0.0.1:")) and len(token) > 30
         api = address.split("/lab")[0].split("/tree")[0] + "/api/contents"
-        with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(api)
-        assert urllib.request.urlopen(f"{api}?token={token}").status == 200
+        assert _status(f"{api}?token={token}") == 200 and _status(api) == 403
         with pytest.raises(OSError), socket.create_connection((_outside(), free), timeout=2):
             pass
     finally:
