@@ -266,6 +266,16 @@ def test_a_member_that_leads_out_of_the_archive_is_refused(tmp_path, name):
         pass
 
 
+def test_a_member_whose_name_is_no_text_is_a_clear_error(tmp_path):
+    """Found by tests/fuzz_atheris.py."""
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("é.npy", npy())
+    content = (tmp_path / "x.npz").read_bytes()
+    (tmp_path / "x.npz").write_bytes(content.replace("é".encode(), b"\x94\x94"))
+    with pytest.raises(ValueError, match=r"x\.npz: not a readable zip file"):
+        read_npz(tmp_path / "x.npz")
+
+
 def test_a_csv_of_a_thousand_columns_and_short_rows_is_refused(tmp_path):
     """pandas would fill 10^9 cells."""
     (tmp_path / "x.csv").write_text(",".join(f"eda.{k}" for k in range(10_000)) + "\n" + "1\n" * 100_000)

@@ -65,6 +65,7 @@ def open_zip(path: str | Path) -> Iterator[zipfile.ZipFile]:
         NotImplementedError,
         RuntimeError,
         struct.error,
+        UnicodeError,
     ) as error:
         if isinstance(error, MissingFile):  # of another file, while this one was open
             raise
