@@ -1,4 +1,4 @@
-"""Command line: `python -m helo demo | evaluate`."""
+"""Command line: `python -m helo demo | evaluate | check`."""
 
 from __future__ import annotations
 
@@ -71,6 +71,25 @@ def evaluate(
         typer.echo(f"helo: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo(to_markdown(summarise(table).sort_values("kl")))
+
+
+@app.command()
+def check(
+    path: Annotated[str, typer.Argument(help="folder or file of a data set")],
+    dataset: Annotated[str, typer.Option(help="which it is: wesad, dmer, crema-d, ldl, table; default: found out")] = "",
+) -> None:
+    """Tell what a data set holds and what is wrong with it; exit with 0: no fault, 1: faults, 2: cannot be read."""
+    from helo.check import FAULT, findings_table, holdings, open_path
+    from helo.check import check as examine
+
+    try:
+        data = open_path(path, dataset or None)
+    except (ValueError, OSError) as error:
+        typer.echo(f"helo: {error}", err=True)
+        raise typer.Exit(2) from None
+    found = examine(data)
+    typer.echo(f"{holdings(data)}\n\n{findings_table(found) if found else 'No fault found.'}")
+    raise typer.Exit(int(any(f.level == FAULT for f in found)))
 
 
 def _report(output: Path, results: dict) -> Path:

@@ -10,9 +10,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from helo.data.emotion_data import Layout
+from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, Layout
 from helo.files import MissingFile, atomic_write
-from helo.models import EmotionModel, from_layout
+from helo.models import EmotionModel, available, from_layout
 
 
 def save(model: EmotionModel, path: str | Path) -> None:
@@ -34,12 +34,32 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> EmotionM
     """
     about, tensors = _read(Path(path), "helo")
     try:
-        layout = _layout_from_json(about["layout"])
-        model = from_layout(about["model"], layout, about["seed"], about["options"])
-        model.load_state_dict(tensors)
-    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        model = _rebuild(about, tensors)
+    except Exception as error:  # a configuration from outside can fail anywhere in a model's constructor
         raise ValueError(f"{path}: configuration and weights do not fit a model of this version ({error})") from None
     return model.to(device).eval()
+
+
+def _rebuild(about, tensors):
+    layout, name, options = _layout_from_json(about["layout"]), about["model"], about["options"]
+    if name not in available():
+        raise ValueError(f"unknown model {name!r}; expected one of {list(available())}")
+    broken = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise ValueError(f"weights {broken[:3]} hold NaN or Inf")
+    largest = {"depth": len(tensors)}  # a layer has weights of its own
+    for key, value in options.items():
+        if isinstance(value, int) and not 0 <= value <= largest.get(key, 100_000):
+            raise ValueError(f"option {key!r} is {value}; expected 0 to {largest.get(key, 100_000)}")
+    with torch.device("meta"):  # first without memory: a file cannot declare more than it holds
+        expected = from_layout(name, layout, about["seed"], options).state_dict()
+    for key, tensor in expected.items():
+        if key not in tensors or (tensors[key].shape != tensor.shape and tensor.numel()):
+            found = "missing" if key not in tensors else f"of shape {tuple(tensors[key].shape)}"
+            raise ValueError(f"weight {key!r} is {found}; expected {tuple(tensor.shape)}")
+    model = from_layout(name, layout, about["seed"], options)
+    model.load_state_dict(tensors)
+    return model
 
 
 def weights(model: EmotionModel) -> dict[str, torch.Tensor]:
@@ -53,12 +73,19 @@ def layout_to_json(layout: Layout) -> dict:
 
 
 def _layout_from_json(about):
-    return Layout(
-        {m: tuple(shape) for m, shape in about["shapes"].items()},
-        {role: tuple(names) for role, names in about["roles"].items()},
-        tuple(about["emotions"]),
-        about["query"],
-    )
+    shapes = {m: tuple(shape) for m, shape in about["shapes"].items()}
+    roles = {role: tuple(names) for role, names in about["roles"].items()}
+    emotions, query = tuple(about["emotions"]), about["query"]
+    for m, shape in shapes.items():
+        if len(shape) != 2 or not all(type(n) is int and 0 < n < 2**31 for n in shape):
+            raise ValueError(f"shape of {m!r} is {shape}; expected (tokens, features)")
+    if sorted(m for names in roles.values() for m in names) != sorted(shapes) or set(roles) - {PHYSIOLOGICAL, BEHAVIORAL}:
+        raise ValueError(f"roles {roles}; expected each modality once, as physiological or behavioral")
+    if len(emotions) < 2 or len(set(emotions)) < len(emotions) or not all(isinstance(e, str) for e in emotions):
+        raise ValueError(f"emotions are {emotions}; expected at least two names")
+    if query is not None and query not in roles.get(PHYSIOLOGICAL, ()):
+        raise ValueError(f"query is {query!r}; expected a physiological modality")
+    return Layout(shapes, roles, emotions, query)
 
 
 def _read(path, key):
@@ -68,7 +95,7 @@ def _read(path, key):
         with safe_open(str(path), framework="pt") as file:
             about = json.loads((file.metadata() or {})[key])
             return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, OSError) as error:
         raise ValueError(f"{path}: not a {key} file ({type(error).__name__}: {error})") from None
 
 
@@ -100,19 +127,45 @@ def resume(
     about, tensors = _read(path, "helo-checkpoint")
     if not isinstance(about, dict) or set(about) != {"settings", "history", "best_epoch"}:
         raise ValueError(f"{path}: not a helo-checkpoint file (it lacks settings, history or best_epoch)")
+    if not isinstance(about["settings"], dict):
+        raise ValueError(f"{path}: not a helo-checkpoint file (its settings are no dictionary)")
     found, expected = about["settings"], json.loads(json.dumps(settings))
     differ = [name for name in expected if found.get(name) != expected[name]]
     if differ:
         told = "; ".join(f"{name} was {found.get(name)}, now {expected[name]}" for name in differ)
         raise ValueError(f"{path}: checkpoint of another run ({told}); delete it or choose another file")
+    try:
+        history, best, best_epoch = _continue(about, tensors, model, optimizer)
+    except Exception as error:  # what is damaged can fail anywhere
+        raise ValueError(f"{path}: damaged checkpoint ({error}); delete it") from None
+    return history, best, best_epoch
+
+
+def _continue(about, tensors, model, optimizer):
+    history, best_epoch = about["history"], about["best_epoch"]
+    rows = [all(type(v) in (int, float) for v in row.values()) and row["epoch"] == k for k, row in enumerate(history, 1)]
+    if not all(rows) or type(best_epoch) is not int or not 0 <= best_epoch <= len(history):
+        raise ValueError(f"a history of {len(history)} epochs, the best of them {best_epoch}")
     parts: dict[str, dict[str, torch.Tensor]] = {"now": {}, "best": {}, "adam": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition("/")
         parts[part][rest] = tensor
-    model.load_state_dict(parts["now"])
-    state = optimizer.state_dict()
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{name!r} holds NaN or Inf")
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    moments: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in parts["adam"].items():
         i, _, key = name.partition("/")
-        state["state"].setdefault(int(i), {})[key] = tensor
+        moments.setdefault(int(i), {})[key] = tensor
+        if tensor.shape != (torch.Size([]) if key == "step" else parameters[int(i)].shape):
+            raise ValueError(f"'adam/{name}' is of shape {tuple(tensor.shape)}")
+    if any(set(moment) != {"step", "exp_avg", "exp_avg_sq"} for moment in moments.values()):
+        raise ValueError("not Adam's moments")
+    for name, now in model.state_dict().items():
+        if any(part[name].shape != now.shape or part[name].dtype != now.dtype for part in (parts["now"], parts["best"])):
+            raise ValueError(f"weight {name!r} is not of shape {tuple(now.shape)} and type {now.dtype}")
+    model.load_state_dict(parts["now"])
+    state = optimizer.state_dict()
+    state["state"] = moments
     optimizer.load_state_dict(state)
-    return about["history"], parts["best"], about["best_epoch"]
+    return history, parts["best"], best_epoch

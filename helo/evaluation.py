@@ -8,6 +8,7 @@ import json
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from tqdm import tqdm
 from helo.data.emotion_data import EmotionData
 from helo.files import atomic_write, code_digest
 from helo.measures import MEASURES, kl, score, skill
-from helo.models import available, build, exists, is_closed_form
+from helo.models import EmotionModel, available, build, exists, is_closed_form
 from helo.splits import Split, by_protocol
 from helo.training import data_digest, fit, predict
 
@@ -140,6 +141,34 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
         row["seeds"] = len(by_seed)
         rows[label] = row
     return pd.DataFrame(rows).T.astype({"seeds": int})
+
+
+def drop_curve(model: EmotionModel, data: EmotionData, split: Split, most: int = 20, seed: int = 0) -> pd.DataFrame:
+    """The measures on a split's test windows as modalities drop out.
+
+    Args:
+        model: a trained model.
+        data: the data set.
+        split: its test side is scored.
+        most: subsets tried of each size; all of them where there are no more.
+        seed: which subsets, where there are more.
+
+    Returns:
+        One row per subset that is left out: "missing", how many; "without", their names; the six measures. The curve is
+        `table.groupby("missing").mean(numeric_only=True)`.
+    """
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    rows = []
+    for missing in range(len(data.signals)):
+        subsets = list(combinations(data.signals, missing))
+        chosen = sorted(rng.permutation(len(subsets))[:most])
+        for without in (subsets[k] for k in chosen):
+            answer = predict(model, data, split.test, explain=False, without=without)
+            measures = score(data.distributions[split.test], answer.distributions)
+            rows.append({"missing": missing, "without": " ".join(without)} | measures)
+    return pd.DataFrame(rows)
 
 
 def to_markdown(summary: pd.DataFrame) -> str:

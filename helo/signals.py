@@ -54,7 +54,10 @@ def pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     import neurokit2 as nk
 
     clean = nk.ppg_clean(signal[:, 0], sampling_rate=rate)
-    beats = nk.ppg_findpeaks(clean, sampling_rate=rate)["PPG_Peaks"] / rate
+    try:
+        beats = nk.ppg_findpeaks(clean, sampling_rate=rate)["PPG_Peaks"] / rate
+    except IndexError:  # NeuroKit2 on a signal without a single wave, such as that of a sensor that was off
+        beats = np.zeros(0)
     heart, mask, names = _intervals(beats, tokens)
     size = np.log(tokens.cut(clean, rate).std(2) + 1e-6)
     return Features(np.concatenate([heart, size[..., None]], 2), mask, (*names, "pulse size (log SD)"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +75,8 @@ def fit(
 
     Raises:
         ValueError: model and data do not fit, no training windows, or a checkpoint of another run.
-        FloatingPointError: the loss was not finite in the first epoch. Later, training ends with the best epoch and a
-            warning.
+        FloatingPointError: a loss or gradient was not finite in the first epoch; the message names the step, the loss
+            or weight, and the modality and window to look at. Later, training ends with the best epoch and a warning.
     """
     check_layout(model, data)
     if len(split.train) == 0:
@@ -84,6 +84,9 @@ def fit(
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
         if value < 1:
             raise ValueError(f"{name} is {value}; expected at least 1")
+    wrong = _not_a_number(data, np.concatenate([split.train, split.validation]))
+    if wrong:  # the arrays were changed after EmotionData had checked them
+        raise FloatingPointError(f"{data.name}: {wrong}")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if model.closed_form:
         model.cpu()
@@ -130,22 +133,28 @@ def fit(
             model.train()
             sums: dict[str, torch.Tensor] = {}
             order = train[torch.randperm(len(train)).to(device)]
-            for rows in order.split(batch_size):
+            fault = ""
+            for step, rows in enumerate(order.split(batch_size), 1):
                 terms = model.losses(model(*batch(rows)), truth[rows])
                 optimizer.zero_grad(set_to_none=True)
                 model.total(terms).backward()
+                broken = _not_finite(model, terms)
+                if broken:
+                    fault = f"{', '.join(broken)} of step {step} ({_suspect(model, data, rows.cpu().numpy())}) is not finite"
+                    break
                 optimizer.step()
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0) + value.detach() * len(rows)
             row = {"epoch": epoch} | {f"train_{name}": float(s) / len(train) for name, s in sums.items()}
-            if len(split.validation):
-                answer = predict(model, data, split.validation, device=device, explain=False).log_distributions
+            if len(split.validation) and not fault:
+                answer = _predict(model, data, split.validation, device=device, explain=False).log_distributions
                 d = data.distributions[split.validation].astype(np.float64)
                 row["validation_kl"] = float((d * (np.log(np.maximum(d, 1e-12)) - answer)).sum(1).mean())
             row["seconds"] = time.perf_counter() - started
-            if not all(np.isfinite(list(row.values()))):
-                broken = [name for name, value in row.items() if not np.isfinite(value)]
-                message = f"{model.name}, epoch {epoch}: {', '.join(broken)} is not finite"
+            if not fault and not all(np.isfinite(list(row.values()))):
+                fault = f"{', '.join(name for name, value in row.items() if not np.isfinite(value))} is not finite"
+            if fault:
+                message = f"{model.name}, epoch {epoch}: {fault}"
                 if not history:
                     raise FloatingPointError(f"{message}; check the signals' scale or lower the learning rate")
                 warnings.warn(f"{message}; training ends with the weights of epoch {best_epoch}", stacklevel=2)
@@ -163,7 +172,6 @@ def fit(
     return Run(model.eval(), history, best_epoch)
 
 
-@torch.no_grad()
 def predict(
     model: EmotionModel,
     data: EmotionData,
@@ -172,6 +180,7 @@ def predict(
     batch_size: int = 512,
     device: str | torch.device | None = None,
     explain: bool = True,
+    without: Sequence[str] = (),
 ) -> Prediction:
     """Predict windows; labels are not read.
 
@@ -182,14 +191,29 @@ def predict(
         batch_size: windows at a time; changes nothing but memory.
         device: where to compute; default where the model is.
         explain: also keep plans, costs and attention.
+        without: modalities to leave out of every window, as if they had not been recorded.
 
     Returns:
         A `Prediction` of numpy arrays, one row per window of `index`, in its order.
 
     Raises:
         ValueError: the model was built for other modalities, features or emotions.
+        FloatingPointError: an answer is NaN; the message names the modality and window to look at.
     """
+    answer = _predict(model, data, index, batch_size, device, explain, without)
+    wrong = ~np.isfinite(answer.distributions).all(1)
+    if wrong.any():
+        rows = (np.arange(len(data)) if index is None else np.asarray(index))[wrong]
+        raise FloatingPointError(f"{model.name}: the answer to window {rows[0]} is NaN ({_suspect(model, data, rows)})")
+    return answer
+
+
+@torch.no_grad()
+def _predict(model, data, index=None, batch_size=512, device=None, explain=True, without=()):
     check_layout(model, data)
+    unknown = sorted(set(without) - set(data.signals))
+    if unknown:
+        raise ValueError(f"{data.name}: cannot leave out {unknown}; its modalities are {list(data.signals)}")
     if device is not None:
         model.to(device)
     device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
@@ -203,7 +227,7 @@ def predict(
         rows = index[start : start + batch_size]
         part = model(
             {m: torch.as_tensor(x[rows], device=device) for m, x in data.signals.items()},
-            {m: torch.as_tensor(x[rows], device=device) for m, x in data.masks.items()},
+            {m: torch.as_tensor(x[rows] & (m not in without), device=device) for m, x in data.masks.items()},
         )
         parts.append(part if explain else Prediction(part.distributions, part.log_distributions))
     model.train(was_training)
@@ -234,6 +258,39 @@ def check_layout(model: EmotionModel, data: EmotionData) -> None:
         # tokens beyond the model's may only be padding
         if found[1] != features or found[0] < tokens or data.masks[m][:, tokens:].any():
             raise ValueError(f"{data.name}: {m!r} has (tokens, features) {found}; the model takes {(tokens, features)}")
+
+
+def _not_finite(model, terms):
+    """Names of the losses, else of the weights' gradients, that are NaN or infinite."""
+    broken = [f"train_{name}" for name, value in terms.items() if not torch.isfinite(value)]
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    if broken or not gradients or torch.isfinite(torch.nn.utils.get_total_norm(list(gradients.values()))):
+        return broken
+    return [f"gradient of {name}" for name, g in gradients.items() if not torch.isfinite(g).all()][:3] or ["gradient"]
+
+
+def _not_a_number(data, rows):
+    """The first modality and window that hold NaN or Inf where the mask says a token is there; "" if none."""
+    for m, x in data.signals.items():
+        wrong = (~np.isfinite(x[rows]).all(2) & data.masks[m][rows]).any(1)
+        if wrong.any():
+            return f"modality {m!r} of window {rows[int(np.argmax(wrong))]} holds NaN or Inf"
+    return ""
+
+
+def _suspect(model, data, rows):
+    """The input that is not finite, or else the one farthest from what the model was prepared for."""
+    wrong = _not_a_number(data, rows)
+    if wrong:
+        return wrong
+    farthest = (-1.0, "", 0)
+    for i, (m, x) in enumerate(data.signals.items()):
+        mean, scale = (getattr(model, f"{name}_{i}").cpu().numpy() for name in ("mean", "scale"))
+        with np.errstate(all="ignore"):
+            far = np.where(data.masks[m][rows][..., None], np.abs((x[rows] - mean) / scale), 0).max((1, 2))
+        far = np.nan_to_num(far, nan=np.inf)
+        farthest = max(farthest, (float(far.max()), m, int(rows[int(np.argmax(far))])))
+    return f"all inputs are finite, the largest in modality {farthest[1]!r}, window {farthest[2]}: {farthest[0]:.3g} deviations"
 
 
 def _epoch_seed(seed, epoch):

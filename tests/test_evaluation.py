@@ -148,3 +148,32 @@ def test_known_numbers_of_real_recordings(wesad):
     assert ceiling == pytest.approx(0.0557, abs=2e-4)
     # signals say something about a new person, and less than the condition's name would
     assert 0.2 < summary.loc["ridge", "skill"] < 0.8 and 0.4 < summary.loc["mixture", "skill"] < 0.9
+
+
+@pytest.mark.parametrize("name", ["helo", "ridge", "early", "mean"])
+def test_the_curve_of_dropping_modalities(simulated, name):
+    split = helo.splits.by_subject(simulated, folds=3)[0]
+    model = helo.build(name, simulated)
+    helo.fit(model, simulated, split, epochs=15, learning_rate=2e-3, progress=False)
+    table = evaluation.drop_curve(model, simulated, split)
+    assert table.groupby("missing").size().tolist() == [1, 4, 6, 4]  # of four modalities
+    whole = helo.score(simulated.distributions[split.test], helo.predict(model, simulated, split.test).distributions)
+    assert table.kl[0] == pytest.approx(whole["kl"])
+    curve = table.groupby("missing").kl.mean()
+    # what is never looked at is not missed; what is, is
+    assert curve.nunique() == 1 if name == "mean" else curve[3] > curve[0]
+    assert np.isfinite(table.kl).all()
+    assert len(evaluation.drop_curve(model, simulated, split, most=2)) == 7
+
+
+def test_a_modality_left_out_is_one_never_recorded(simulated):
+    split = helo.splits.by_subject(simulated, folds=3)[0]
+    model = helo.build("early", simulated)
+    helo.fit(model, simulated, split, epochs=2, progress=False)
+    other = dataclasses.replace(
+        simulated, signals=simulated.signals | {"eda": simulated.signals["eda"] + 100}
+    )
+    a, b = (helo.predict(model, data, split.test, without=["eda"]).distributions for data in (simulated, other))
+    assert (a == b).all() and (a != helo.predict(model, simulated, split.test).distributions).any()
+    with pytest.raises(ValueError, match=r"cannot leave out \['ecg'\]; its modalities are \['bvp'"):
+        helo.predict(model, simulated, without=["ecg"])

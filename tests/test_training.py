@@ -1,12 +1,16 @@
+import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
-from conftest import random_data
+from conftest import ROOT, random_data
 
 import helo
 from helo import checkpoints
+from helo.models import available
 from helo.splits import Split
 
 SMALL = {"width": 16, "heads": 2, "tokens": 4}
@@ -219,3 +223,62 @@ def test_features_are_scaled_by_the_training_windows():
     helo.fit(a, DATA, SPLIT, epochs=2, **FIT)
     helo.fit(b, big, SPLIT, epochs=2, **FIT)
     np.testing.assert_allclose(helo.predict(a, DATA).distributions, helo.predict(b, big).distributions, atol=1e-3)
+
+
+def hurt(where, value=np.nan):
+    """Data whose arrays were changed after they were checked."""
+    data = random_data()
+    data.signals["eda"].setflags(write=True)
+    data.signals["eda"][where, 0, 2] = value
+    return data
+
+
+def test_nan_in_an_input_stops_the_first_step_and_is_named():
+    with pytest.raises(FloatingPointError, match=r"random: modality 'eda' of window 7 holds NaN or Inf"):
+        helo.fit(new(), hurt(7), SPLIT, epochs=3, **FIT)
+    helo.fit(new(), hurt(33), SPLIT, epochs=1, **FIT)  # the test side is not looked at
+    with pytest.raises(FloatingPointError, match=r"helo: the answer to window 33 is NaN \(modality 'eda' of window 33 holds NaN"):
+        helo.predict(new(), hurt(33))
+    assert len(helo.predict(new(), hurt(33), np.arange(30)).distributions) == 30
+
+
+def test_an_input_too_large_to_compute_with_is_named():
+    model = new()
+    model.prepare(DATA, SPLIT)
+    model.prepared.fill_(True)
+    with pytest.raises(FloatingPointError, match=r"largest in modality 'eda', window 7: .*e\+"):
+        helo.fit(model, hurt(7, 3e38), SPLIT, epochs=3, **FIT)
+
+
+def test_a_gradient_that_is_not_finite_is_named():
+    model = new()
+    model.head[-1].weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(FloatingPointError, match=r"epoch 1: gradient of head.*weight.* of step 1 \(all inputs.*is not finite"):
+        helo.fit(model, DATA, SPLIT, epochs=3, **FIT)
+
+
+SCRIPT = """
+import hashlib, json, sys
+import helo
+from test_training import SPLIT, random_data
+data = random_data(conditions=["x", "y"] * 20)
+digests = {}
+for name in helo.models.available():
+    model = helo.build(name, data, seed=3)
+    helo.fit(model, data, SPLIT, epochs=2, batch_size=8, seed=5, progress=False)
+    key = hashlib.sha256()
+    for weight in model.state_dict().values():
+        key.update(weight.numpy().tobytes())
+    digests[name] = key.hexdigest()
+print(json.dumps(digests))
+"""
+
+
+def test_every_system_is_bit_identical_in_another_process():
+    """Same seed, same machine; other hashes of text, other addresses, another history of the process."""
+    runs = []
+    for hash_seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+        done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment, check=True)
+        runs.append(json.loads(done.stdout))
+    assert runs[0] == runs[1] and set(runs[0]) == set(available())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from pathlib import Path
 
 from helo.data.emotion_data import EmotionData, Layout, Recording, ratings_to_distributions
 
@@ -14,6 +15,9 @@ _SOURCES = {
     "wesad": "helo.data.wesad",
     "crema-d": "helo.data.crema_d",
     "pairing": "helo.data.pairing",
+    "dmer": "helo.data.dmer",
+    "ldl": "helo.data.ldl",
+    "table": "helo.data.table",
 }
 
 
@@ -22,11 +26,13 @@ def available() -> tuple[str, ...]:
     return tuple(_SOURCES)
 
 
-def load(name: str = "simulated", **options) -> EmotionData:
+def load(name: str = "simulated", path: str | Path | None = None, **options) -> EmotionData:
     """Load a data set by name.
 
     Args:
-        name: "simulated" or "pairing" (embedded, nothing to download), "wesad" or "crema-d" (both need root=...).
+        name: "simulated" or "pairing" (embedded, nothing to download); "wesad", "dmer", "crema-d", "ldl" (label
+            distributions in a .mat) or "table" (your own), which need a path.
+        path: the data set's folder or file; root=... is the same.
         **options: arguments of that source's `load`, for example root, window, step, seed.
 
     Raises:
@@ -36,9 +42,20 @@ def load(name: str = "simulated", **options) -> EmotionData:
         raise ValueError(f"unknown data set {name!r}; expected one of {list(_SOURCES)}")
     source = importlib.import_module(_SOURCES[name]).load
     parameters = inspect.signature(source).parameters
+    place = "root" if "root" in parameters else "path"
+    if path is None and place == "path" and "root" in options:
+        path = options.pop("root")
+    if path is not None:
+        options = {place: path} | options
     unknown = sorted(set(options) - set(parameters))
     missing = sorted(p.name for p in parameters.values() if p.default is p.empty and p.name not in options)
     if unknown or missing:
         problem = f"does not take {unknown}" if unknown else f"needs {missing}"
         raise ValueError(f"data set {name!r} {problem}; its options are {list(parameters)}")
-    return source(**options)
+    try:
+        return source(**options)
+    except ValueError as error:
+        where = options.get(place)
+        if where is None or str(Path(where).expanduser()) in str(error):
+            raise
+        raise ValueError(f"{where}: {error}") from None  # EmotionData knows no file

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from helo.data.columns import csv_header
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData
 from helo.files import MissingFile
 
@@ -41,6 +42,7 @@ def load(root: str | Path, smoothing: float = 0.0) -> EmotionData:
         raise MissingFile(f"{path}: no such file; expected CREMA-D's {FILE}")
     if smoothing < 0:
         raise ValueError(f"smoothing is {smoothing}; expected at least 0")
+    csv_header(path)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (ValueError, UnicodeDecodeError) as error:  # pandas' own parsing errors are ValueErrors

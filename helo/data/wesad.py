@@ -173,7 +173,7 @@ def _read_signals(path, site):
     if not isinstance(subject, str) or subject != path.stem:
         raise ValueError(f"{path}: 'subject' is {_kind(subject)}; expected {path.stem!r}")
     label = content.get("label")
-    if not isinstance(label, np.ndarray) or label.ndim != 1 or label.dtype.kind not in "iu":
+    if not isinstance(label, np.ndarray) or label.ndim != 1 or label.dtype.kind not in "iu" or not len(label):
         raise ValueError(f"{path}: 'label' is {_kind(label)}; expected a one-dimensional array of integers")
     seconds = len(label) / LABEL_RATE
     signals = {}

@@ -1,0 +1,258 @@
+"""What a data set holds and what is wrong with it: `python -m helo check PATH`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from helo import splits
+from helo.data import load
+from helo.data.emotion_data import EmotionData
+from helo.files import MissingFile
+from helo.measures import kl
+
+FAULT, CAUTION = "fault", "caution"
+
+#: Name of a feature, or the end of it -> what a living person can have.
+RANGES = {
+    "heart rate (bpm)": (30, 220),
+    "mean (degC)": (15, 45),
+    "level (log uS)": (math.log(0.01), math.log(100)),
+    "phasic peak (uS)": (-10, 50),
+    "breaths (1/min)": (2, 80),
+    "mean x (g)": (-4, 4),
+    "mean y (g)": (-4, 4),
+    "mean z (g)": (-4, 4),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found: a "fault" to mend before use, or a "caution" to know of; what it is, where, and how much."""
+
+    level: str
+    what: str
+    where: str
+    found: str
+
+
+def check(data: EmotionData) -> list[Finding]:
+    """All that is wrong with a data set, faults first. Features are best not normalised, so that units can be checked."""
+    tests = (_missing, _constant, _duplicates, _overlap, _labels, _balance, _duration, _units)
+    found = [finding for test in tests for finding in test(data)]
+    return sorted(found, key=lambda f: f.level != FAULT)
+
+
+def open_path(path: str | Path, dataset: str | None = None) -> EmotionData:
+    """Load what lies at a path; which data set it is, the path says itself.
+
+    Raises:
+        MissingFile: nothing there.
+        ValueError: nothing there that a reader knows, or its reader refuses it.
+    """
+    path = Path(path).expanduser()
+    name, options = (dataset, {}) if dataset else _guess(path)
+    if name == "wesad":
+        options = options | {"normalise": "none"}
+    return load(name, path, **options)
+
+
+def holdings(data: EmotionData) -> str:
+    """What the data set holds, as a Markdown table."""
+    rows = [
+        ("windows", f"{len(data):,}" + (f" of {data.window:g} s" if data.window else "")),
+        ("subjects", f"{len(np.unique(data.subjects)):,}"),
+        ("trials", f"{len(np.unique(data.trial_ids)):,}"),
+    ]
+    for role, modalities in data.roles.items():
+        for m in modalities:
+            x, mask = data.signals[m], data.masks[m]
+            rows.append((f"{m} ({role})", f"{x.shape[1]} x {x.shape[2]} (tokens x features), {mask.mean():.1%} there"))
+    means = data.distributions.mean(0)
+    rows += [(f"emotion {e}", f"{mean:.1%} on average") for e, mean in zip(data.emotions, means, strict=True)]
+    return _markdown((data.name, "holds"), rows)
+
+
+def findings_table(found: list[Finding]) -> str:
+    """The findings as a Markdown table."""
+    return _markdown(("level", "what", "where", "found"), [(f.level, f.what, f.where, f.found) for f in found])
+
+
+def _markdown(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |" for line in lines)
+
+
+def _guess(path):
+    if not path.exists():
+        raise MissingFile(f"{path}: no such file or folder")
+    held = {p.name for p in path.iterdir()} if path.is_dir() else {path.name}
+    if "tabulatedVotes.csv" in held:
+        return "crema-d", {}
+    if held & {"Features", "Features.zip"} or path.name == "Features":
+        return "dmer", {}
+    if held & {"Aligned_data", "Aligned_data.zip"} or path.name == "Aligned_data":
+        return "dmer", {"form": "raw", "faces": "none"}
+    if any(name[0] == "S" and name[1:].isdigit() for name in held if len(name) > 1):
+        return "wesad", {}
+    if path.suffix == ".mat":
+        from helo.data.arrays import read_mat
+
+        return ("ldl" if {"features", "labels"} <= set(read_mat(path)) else "table"), {}
+    if path.suffix in (".csv", ".parquet", ".npz"):
+        return "table", {}
+    raise ValueError(
+        f"{path}: not a known data set; expected WESAD's S2, S3, ...; DMER's Features or Aligned_data; CREMA-D's "
+        "tabulatedVotes.csv; or a .csv, .parquet, .npz or .mat file (--dataset says which)"
+    )
+
+
+def _missing(data):
+    for role in ("physiological", "behavioral"):
+        if not data.roles[role]:
+            yield Finding(CAUTION, "no such role", role, "no modality; HeLo needs one of each role")
+    for m, mask in data.masks.items():
+        gone = ~mask.any(1)
+        if gone.any():
+            people = [s for s in np.unique(data.subjects) if gone[data.subjects == s].all()]
+            whole = f", all of {len(people)} subjects" if people else ""
+            yield Finding(CAUTION, "missing modality", m, f"in {gone.sum()} of {len(data)} windows{whole}")
+    nothing = ~np.any([mask.any(1) for mask in data.masks.values()], 0)
+    if nothing.any():
+        yield Finding(
+            FAULT, "empty window", f"window {int(np.argmax(nothing))}", f"no modality in {nothing.sum()} windows"
+        )
+
+
+def _constant(data):
+    d = data.distributions
+    lowest = np.isclose(d, d.min(1, keepdims=True), atol=1e-7)
+    for k, emotion in enumerate(data.emotions):
+        if np.ptp(d[:, k]) < 1e-6:
+            yield Finding(FAULT, "constant emotion", emotion, f"{d[0, k]:.4f} in every window")
+        elif lowest[:, k].all():
+            yield Finding(CAUTION, "emotion never above the lowest", emotion, f"in all {len(d)} windows")
+    for m, x in data.signals.items():
+        there = data.masks[m]
+        flat = np.ptp(x[there], axis=0) < 1e-12
+        if flat.any():
+            names = [data.features[m][k] for k in np.flatnonzero(flat)]
+            yield Finding(CAUTION, "constant feature", m, f"{', '.join(names[:4])}: {flat.sum()} of {len(flat)}")
+
+
+def _duplicates(data):
+    first: dict[bytes, int] = {}
+    pairs = []
+    for row in range(len(data)):
+        key = hashlib.blake2b(digest_size=16)
+        for m, x in data.signals.items():
+            key.update(x[row].tobytes() + data.masks[m][row].tobytes())
+        other = first.setdefault(key.digest(), row)
+        if other != row:
+            pairs.append((other, row))
+    if pairs:
+        one, two = pairs[0]
+        # shares of ten votes coincide by chance; measured signals do not
+        counted = all(len(np.unique(x[:10_000])) < 500 for x in data.signals.values())
+        labels = sum(not np.allclose(data.distributions[a], data.distributions[b], atol=1e-4) for a, b in pairs)
+        told = f"{len(pairs)} windows repeat an earlier one, {labels} with another label"
+        yield Finding(CAUTION if counted else FAULT, "duplicated windows", f"windows {one} and {two}", told)
+
+
+def _overlap(data):
+    if len(np.unique(data.trial_ids)) < 2:
+        yield Finding(FAULT, "one trial", "trials", "no split can keep a trial apart")
+        return
+    if len(np.unique(data.subjects)) < 2:
+        yield Finding(FAULT, "one subject", "subjects", "no split can test a new person")
+    if data.starts is None or data.window is None:
+        yield Finding(
+            CAUTION, "overlap unknown", "starts", "no start times or no window length; only trials are kept apart"
+        )
+        return
+    ranks = np.argsort(data.starts, kind="stable")
+    share = []
+    for trial in np.unique(data.trial_ids):
+        starts = data.starts[ranks][data.trial_ids[ranks] == trial]
+        share += np.maximum(0, 1 - np.diff(starts) / data.window).tolist()
+    if share and np.median(share) > 0:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it leaks is what is measured
+            leaking = splits.random_windows(data, folds=min(5, len(data)))[0]
+        seen = splits.leaks(data, leaking)["signal"] / len(leaking.test)
+        told = f"{np.median(share):.0%} of a window is its neighbour's; a random split has already seen {seen:.0%} of its test"
+        yield Finding(CAUTION, "overlapping windows", "signals", f"{told}: split by subject or trial")
+    for split in splits.by_trial(data, folds=min(5, len(np.unique(data.trial_ids)))):
+        seen = splits.leaks(data, split)["signal"]
+        if seen:
+            yield Finding(FAULT, "leaking overlap", split.name, f"{seen} test windows share signal with another trial")
+            return
+
+
+def _labels(data):
+    order = np.argsort(data.trial_ids, kind="stable")
+    same = data.trial_ids[order][1:] == data.trial_ids[order][:-1]
+    apart = np.abs(np.diff(data.distributions[order], axis=0)).max(1) > 1e-4
+    if (same & apart).any():
+        trial = data.trial_ids[order][1:][same & apart][0]
+        yield Finding(CAUTION, "labels differ within a trial", trial, f"{(same & apart).sum()} neighbouring windows")
+
+
+def _balance(data):
+    for what, values in (("subjects", data.subjects), ("trials", data.trial_ids)):
+        names, counts = np.unique(values, return_counts=True)
+        if counts.max() > 5 * counts.min():
+            least = names[np.argmin(counts)]
+            yield Finding(CAUTION, "imbalance", what, f"{counts.min()} ({least}) to {counts.max()} windows")
+    means = data.distributions.mean(0)
+    if means.max() > 10 * means.min():
+        low, high = data.emotions[np.argmin(means)], data.emotions[np.argmax(means)]
+        yield Finding(CAUTION, "imbalance", "emotions", f"{means.min():.1%} ({low}) to {means.max():.1%} ({high})")
+
+
+def _duration(data):
+    """What the number of a trial's windows says of the emotion, by itself, for new people."""
+    _, index, lengths = np.unique(data.trial_ids, return_inverse=True, return_counts=True)
+    people = np.unique(data.subjects)
+    if len(np.unique(lengths)) < 2 or len(people) < 2:
+        return
+    length, d = lengths[index], data.distributions.astype(np.float64)
+    side = np.searchsorted(people, data.subjects) % min(5, len(people))
+    plain, told = np.empty(len(data)), np.empty(len(data))
+    for fold in np.unique(side):
+        test, train = side == fold, side != fold
+        mean = d[train].mean(0)
+        answer = np.tile(mean, (len(data), 1))
+        for n in np.unique(length[test]):
+            near = train & (length == n)
+            answer[length == n] = (d[near].sum(0) + 10 * mean) / (near.sum() + 10)  # ten windows' worth of caution
+        plain[test], told[test] = kl(d[test], np.tile(mean, (test.sum(), 1))), kl(d[test], answer[test])
+    gain = 1 - told.mean() / max(plain.mean(), 1e-12)
+    if gain > 0.02:
+        found = f"the number of a trial's windows ({lengths.min()} to {lengths.max()}) alone takes {gain:.0%} off the mean's KL"
+        yield Finding(CAUTION, "duration tells the emotion", "trials", found)
+
+
+def _units(data):
+    for m, x in data.signals.items():
+        there = x[data.masks[m]]
+        for k, name in enumerate(data.features[m]):
+            values = there[:, k]
+            # centred and scaled, a feature has no unit any more
+            plain = abs(values.mean()) < 0.5 and 0.5 < values.std() < 1.5
+            low, high = (-np.inf, np.inf) if plain else RANGES.get(name, (-np.inf, np.inf))
+            wrong = (values < low) | (values > high)
+            if wrong.mean() > 0.01:
+                found = f"{wrong.mean():.1%} outside {low:.3g} to {high:.3g}; {values.min():.3g} to {values.max():.3g}"
+                yield Finding(FAULT, "units out of range", f"{m}, {name}", found)
+                continue
+            q1, middle, q3 = np.percentile(values, (25, 50, 75))
+            far = np.abs(values - middle) > 1000 * max(q3 - q1, 1e-12) if q3 > q1 else np.zeros(1, bool)
+            if far.any():
+                found = f"{far.sum()} values over 1000 quartile ranges away, such as {values[np.argmax(far)]:.3g}"
+                yield Finding(FAULT, "units out of range", f"{m}, {name}", found)

@@ -1,0 +1,100 @@
+"""DMER's files: where they are, in a folder or a zip, and arrays checked for their shape."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+
+import numpy as np
+
+from helo.data.arrays import open_zip, parse_mat
+from helo.files import MissingFile
+
+CLIPS, REST, CHANNELS = 32, 40, 18
+COLUMNS = {"eeg": slice(0, 90), "gsr": slice(90, 118), "ppg": slice(118, 145), "video": slice(145, 913)}
+
+
+def find(root, name):
+    """The folder below which questionnaires lie, and the folder or zip file of this form."""
+    if root.is_file() or (root.is_dir() and root.name == name):
+        return root.parent, root
+    for source in (root / name, root / f"{name}.zip"):
+        if source.exists():
+            return root, source
+    raise MissingFile(f"{root}: holds neither {name} nor {name}.zip; expected DMER's")
+
+
+@contextmanager
+def people(source, end):
+    """Person -> a function that reads the person's .mat file; from a folder or a zip file."""
+    pattern = re.compile(rf"(?:.*/)?(\d{{1,4}}){re.escape(end)}")
+    if source.is_dir():
+        found = {}
+        for file in source.rglob("*.mat"):
+            if match := pattern.fullmatch(file.relative_to(source).as_posix()):
+                found.setdefault(match[1], []).append(file)
+        yield _only(source, end, {who: [(str(f), f.read_bytes) for f in files] for who, files in found.items()})
+        return
+    with open_zip(source) as archive:
+        found = {}
+        for name in archive.namelist():
+            if match := pattern.fullmatch(name):
+                found.setdefault(match[1], []).append((f"{source}/{name}", lambda name=name: archive.read(name)))
+        yield _only(source, end, found)
+
+
+def _only(source, end, found):
+    if not found:
+        raise MissingFile(f"{source}: holds no <id>{end}; expected DMER's")
+    for who, files in found.items():
+        if len(files) > 1:
+            raise ValueError(f"{source}: holds {len(files)} files {who}{end}; expected one")
+
+    def reader(name, content):
+        return lambda: (name, parse_mat(content(), name))
+
+    return {who: reader(*found[who][0]) for who in sorted(found, key=int)}
+
+
+def rows_of(path, arrays, width, complex_values):
+    """`feas` (rows, width) and each row's clip."""
+    feas = arrays.get("feas")
+    if feas is not None and feas.dtype.kind == "c":
+        if complex_values == "refuse":
+            raise ValueError(
+                f"{path}: 'feas' is complex; expected real numbers (complex_values='real' takes the real part)"
+            )
+        feas = feas.real
+    feas = array_of(path, {"feas": feas}, "feas", (None, width), finite=False)
+    clips = array_of(path, arrays, "vids", None).ravel()
+    if len(clips) != len(feas) or not len(clips):
+        raise ValueError(
+            f"{path}: 'vids' has {len(clips)} entries; expected one for each of the {len(feas)} rows of 'feas'"
+        )
+    return feas, clips_of(path, "vids", clips)
+
+
+def clips_of(path, field, values, also=()):
+    good = (values == np.round(values)) & (((values >= 0) & (values < CLIPS)) | np.isin(values, also))
+    if not good.all():
+        at = int(np.argmin(good))
+        raise ValueError(f"{path}: {field!r} is {values[at]:g} at position {at}; expected a clip from 0 to {CLIPS - 1}")
+    return values.astype(int)
+
+
+def array_of(path, arrays, name, shape, finite=True):
+    """A numeric array of the file; None in the shape admits any length."""
+    x = arrays.get(name)
+    if x is None or x.dtype.kind not in "fiu":
+        found = "missing" if x is None else f"of type {x.dtype}"
+        raise ValueError(f"{path}: {name!r} is {found}; expected an array of numbers")
+    if shape is not None and (
+        x.ndim != len(shape) or any(e not in (None, n) for e, n in zip(shape, x.shape, strict=True))
+    ):
+        told = ", ".join("rows" if e is None else str(e) for e in shape)
+        raise ValueError(f"{path}: {name!r} has shape {x.shape}; expected ({told})")
+    x = x.astype(np.float64)
+    if finite and not np.isfinite(x).all():
+        at = np.argwhere(~np.isfinite(x))[0].tolist()
+        raise ValueError(f"{path}: {name!r} is NaN or Inf at {at}; expected numbers")
+    return x

@@ -1,0 +1,242 @@
+"""Your own data, from every kind of file."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.io import savemat
+
+import helo
+
+N = 12
+
+
+def frame():
+    """12 windows of 3 people, two trials each: two tokens of eda, one of face."""
+    rng = np.random.default_rng(0)
+    columns = {"subject": np.repeat(["p01", "p02", "p10"], 4), "trial": np.tile([1, 1, 2, 2], 3)}
+    for token in (1, 2):
+        columns |= {f"eda.mean.{token}": rng.normal(size=N), f"eda.peak.{token}": rng.normal(size=N)}
+    columns |= {f"face.{au}": rng.normal(size=N) for au in ("AU1", "AU12")}
+    columns |= {"emotion.happy": rng.integers(1, 6, N), "emotion.sad": rng.integers(1, 6, N)}
+    return pd.DataFrame(columns)
+
+
+def arrays(table):
+    eda = np.stack([table[[f"eda.mean.{t}", f"eda.peak.{t}"]].to_numpy() for t in (1, 2)], 1)
+    return {
+        "subject": table.subject.to_numpy(str), "trial": table.trial.to_numpy(), "eda": eda,
+        "face": table[["face.AU1", "face.AU12"]].to_numpy(), "emotions": np.array(["happy", "sad"]),
+        "ratings": table[["emotion.happy", "emotion.sad"]].to_numpy(),
+    }  # fmt: skip
+
+
+def write(table, path):
+    if path.suffix == ".csv":
+        table.to_csv(path, index=False)
+    elif path.suffix == ".parquet":
+        table.to_parquet(path)
+    elif path.suffix == ".npz":
+        np.savez_compressed(path, **arrays(table))
+    else:
+        savemat(path, arrays(table), do_compression=True)
+    return path
+
+
+def load(tmp_path, table, **options):
+    return helo.load("table", write(table, tmp_path / "own.csv"), **options)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz", ".mat"])
+def test_every_format_gives_the_same_data(tmp_path, suffix):
+    table = frame()
+    data = helo.load("table", write(table, tmp_path / f"own{suffix}"))
+    assert data.name == "own" and data.emotions == ("happy", "sad")
+    assert data.roles == {"physiological": ("eda",), "behavioral": ("face",)} and data.query == "eda"
+    assert data.subjects[0] == "p01" and data.trials[2] == "2"
+    np.testing.assert_allclose(data.signals["eda"][:, 1, 0], table["eda.mean.2"], rtol=1e-6)
+    np.testing.assert_allclose(data.signals["face"][:, 0, 1], table["face.AU12"], rtol=1e-6)
+    happy = table["emotion.happy"] / (table["emotion.happy"] + table["emotion.sad"])
+    np.testing.assert_allclose(data.distributions[:, 0], happy, rtol=1e-6)
+    if suffix in (".csv", ".parquet"):
+        assert data.features["eda"] == ("mean", "peak") and data.tokens["eda"] == ("1", "2")
+
+
+def test_a_model_trains_on_it(tmp_path):
+    data = load(tmp_path, frame())
+    split = helo.splits.by_subject(data)[0]
+    run = helo.fit(helo.build("helo", data, width=16, heads=2, tokens=2), data, split, epochs=2, progress=False)
+    assert np.isfinite(helo.predict(run.model, data, split.test).distributions).all()
+
+
+def test_an_empty_cell_masks_the_token(tmp_path):
+    table = frame()
+    table.loc[3, "eda.peak.2"] = np.nan
+    table.loc[5, ["face.AU1", "face.AU12"]] = np.nan
+    data = load(tmp_path, table)
+    assert np.argwhere(~data.masks["eda"]).tolist() == [[3, 1]]
+    assert np.argwhere(~data.masks["face"]).tolist() == [[5, 0]]
+    assert (data.signals["eda"][3, 1] == 0).all()
+
+
+def test_floor_and_smoothing(tmp_path):
+    table = frame()
+    table.loc[0, ["emotion.happy", "emotion.sad"]] = [4, 2]
+    np.testing.assert_allclose(load(tmp_path, table, smoothing=2).distributions[0], [0.6, 0.4])
+    table.loc[:, "emotion.happy"] = 3
+    np.testing.assert_allclose(load(tmp_path, table, floor=1).distributions[0], [2 / 3, 1 / 3], rtol=1e-6)
+    table.loc[7, ["emotion.happy", "emotion.sad"]] = 1
+    with pytest.raises(ValueError, match=r"own\.csv: all ratings in row 7 are 0"):
+        load(tmp_path, table, floor=1)
+    np.testing.assert_allclose(load(tmp_path, table, floor=1, smoothing=0.1).distributions[7], [0.5, 0.5])
+    with pytest.raises(ValueError, match="rating of 'sad' in row 2 is 1; expected at least the floor, 2"):
+        load(tmp_path, table, floor=2)
+
+
+def test_several_raters_are_averaged(tmp_path):
+    table = frame().drop(columns=["emotion.happy", "emotion.sad"])
+    table["emotion.happy.a"], table["emotion.happy.b"] = 2.0, 4.0
+    table["emotion.sad.a"], table["emotion.sad.b"] = 1.0, 1.0
+    table.loc[2, ["emotion.happy.b", "emotion.sad.b"]] = np.nan
+    d = load(tmp_path, table).distributions
+    np.testing.assert_allclose(d[0], [0.75, 0.25])
+    np.testing.assert_allclose(d[2], [2 / 3, 1 / 3], rtol=1e-6)
+    table.loc[2, "emotion.sad.a"] = np.nan
+    with pytest.raises(ValueError, match="rating of 'sad' in row 2 is nan"):
+        load(tmp_path, table)
+
+
+def test_votes_are_counted(tmp_path):
+    table = frame().drop(columns=["emotion.happy", "emotion.sad"])
+    for rater, vote in zip("abcd", ["sad", "sad", "angry", ""], strict=True):
+        table[f"vote.{rater}"] = vote
+    data = load(tmp_path, table)
+    assert data.emotions == ("angry", "sad")
+    np.testing.assert_allclose(data.distributions[0], [1 / 3, 2 / 3], rtol=1e-6)
+    data = load(tmp_path, table, card={"emotions": ["sad", "happy", "angry"]}, smoothing=1)
+    np.testing.assert_allclose(data.distributions[0], np.array([3, 1, 2]) / 6, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"votes for 'angry'; the card's emotions are 'sad', 'happy'"):
+        load(tmp_path, table, card={"emotions": ["sad", "happy"]})
+
+
+CARD = """
+name: my study
+subject: who
+trial: clip
+condition: clip
+start: t
+window: 5
+modalities:
+  skin: {columns: [scl, "scr_*"], role: physiological}
+  mood: {columns: [AU1], role: behavioral}
+emotions: {joy: q1, grief: q2}
+ignore: [age]
+"""
+
+
+def test_a_card_says_what_the_names_do_not(tmp_path):
+    table = pd.DataFrame({"who": ["a", "b"], "clip": ["x", "y"], "t": [0, 5.0], "scl": [1.0, 2], "scr_n": [3.0, 4],
+                          "AU1": [0.5, np.nan], "q1": [1, 1], "q2": [3, 1], "age": [30, 40]})  # fmt: skip
+    (tmp_path / "own.yaml").write_text(CARD)
+    for card in (None, tmp_path / "own.yaml"):
+        data = load(tmp_path, table, card=card)
+        assert data.name == "my study" and data.roles == {"physiological": ("skin",), "behavioral": ("mood",)}
+        assert data.features["skin"] == ("scl", "scr_n") and data.window == 5 and data.starts.tolist() == [0, 5]
+        assert data.emotions == ("joy", "grief") and data.conditions.tolist() == ["x", "y"]
+        np.testing.assert_allclose(data.distributions, [[0.25, 0.75], [0.5, 0.5]])
+        assert data.masks["mood"].tolist() == [[True], [False]]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda t: t.drop(columns="subject"), "no column 'subject' for the subject; found 'trial'"),
+        (lambda t: t.drop(columns="trial"), "no column 'trial' for the trial"),
+        (lambda t: t.assign(age=3), "'age' are no modality.feature"),
+        (lambda t: t.assign(**{"mystery.x": 1.0}), "is 'mystery' physiological or behavioral"),
+        (lambda t: t.drop(columns="eda.peak.2"), r"no column eda\.peak\.2; expected each feature for each token"),
+        (lambda t: t.drop(columns="emotion.sad"), "1 emotions; expected at least two"),
+        (lambda t: t.astype({"eda.mean.1": object}).assign(**{"eda.mean.1": ["x", *range(1, N)]}), "row 0, eda.mean.1, is 'x'"),
+        (lambda t: t.assign(**{"face.AU1": [1.0] * 4 + [np.inf] + [1.0] * 7}), "'face', row 4, is infinite"),
+        (lambda t: t.assign(subject=["a", None, *"cdefghijkl"]), "row 1, subject, is empty"),
+        (lambda t: t.assign(**{"emotion.sad": -1}), "rating of 'sad' in row 0 is -1"),
+        (lambda t: t.drop(columns=[c for c in t if c[:3] in ("eda", "fac")]), "no signals"),
+        (lambda t: t[:0], "0 rows below 10 column names"),
+    ],
+)  # fmt: skip
+def test_bad_tables_are_named(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message) as error:
+        load(tmp_path, change(frame()))
+    assert "own.csv" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "card, message",
+    [
+        ({"modality": {}}, "unknown 'modality'"),
+        ({"subject": 3}, "'subject' is 3; expected text"),
+        ({"subject": "who"}, "no column 'who' for the subject"),
+        ({"window": -1}, "'window' is -1"),
+        ({"emotions": {"happy": 3}}, "'emotions' is a dict"),
+        ({"emotions": ["happy", "angry"]}, r"no column 'emotion.angry' for the emotion 'angry'"),
+        ({"modalities": {"eda": {"role": "both"}}}, "modality 'eda' is a dict; expected"),
+        ({"modalities": {"eda": {"columns": ["x*"]}}}, r"no column of 'eda': 'x\*'"),
+        ("a: &a [x]\nb: *a", "aliases are not read"),
+        ("!!python/object/apply:os.system ['touch ran']", "could not determine a constructor"),
+        ("[" * 20_000, "not a readable card"),
+        ("- subject", "holds a list"),
+    ],
+)
+def test_bad_cards_are_named(tmp_path, card, message):
+    if isinstance(card, str):
+        (tmp_path / "card.yaml").write_text(card)
+        card = tmp_path / "card.yaml"
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, frame(), card=card)
+
+
+def test_torn_and_ambiguous_files_are_refused(tmp_path):
+    path = write(frame(), tmp_path / "own.csv")
+    whole = path.read_text()
+    path.write_text(whole[: whole.rindex(",")])
+    with pytest.raises(ValueError, match=r"line 13 has more or fewer than the header's 10 cells"):
+        helo.load("table", path)
+    path.write_text(whole.replace("eda.peak.1", "eda.mean.1"))
+    with pytest.raises(ValueError, match=r"columns 'eda.mean.1'; expected every name once"):
+        helo.load("table", path)
+    with pytest.raises(ValueError, match=r"own\.xlsx: no such file"):
+        helo.load("table", tmp_path / "own.xlsx")
+    (tmp_path / "own.xlsx").touch()
+    with pytest.raises(ValueError, match=r"ends in '\.xlsx'; expected one of"):
+        helo.load("table", tmp_path / "own.xlsx")
+
+
+def test_a_path_belongs_to_a_data_set_that_has_one():
+    with pytest.raises(ValueError, match=r"data set 'simulated' does not take \['path'\]"):
+        helo.load("simulated", "somewhere")
+
+
+def test_root_and_path_are_the_same(tmp_path):
+    path = write(frame(), tmp_path / "own.csv")
+    one, two = helo.load("table", path), helo.load("table", root=path)
+    assert (one.signals["eda"] == two.signals["eda"]).all()
+
+
+def test_raw_samples_become_features(tmp_path):
+    """A pulse of 1.2 Hz is 72 beats a minute; a window of NaN is masked."""
+    table = frame()
+    t = np.arange(64 * 30) / 64
+    bvp = np.sin(2 * np.pi * 1.2 * t) + np.random.default_rng(0).normal(0, 0.02, (N, len(t)))
+    bvp[4] = np.nan
+    np.savez(tmp_path / "own.npz", **arrays(table), bvp=bvp)
+    card = {"modalities": {"face": {}, "bvp": {"rate": 64, "kind": "pulse", "tokens": 3}}, "ignore": ["eda"]}
+    data = helo.load("table", tmp_path / "own.npz", card=card)
+    assert data.layout.shapes == {"bvp": (3, 4), "face": (1, 2)} and data.features["bvp"][0] == "heart rate (bpm)"
+    assert abs(data.signals["bvp"][data.masks["bvp"]][:, 0] - 72).max() < 3
+    assert not data.masks["bvp"][4].any() and data.masks["bvp"][np.arange(N) != 4].all()
+    for entry, message in (
+        ({"rate": -1, "kind": "pulse"}, "has rate -1, kind 'pulse'"),
+        ({"rate": 64, "kind": "pulses"}, "kind 'pulses' and tokens 1; expected"),
+        ({"rate": 64, "kind": "pulse", "tokens": 30}, "30.0 s in 30 tokens; expected at least 2 s"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            helo.load("table", tmp_path / "own.npz", card=card | {"modalities": {"face": {}, "bvp": entry}})
