@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 
 from helo import sweeps
+from helo.data.example import write_table
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("0[1-9]_*.ipynb"))
 FAST = {
@@ -20,6 +21,7 @@ FAST = {
     "04_correlation": {"epochs": 2},
     "05_compare": {"epochs": 1, "models": "early,late,mean", "folds": 2, "workers": 1},
     "06_alignment": {"epochs": 1, "folds": 2, "seeds": 1, "workers": 1},
+    "07_your_own_data": {"epochs": 1, "folds": 2, "models": "mean,early", "workers": 1},
 }
 CODE = "import helo\nfrom helo import sweeps"
 
@@ -57,6 +59,8 @@ class TestEveryNotebook:
 
     def test_on_real_recordings(self, path, tmp_path, wesad_root, wesad):
         parameters = FAST[path.stem] | {"dataset": "wesad", "root": str(wesad_root)}
+        if path.stem == "07_your_own_data":
+            parameters = FAST[path.stem] | {"path": str(write_table(wesad, tmp_path / "wesad.csv"))}
         assert sweeps.run_one(path, tmp_path, parameters, progress=False)["dataset"] == "wesad"
 
     def test_is_clean(self, path):

@@ -1,11 +1,14 @@
 """Your own data, from every kind of file."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.io import savemat
 
 import helo
+from helo.data.example import write_table
 
 N = 12
 
@@ -240,3 +243,21 @@ def test_raw_samples_become_features(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             helo.load("table", tmp_path / "own.npz", card=card | {"modalities": {"face": {}, "bvp": entry}})
+
+
+def test_a_written_table_gives_the_data_set_back(tmp_path, simulated):
+    m = next(iter(simulated.signals))
+    masks = {name: mask.copy() for name, mask in simulated.masks.items()}
+    masks[m][3, 1] = False
+    data = dataclasses.replace(simulated, masks=masks)
+    again = helo.load("table", write_table(data, tmp_path / "study.csv"))
+    for name in data.signals:
+        np.testing.assert_array_equal(again.signals[name], data.signals[name])
+        np.testing.assert_array_equal(again.masks[name], data.masks[name])
+    np.testing.assert_allclose(again.distributions, data.distributions, atol=1e-7)
+    for field in ("name", "emotions", "roles", "query", "window", "features", "tokens"):
+        assert getattr(again, field) == getattr(data, field), field
+    for field in ("subjects", "trials", "conditions", "starts"):
+        assert (getattr(again, field) == getattr(data, field)).all(), field
+    with pytest.raises(ValueError, match=r"ends in '.npz'; expected .csv"):
+        write_table(data, tmp_path / "study.npz")

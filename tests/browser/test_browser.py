@@ -15,7 +15,8 @@ from browser.conftest import free_port, serve, with_parameters
 
 DATA = "plot => JSON.stringify(plot.data.map(t => [t.x, t.y, t.z, t.link && t.link.value, t.cells && t.cells.values]))"
 EXPLORER = ".widget-vbox:has(.noUi-handle)"
-SLIDERS = {"01_explore": 1, "02_train": 1, "03_transport": 2, "04_correlation": 1, "05_compare": 0, "06_alignment": 0}
+SLIDERS = {"01_explore": 1, "02_train": 1, "03_transport": 2, "04_correlation": 1, "05_compare": 0, "06_alignment": 0,
+           "07_your_own_data": 1}  # fmt: skip
 
 
 def shoot(target, name):
