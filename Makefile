@@ -17,8 +17,8 @@ test: $(VENV)/test
 lab: $(VENV)/notebooks
 	$(RUN) -m jupyterlab notebooks
 
-$(VENV)/notebooks: EXTRAS := notebooks
-$(VENV)/test: EXTRAS := notebooks,test
+$(VENV)/notebooks: EXTRAS := notebooks,sweeps
+$(VENV)/test: EXTRAS := notebooks,sweeps,test
 $(VENV)/notebooks $(VENV)/test: pyproject.toml requirements.lock
 	test -x $(RUN) || $(PYTHON) -m venv $(if $(filter system,$(TORCH)),--system-site-packages) $(VENV)
 	grep -v '$(if $(filter system,$(TORCH)),^torch==,^$$)' requirements.lock > $(LOCK)

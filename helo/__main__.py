@@ -95,7 +95,9 @@ def sweep(
     with _told_plainly():
         notebook, many = sweeps.read_sweep(file, dict(map(_name_and_value, parameter or [])))
         try:
-            sweeps.sweep(notebook, many, output, workers=workers, scheduler=scheduler, gpu=gpu, retry_failed=retry_failed)
+            sweeps.sweep(
+                notebook, many, output, workers=workers, scheduler=scheduler, gpu=gpu, retry_failed=retry_failed
+            )
         except KeyboardInterrupt:
             typer.echo("helo: stopped; the same command goes on from here", err=True)
             raise typer.Exit(130) from None

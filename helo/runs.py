@@ -4,8 +4,8 @@
     <name>.ipynb     the notebook as executed       log.txt         what it printed, attempt by attempt
     result.json      written last: the only sign of success         error.json   of a run that failed
 
-and whatever the notebook writes: metrics, pictures, checkpoint. The process that runs a folder, and its kernel, hold the
-lock on it; the operating system frees the lock when they die, however they die.
+and whatever the notebook writes: metrics, pictures, checkpoint. The process that runs a folder and its kernel hold the
+folder's lock; the operating system frees it when they die, however they die.
 """
 
 from __future__ import annotations

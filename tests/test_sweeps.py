@@ -139,10 +139,11 @@ def test_killed_at_50_random_moments(place, undisturbed):
     driver, finished = helo(*command), {}
     try:
         while sum(kills.values()) < 50:
-            what = rng.choice(list(kills))
+            what = rng.choices(list(kills), (1, 1, 2))[0]
+            ahead = len(finished) / 20 > sum(kills.values()) / 50  # on a fast machine kills come faster too
             if what != "driver":
                 wait_for(lambda what=what, driver=driver: processes(driver, what) or driver.poll() is not None)
-            time.sleep(rng.uniform(0, 2))
+            time.sleep(rng.uniform(0, 0.3 if ahead else 1.5))
             victims = [psutil.Process(driver.pid)] if what == "driver" else processes(driver, what)
             if victims and driver.poll() is None:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -156,7 +157,8 @@ def test_killed_at_50_random_moments(place, undisturbed):
                 driver = helo(*command)
     finally:
         driver.kill()
-    assert min(kills.values()) >= 10 and len(finished) < 24, f"the kills fell into the sweep: {kills}, {len(finished)}"
+    print(kills, len(finished))
+    assert min(kills.values()) >= 8 and len(finished) < 24, f"the kills fell into the sweep: {kills}, {len(finished)}"
     wait_for(lambda: not kernels_of(folder))
     finish(helo(*command))
     check_whole(folder, undisturbed)
@@ -176,7 +178,7 @@ def test_a_kernel_ends_with_its_worker_and_takes_its_processes_along(place, tmp_
     (tmp_path / "s.toml").write_text('notebook = "n.ipynb"')
     for wait in (0, 1):
         driver = helo("sweep", tmp_path / "s.toml", "--output", tmp_path / "out")
-        wait_for(lambda: processes(driver, "kernel"))
+        wait_for(lambda driver=driver: processes(driver, "kernel"))
         if wait:
             child = psutil.Process(int(wait_for(lambda: "".join(p.read_text() for p in tmp_path.glob("out/n*/child")))))
         folder = next((tmp_path / "out").glob("n*"))
@@ -184,7 +186,7 @@ def test_a_kernel_ends_with_its_worker_and_takes_its_processes_along(place, tmp_
             sweeps.run_one(tmp_path / "n.ipynb", folder, {})
         driver.kill()
         driver.communicate()
-        wait_for(lambda: not kernels_of(folder), 5)
+        wait_for(lambda folder=folder: not kernels_of(folder), 5)
         assert runs.state(folder) == "interrupted"
     wait_for(lambda: not child.is_running() or child.status() == "zombie", 5)
 
@@ -294,6 +296,24 @@ def test_an_edit_during_the_sweep_is_not_taken_for_the_old_notebook(place, tmp_p
     write_notebook(tmp_path / "n.ipynb", *TINY[:-1], "a = 2", TINY[-1])
     with pytest.raises(ValueError, match="the notebook has changed since the sweep began"):
         sweeps._attempt(*job)
+
+
+def test_local_workers_get_one_thread_and_a_gpu_each(tmp_path, monkeypatch):
+    """What the kernels see; no GPU is needed for that."""
+    write_notebook(
+        tmp_path / "n.ipynb",
+        'a: int = 0  # number\noutput: str = ""  # folder',
+        "import json, os, time; time.sleep(2)\n"
+        "found = {k: os.environ[k] for k in ('CUDA_VISIBLE_DEVICES', 'OMP_NUM_THREADS')}\n"
+        "json.dump(found, open(f\"{output}/{os.environ['HELO_RESULT']}\", 'w'))",
+    )
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with pytest.raises(ValueError, match="3 workers with one GPU each, but this machine has 2 GPUs"):
+        sweeps.sweep(tmp_path / "n.ipynb", [{}], tmp_path / "s", workers=3, gpu=True, progress=False)
+    sweeps.sweep(tmp_path / "n.ipynb", sweeps.grid(a=[0, 1]), tmp_path / "s", workers=2, gpu=True, progress=False)
+    found = sweeps.collect(tmp_path / "s")
+    assert set(found["CUDA_VISIBLE_DEVICES"]) == {"3", "5"} and set(found["OMP_NUM_THREADS"]) == {"1"}
 
 
 def test_two_drivers_share_a_folder(place, undisturbed, tmp_path):
