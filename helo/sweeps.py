@@ -54,7 +54,7 @@ def read_sweep(file: str | Path, fixed: dict | None = None) -> tuple[Path, list[
 
     Args:
         file: the sweep file.
-        fixed: parameters that take the place of the file's.
+        fixed: parameters that take the place of the file's; an axis of that name is left out.
 
     Raises:
         MissingFile: no such file.
@@ -68,8 +68,11 @@ def read_sweep(file: str | Path, fixed: dict | None = None) -> tuple[Path, list[
         unknown = sorted(set(about) - {"notebook", "parameters", "axes"})
         if unknown or not isinstance(about.get("notebook"), str):
             raise ValueError(f"keys are {sorted(about)}; expected notebook, [parameters] and [[axes]]")
-        parameters = about.get("parameters", {}) | (fixed or {})
-        many = [parameters | run for axes in about.get("axes", [{}]) for run in grid(**axes)]
+        many = [
+            {**about.get("parameters", {}), **run, **(fixed or {})}
+            for axes in about.get("axes", [{}])
+            for run in grid(**{name: values for name, values in axes.items() if name not in (fixed or {})})
+        ]
     except (ValueError, TypeError) as error:
         raise ValueError(f"{file}: {error}") from None
     return file.parent / about["notebook"], many
