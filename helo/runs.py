@@ -172,7 +172,8 @@ def execute(notebook: Path, folder: Path, parameters: dict, lock: int, progress:
     """As `run_one`, with checked parameters and the folder's lock held."""
     import papermill
 
-    for old in (folder / RESULT, folder / ERROR, *folder.glob(".*.*")):  # the last: half-written files of a killed run
+    half_written = [path for path in folder.glob(".*.????????") if path.is_file()]  # by a killed run's atomic_write
+    for old in (folder / RESULT, folder / ERROR, folder / PENDING, *half_written):
         old.unlink(missing_ok=True)
     write_json(folder / PARAMETERS, {"notebook": notebook.name, "parameters": parameters})
     write_json(folder / VERSIONS, about := _versions())
