@@ -20,11 +20,12 @@ lab: $(VENV)/notebooks
 dashboard: $(VENV)/notebooks
 	$(RUN) -m voila notebooks/dashboard.ipynb --Voila.ip=127.0.0.1 --Voila.auto_token=True
 
-figures: $(VENV)/notebooks
-	$(RUN) -m helo figures
+figures: $(VENV)/test
+	$(RUN) -m helo demo --figures figures
+	HELO_SCREENSHOTS=figures $(RUN) -m pytest -q tests/browser
 
-$(VENV)/notebooks: EXTRAS := notebooks
-$(VENV)/test: EXTRAS := notebooks,test
+$(VENV)/notebooks: EXTRAS := notebooks,sweeps
+$(VENV)/test: EXTRAS := notebooks,sweeps,test
 $(VENV)/notebooks $(VENV)/test: pyproject.toml requirements.lock
 	test -x $(RUN) || $(PYTHON) -m venv $(if $(filter system,$(TORCH)),--system-site-packages) $(VENV)
 	grep -v '$(if $(filter system,$(TORCH)),^torch==,^$$)' requirements.lock > $(LOCK)

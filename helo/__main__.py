@@ -1,10 +1,14 @@
-"""Command line: `python -m helo demo | evaluate | check`."""
+"""Command line: `python -m helo demo | evaluate | check | sweep | status | collect`."""
 
 from __future__ import annotations
 
 import html
+import json
 import shutil
 import time
+import tomllib
+from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -90,6 +94,98 @@ def check(
     found = examine(data)
     typer.echo(f"{holdings(data)}\n\n{findings_table(found) if found else 'No fault found.'}")
     raise typer.Exit(int(any(f.level == FAULT for f in found)))
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="sweep file: notebook, parameters, axes", show_default=False)],
+    output: Annotated[Path | None, typer.Option(help="folder of the runs", show_default="runs/<file's name>")] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="in place of the file's; may be repeated"),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="processes on this machine; 1: one run after another")] = 1,
+    scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler, tcp://...")] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="one GPU for each notebook")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run again what has failed")] = False,
+) -> None:
+    """Run a notebook over a grid of parameters; call it again to go on after any interruption."""
+    from helo import sweeps
+
+    output = output or Path("runs") / file.stem
+    with _told_plainly():
+        notebook, many = sweeps.read_sweep(file, dict(map(_name_and_value, parameter or [])))
+        try:
+            sweeps.sweep(
+                notebook, many, output, workers=workers, scheduler=scheduler, gpu=gpu, retry_failed=retry_failed
+            )
+        except KeyboardInterrupt:
+            typer.echo("helo: stopped; the same command goes on from here", err=True)
+            raise typer.Exit(130) from None
+    _tell_status(output)
+
+
+@app.command()
+def status(folder: Annotated[Path, typer.Argument(help="folder of a sweep", show_default=False)]) -> None:
+    """Count a sweep's runs by state; show the errors of failed ones."""
+    with _told_plainly():
+        _tell_status(folder)
+
+
+@app.command()
+def collect(
+    folder: Annotated[Path, typer.Argument(help="folder of a sweep", show_default=False)],
+    table: Annotated[Path | None, typer.Option(help="file", show_default="<folder>/table.parquet")] = None,
+) -> None:
+    """Write a sweep's results as a Parquet table and an HTML overview; print scores by model where it has them."""
+    import io
+
+    from helo import sweeps
+    from helo.evaluation import summarise, to_markdown
+    from helo.files import atomic_write
+
+    with _told_plainly():
+        results, content = sweeps.collect(folder), io.BytesIO()
+        results.to_parquet(content)
+        atomic_write(table or folder / "table.parquet", content.getvalue())
+        page = sweeps.overview(folder)
+    if {"model", "seed", "fold", "kl_ceiling"} <= set(results):
+        for protocol, part in results.groupby("protocol") if "protocol" in results else [("subjects", results)]:
+            typer.echo(f"\n{protocol}\n\n{to_markdown(summarise(part).sort_values('kl'))}")
+    typer.echo(f"\n{len(results)} results: {table or folder / 'table.parquet'}\noverview: {page}")
+
+
+@contextmanager
+def _told_plainly():
+    """A wrong input or a full disk is one line, and no traceback."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        typer.echo(f"helo: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _name_and_value(text):
+    """root=/data and epochs=3: a value is TOML where it can be, text otherwise."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--parameter {text!r}; expected NAME=VALUE")
+    try:
+        return name, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name, value
+
+
+def _tell_status(folder):
+    """Exits with 1 unless every run is done."""
+    from helo import runs, sweeps
+
+    states = sweeps.status(folder)
+    typer.echo(f"{folder}: " + ", ".join(f"{n} {state}" for state, n in Counter(states.values()).most_common()))
+    for run in (run for run, state in states.items() if state == "failed"):
+        typer.echo(f"{folder / run}: {json.loads((folder / run / runs.ERROR).read_text())['error']}")
+    if set(states.values()) - {"done"}:
+        raise typer.Exit(1)
 
 
 def _report(output: Path, results: dict) -> Path:

@@ -1,119 +1,320 @@
-"""Notebooks as batch runs: parameters checked before anything starts, the result written last."""
+"""Many runs of a notebook: one after another, in local processes, or on any Dask cluster.
+
+    runs = grid(model=["helo", "early"], seed=[0, 1, 2])
+    sweep("notebooks/02_train.ipynb", runs, "runs/first", workers=2)
+    table = collect("runs/first")
+
+A run is a folder (helo.runs) named by `run_id`; the folder of the sweep holds them, and sweep.json, the list of its runs.
+"""
 
 from __future__ import annotations
 
-import ast
+import hashlib
+import html
+import itertools
 import json
+import logging
 import os
-from collections.abc import Sequence
-from itertools import pairwise
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from helo.files import atomic_write
+from tqdm import tqdm
 
-RESULT = "result.json"
+from helo import runs
+from helo.files import MissingFile, atomic_write, code_digest
+from helo.runs import FolderInUse, KernelDied, check_injected, check_parameters, record, run_one
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["check_injected", "check_parameters", "collect", "grid", "overview", "read_sweep", "record", "run_id",
+           "run_one", "status", "sweep"]  # fmt: skip
+
+PLAN = "sweep.json"
 
 
-def record(folder: str | Path, **result) -> Path:
-    """Write a run's result.json, atomically: the last call of every notebook, and the only sign that a run succeeded.
+def grid(**axes: Sequence) -> list[dict]:
+    """Every combination of the axes' values, the last axis fastest: grid(seed=[0, 1]) is [{"seed": 0}, {"seed": 1}]."""
+    for name, values in axes.items():
+        if isinstance(values, str) or not isinstance(values, Sequence | range) or not len(values):
+            raise ValueError(f"axis {name!r} is {values!r}; expected a list with at least one value")
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def read_sweep(file: str | Path, fixed: dict | None = None) -> tuple[Path, list[dict]]:
+    """Read a sweep file: the notebook, and the parameters of every run.
+
+    The file is TOML: `notebook`, a path from the file's own folder; `[parameters]`, the same for every run; and one or
+    more `[[axes]]`, each a grid of its own.
 
     Args:
-        folder: the run's folder.
-        **result: plain numbers, text, lists and dictionaries; numpy numbers are turned into plain ones.
-    """
-    path = Path(folder) / RESULT
-    text = json.dumps(result, indent=2, default=lambda x: x.tolist() if hasattr(x, "tolist") else str(x))
-    atomic_write(path, (text + "\n").encode())
-    return path
-
-
-def check_parameters(notebook: str | Path, parameters: dict) -> dict:
-    """Compare parameters with a notebook's parameters cell; returns them as JSON would give them back.
+        file: the sweep file.
+        fixed: parameters that take the place of the file's; an axis of that name is left out.
 
     Raises:
-        ValueError: a name the notebook does not have, or a value of another type than its default.
+        MissingFile: no such file.
+        ValueError: not TOML, an unknown or missing key, or an axis that is no list.
     """
-    import papermill
-
-    known = papermill.inspect_notebook(str(notebook))
-    unknown = sorted(set(parameters) - set(known))
-    if unknown:
-        raise ValueError(f"{notebook}: unknown parameters {unknown}; the notebook has {sorted(known)}")
-    # papermill writes numpy numbers and tuples as strings
-    plain = json.loads(json.dumps(parameters, default=lambda x: x.tolist() if hasattr(x, "tolist") else str(x)))
-    types = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
-    for name, value in plain.items():
-        declared = known[name]["inferred_type_name"]
-        if declared in types and (
-            not isinstance(value, types[declared]) or (isinstance(value, bool) and declared != "bool")
-        ):
-            raise ValueError(
-                f"{notebook}: parameter {name!r} is {value!r} ({type(value).__name__}); expected {declared}"
-            )
-    return plain
+    file = Path(file)
+    if not file.is_file():
+        raise MissingFile(f"{file}: no such file; expected a sweep file")
+    try:
+        about = tomllib.loads(file.read_text())
+        unknown = sorted(set(about) - {"notebook", "parameters", "axes"})
+        if unknown or not isinstance(about.get("notebook"), str):
+            raise ValueError(f"keys are {sorted(about)}; expected notebook, [parameters] and [[axes]]")
+        many = [
+            {**about.get("parameters", {}), **run, **(fixed or {})}
+            for axes in about.get("axes", [{}])
+            for run in grid(**{name: values for name, values in axes.items() if name not in (fixed or {})})
+        ]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file}: {error}") from None
+    return file.parent / about["notebook"], many
 
 
-def check_injected(cells: Sequence[str]) -> None:
-    """Stop a notebook that was given a parameter it does not have; papermill alone would only log a warning.
+def run_id(notebook: str | Path, parameters: dict) -> str:
+    """The name of a run: its notebook's stem, and a hash of the cells, the parameters and this library's code."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(Path(notebook).read_text())["cells"]]
+    content = json.dumps([cells, parameters, code_digest("**/*.py")], sort_keys=True)
+    return f"{Path(notebook).stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+
+def sweep(
+    notebook: str | Path,
+    many: Sequence[dict],
+    folder: str | Path,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    gpu: bool = False,
+    retry_failed: bool = False,
+    progress: bool = True,
+) -> dict[str, str]:
+    """Run a notebook once for each set of parameters; what is done already is not run again.
+
+    A run that fails keeps its error and its notebook and does not stop the others. Killed at any moment, the same call
+    goes on where it was. Two calls on one folder share the work. Every kernel computes on one thread ($OMP_NUM_THREADS
+    if that is set).
 
     Args:
-        cells: IPython's `In`, the sources of the cells run so far.
-
-    Raises:
-        ValueError: the cell that papermill injected sets a name that the cell before it, the notebook's own
-            parameters, does not.
-    """
-    for declared, injected in pairwise(cells):
-        if injected.startswith("# Parameters\n"):
-            unknown = sorted(_assigned(injected) - _assigned(declared))
-            if unknown:
-                raise ValueError(f"unknown parameters {unknown}; the notebook has {sorted(_assigned(declared))}")
-
-
-def run_one(notebook: str | Path, folder: str | Path, parameters: dict, progress: bool = True) -> dict:
-    """Execute a notebook with parameters in a folder of its own, and give its result.
-
-    Args:
-        notebook: one of notebooks/, with a cell tagged "parameters" that has `output`.
-        folder: receives the executed notebook and what the notebook writes; it is passed as `output`.
-        parameters: values for the parameters cell.
-        progress: show papermill's progress bar.
+        notebook: the notebook.
+        many: the parameters of each run; `grid` makes them.
+        folder: of the sweep; every run gets a folder in it.
+        workers: processes on this machine; 1: one run after another in this process.
+        scheduler: address of a Dask scheduler whose workers run the notebooks; its workers see `notebook` and `folder`
+            under the same paths, and have one thread each.
+        gpu: one GPU for each notebook. Local workers get one each; a scheduler's workers have the resource "GPU".
+        retry_failed: also run again what has failed.
+        progress: show a progress bar.
 
     Returns:
-        The content of result.json.
+        run -> "done", "failed" or "interrupted", in the order of `many`.
 
     Raises:
-        ValueError: parameters the notebook does not have.
-        papermill.PapermillExecutionError: a cell failed; the executed notebook shows where.
-        RuntimeError: the notebook ended without writing its result.
+        ValueError: parameters the notebook does not have, before anything starts; a worker with other code or another
+            notebook.
+        OSError: the folder cannot be written, the scheduler cannot be reached; what is done stays.
     """
-    import papermill
+    notebook, folder = Path(notebook).resolve(), Path(folder).resolve()
+    known = runs.declared(notebook)
+    if "output" not in known or any("output" in parameters for parameters in many):
+        raise ValueError(f"{notebook}: 'output' is each run's folder: a parameter of the notebook, set by the sweep alone")
+    checked = [check_parameters(notebook, parameters, known) for parameters in many]
+    plan = {run_id(notebook, parameters): parameters for parameters in checked}
+    runs.write_json(folder / PLAN, {"notebook": str(notebook), "runs": plan})
+    if retry_failed:
+        for run in plan:
+            (folder / run / runs.ERROR).unlink(missing_ok=True)
+    states = {run: runs.state(folder / run) for run in plan}
+    left = [run for run, state in states.items() if state not in ("done", "failed")]
+    failed = Counter(states.values())["failed"]
+    with (
+        tqdm(total=len(plan), initial=len(plan) - len(left), desc=folder.name, unit="run", disable=not progress) as bar,
+        _executor(workers if left else 1, scheduler if left else None, gpu) as each,
+    ):
+        bar.set_postfix(failed=failed)
+        while left:
+            jobs = [(str(notebook), str(folder), run, plan[run]) for run in left]
+            for run, state in each(jobs):
+                states[run] = state
+                if state != "running":
+                    failed += state == "failed"
+                    bar.set_postfix(failed=failed, refresh=False)
+                    bar.update()
+            left = [run for run in left if states[run] == "running"]  # by another driver, or one that is just dying
+            if left:
+                time.sleep(1)
+    return states
 
-    notebook, folder = Path(notebook), Path(folder)
-    parameters = check_parameters(notebook, {**parameters, "output": str(folder)})
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RESULT).unlink(missing_ok=True)
-    backend = os.environ.pop(
-        "MPLBACKEND", None
-    )  # the kernel's own backend is headless and puts pictures into the cells
+
+def status(folder: str | Path) -> dict[str, str]:
+    """run -> "done", "running", "failed", "interrupted" or "waiting", in the order of the sweep."""
+    return {run: runs.state(Path(folder) / run) for run in _plan(folder)["runs"]}
+
+
+def collect(folder: str | Path) -> pd.DataFrame:
+    """The results of a sweep's finished runs as one table, in the order of the sweep.
+
+    Returns:
+        One row per run: "run", its parameters, the content of its result ("a.b" for {"a": {"b": ...}}, lists as JSON),
+        and "seconds". Where result and parameters have a name in common and differ, the result's is "result.<name>".
+    """
+    import pandas as pd
+
+    rows = []
+    for run, parameters in _plan(folder)["runs"].items():
+        path = Path(folder) / run
+        if (path / runs.RESULT).exists():
+            result = dict(_flat(json.loads((path / runs.RESULT).read_text())))
+            result = {f"result.{k}" if parameters.get(k, v) != v else k: v for k, v in result.items()}
+            seconds = json.loads((path / runs.VERSIONS).read_text())["seconds"]
+            rows.append({"run": run, **parameters, **result, "seconds": seconds})
+    return pd.DataFrame(rows)
+
+
+def overview(folder: str | Path) -> Path:
+    """Write index.html: every run with its state, parameters, numbers, pictures, notebook or error."""
+    folder, plan = Path(folder), _plan(folder)
+    states, table = status(folder), collect(folder)
+    results = {row["run"]: row for row in table.to_dict("records")}
+    parts = []
+    for run, parameters in plan["runs"].items():
+        told = {k: v for k, v in results.get(run, {}).items() if k not in parameters and k != "run" and _short(v)}
+        lines = [f"<h3>{_text(parameters)}</h3><p class={states[run]}>{states[run]}: {_text(told)}</p>"]
+        if states[run] == "failed":
+            error = json.loads((folder / run / runs.ERROR).read_text())
+            lines.append(f"<pre>{html.escape(error['error'])}</pre>")
+        for picture in sorted((folder / run).glob("*.png")):
+            lines.append(f'<a href="{run}/{picture.name}"><img loading=lazy src="{run}/{picture.name}"></a>')
+        links = sorted(path.name for path in (folder / run).glob("*") if path.suffix in (".ipynb", ".txt", ".json"))
+        lines.append("<p>" + " ".join(f'<a href="{run}/{name}">{html.escape(name)}</a>' for name in links) + "</p>")
+        parts.append(f"<section>{''.join(lines)}</section>")
+    counts = ", ".join(f"{n} {state}" for state, n in Counter(states.values()).items())
+    page = (
+        f"<!doctype html><meta charset='utf-8'><title>{html.escape(folder.name)}</title>"
+        "<style>body{font:16px sans-serif;margin:2rem}section{border-top:1px solid #ccc}img{height:12rem}"
+        ".failed,.interrupted{color:#b00}</style>"
+        f"<h1>{html.escape(folder.name)}</h1><p>{html.escape(plan['notebook'])}: {counts}</p>{''.join(parts)}"
+    )
+    atomic_write(folder / "index.html", page.encode())
+    return folder / "index.html"
+
+
+def _attempt(notebook, folder, run, parameters):
+    """One run, in whatever process: its state afterwards."""
+    path = Path(folder) / run
+    if run_id(notebook, parameters) != run:
+        raise ValueError(f"{notebook}: the notebook has changed since the sweep began, or this worker has other code")
     try:
-        papermill.execute_notebook(
-            str(notebook), str(folder / notebook.name), parameters, kernel_name="python3", progress_bar=progress,
-            store_widget_state=False,
-        )  # fmt: skip
-    finally:
-        if backend is not None:
-            os.environ["MPLBACKEND"] = backend
-    if not (folder / RESULT).exists():
-        raise RuntimeError(f"{notebook}: ended without writing {folder / RESULT}")
-    return json.loads((folder / RESULT).read_text())
+        with runs.claim(path) as lock:
+            before = "done" if (path / runs.RESULT).exists() else "failed" if (path / runs.ERROR).exists() else None
+            if before:  # by another driver in the meantime
+                return before
+            threads = int(os.environ.get("OMP_NUM_THREADS", 1))
+            with_output = {**parameters, "output": str(path)}
+            runs.execute(Path(notebook), path, with_output, lock, progress=False, threads=threads)
+        return "done"
+    except FolderInUse:
+        return "running"
+    except KernelDied:
+        return "interrupted"
+    except OSError:
+        raise  # a full disk or a lost folder is no run's fault, and the next run would meet it too
+    except Exception:  # told in the run's error.json
+        return "failed"
 
 
-def _assigned(source):
-    targets = []
-    for statement in ast.parse(source).body:
-        if isinstance(statement, ast.Assign):
-            targets += statement.targets
-        elif isinstance(statement, ast.AnnAssign):
-            targets.append(statement.target)
-    return {target.id for target in targets if isinstance(target, ast.Name)}
+@contextmanager
+def _executor(workers, scheduler, gpu) -> Iterator:
+    """A function that takes jobs and yields (run, state) as they end."""
+    if scheduler is None and workers == 1:
+        yield lambda jobs: ((job[2], _attempt(*job)) for job in jobs)
+        return
+    from distributed import Client
+
+    with (nullcontext(scheduler) if scheduler else _local_cluster(workers, gpu)) as cluster, Client(cluster) as client:
+        yield lambda jobs: _on_cluster(client, jobs, {"GPU": 1} if gpu else None)
+
+
+def _on_cluster(client, jobs, resources):
+    from distributed import as_completed
+
+    # no result of an earlier sweep, or of another driver's, may answer for this one: keys are new
+    futures = {client.submit(_attempt, *job, pure=False, resources=resources): job for job in jobs}
+    try:
+        for future in as_completed(futures):
+            run = futures[future][2]
+            if future.status == "finished":
+                yield run, future.result()
+            elif future.status == "error" and type(future.exception()).__name__ == "KilledWorker":
+                yield run, "interrupted"
+            elif future.status == "error":
+                future.result()
+            else:
+                raise ConnectionError("the scheduler is gone; what is done stays, and the same call goes on from there")
+    except BaseException:  # Ctrl-C too; cancelling alone would leave the kernels running
+        with suppress(Exception):
+            client.cancel(list(futures))
+            client.run(runs.stop, [str(Path(folder) / run) for _, folder, run, _ in jobs])
+        raise
+
+
+@contextmanager
+def _local_cluster(workers, gpu):
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    if workers < 1:
+        raise ValueError(f"workers is {workers}; expected at least 1")
+    quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.WARNING}
+    options = {**quiet, "nthreads": 1, "memory_limit": 0}  # Dask does not see the kernels' memory
+    each = [options] * workers
+    if gpu:
+        devices = _gpus()
+        if workers > len(devices):
+            raise ValueError(f"{workers} workers with one GPU each, but this machine has {len(devices)} GPUs")
+        each = [
+            {**options, "resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": device}}
+            for device in devices[:workers]
+        ]
+    spec = {i: {"cls": Nanny, "options": options} for i, options in enumerate(each)}
+    one_machine = {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"}
+    with SpecCluster(spec, {"cls": Scheduler, "options": one_machine}, silence_logs=logging.WARNING) as cluster:
+        yield cluster
+
+
+def _gpus():
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return visible.split(",")
+    import torch
+
+    return [str(i) for i in range(torch.cuda.device_count())]
+
+
+def _plan(folder):
+    file = Path(folder) / PLAN
+    if not file.is_file():
+        raise MissingFile(f"{file}: no such file; expected the folder of a sweep")
+    return json.loads(file.read_text())
+
+
+def _flat(result, before=""):
+    for name, value in result.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield before + name, json.dumps(value) if isinstance(value, list) else value
+
+
+def _short(value):
+    return not isinstance(value, str) or 0 < len(value) < 60
+
+
+def _text(values):
+    shown = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items() if v == v)
+    return html.escape(", ".join(shown))
