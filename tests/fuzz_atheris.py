@@ -64,7 +64,7 @@ def main() -> None:
             if str(path) not in str(error):
                 raise AssertionError(f"names no file: {error}") from error
 
-    limits = [f"-max_total_time={options.seconds}", "-timeout=10", "-rss_limit_mb=2048"]
+    limits = [f"-max_total_time={options.seconds}", "-timeout=10", "-rss_limit_mb=2048", f"-artifact_prefix={folder}/"]
     atheris.Setup([sys.argv[0], str(folder / "corpus"), *limits], one)
     atheris.Fuzz()
 
