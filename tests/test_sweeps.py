@@ -186,9 +186,9 @@ def test_a_kernel_ends_with_its_worker_and_takes_its_processes_along(place, tmp_
             sweeps.run_one(tmp_path / "n.ipynb", folder, {})
         driver.kill()
         driver.communicate()
-        wait_for(lambda folder=folder: not kernels_of(folder), 5)
+        wait_for(lambda folder=folder: not kernels_of(folder), 20)
         assert runs.state(folder) == "interrupted"
-    wait_for(lambda: not child.is_running() or child.status() == "zombie", 5)
+    wait_for(lambda: not child.is_running() or child.status() == "zombie", 20)
 
 
 def test_an_orphan_kernel_keeps_its_folder_to_itself(place, tmp_path):
@@ -207,7 +207,7 @@ def test_an_orphan_kernel_keeps_its_folder_to_itself(place, tmp_path):
     with pytest.raises(runs.FolderInUse):
         sweeps.run_one(place / "tiny.ipynb", folder, {})
     kernel.resume()  # now it sees that it is alone
-    wait_for(lambda: runs.state(folder) == "interrupted", 5)
+    wait_for(lambda: runs.state(folder) == "interrupted", 20)
 
 
 def test_a_killed_kernel_is_no_failure(place, tmp_path):
@@ -225,7 +225,7 @@ def test_ctrl_c_stops_kernels_too(place, tmp_path, workers):
     wait_for(lambda: len(list(tmp_path.glob("out/*/picture.png"))) == workers)
     os.killpg(driver.pid, signal.SIGINT)  # as a terminal does it
     assert "stopped; the same command goes on from here" in finish(driver, 130)
-    wait_for(lambda: not kernels_of(tmp_path / "out"), 2)
+    wait_for(lambda: not kernels_of(tmp_path / "out"), 20)
     assert set(sweeps.status(tmp_path / "out").values()) == {"waiting", "interrupted"}
 
 
@@ -373,7 +373,7 @@ def test_a_scheduler_and_two_workers_give_the_same_table(place, undisturbed, tmp
         wait_for(lambda: list(tmp_path.glob("c/*/picture.png")))
         driver.send_signal(signal.SIGINT)
         finish(driver, 130)
-        wait_for(lambda: not kernels_of(tmp_path / "c"), 5)
+        wait_for(lambda: not kernels_of(tmp_path / "c"), 20)
     finally:
         for process in cluster:
             os.killpg(process.pid, signal.SIGKILL)
