@@ -377,7 +377,7 @@ def _finish(frame, traces, title, height, **layout):
         axes[name] = frame[name] | _AXIS | own | {"title": {"font": {"size": 12}, "text": own.get("title", "")}}
     titles = [note | {"font": {"size": 12}, "yshift": 4} for note in frame.get("annotations", ())]
     style = {
-        "title": {"text": title, "font": {"size": 14}}, "height": height, "plot_bgcolor": "white", "font": {"size": 11},
+        "title": {"text": title, "font": {"size": 14}}, "width": 980, "height": height, "plot_bgcolor": "white", "font": {"size": 11},
         "showlegend": False, "margin": {"l": 60, "r": 30, "t": 70, "b": 60}, "annotations": titles,
     }  # fmt: skip
     return go.Figure({"data": traces, "layout": style | layout | axes})
