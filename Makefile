@@ -15,7 +15,7 @@ test: $(VENV)/test
 	$(RUN) -m pytest
 
 lab: $(VENV)/notebooks
-	$(RUN) -m jupyterlab notebooks/00_index.ipynb
+	$(RUN) -m jupyterlab --ServerApp.root_dir=. notebooks/00_index.ipynb
 
 dashboard: $(VENV)/notebooks
 	$(RUN) -m voila notebooks/dashboard.ipynb --Voila.ip=127.0.0.1 --Voila.auto_token=True

@@ -14,17 +14,17 @@ from test_notebooks import FAST, NOTEBOOKS
 from browser.conftest import free_port, serve, with_parameters
 
 DATA = "plot => JSON.stringify(plot.data.map(t => [t.x, t.y, t.z, t.link && t.link.value, t.cells && t.cells.values]))"
+SCREENSHOTS = os.environ.get("HELO_SCREENSHOTS")  # where to keep pictures of the explorers; `make figures` sets it
 EXPLORER = ".widget-vbox:has(.noUi-handle)"
 SLIDERS = {"01_explore": 1, "02_train": 1, "03_transport": 2, "04_correlation": 1, "05_compare": 0, "06_alignment": 0,
            "07_your_own_data": 1}  # fmt: skip
 
 
 def shoot(target, name):
-    """Keep a picture of a widget where HELO_SCREENSHOTS says; `make figures` does."""
-    folder = os.environ.get("HELO_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        target.screenshot(path=f"{folder}/{name}.png")
+    """Keep a picture of a widget."""
+    if SCREENSHOTS:
+        Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
+        target.screenshot(path=f"{SCREENSHOTS}/{name}.png")
 
 
 def open_and_run(page, lab, path):
@@ -66,7 +66,10 @@ def move(page, box, slider=0, key="ArrowLeft"):
 def test_a_notebook_runs_and_its_sliders_move_the_data(path, page, lab, study):
     _, folder = lab
     output = folder / "out" / path.stem
-    with_parameters(path, folder / "notebooks" / path.name, FAST[path.stem] | {"output": str(output)})
+    parameters = FAST[path.stem] | {"output": str(output)}
+    if SCREENSHOTS and "epochs" in parameters:
+        parameters |= {"epochs": 30}
+    with_parameters(path, folder / "notebooks" / path.name, parameters)
     open_and_run(page, lab, f"notebooks/{path.name}")
     wait_for(output / "result.json", page)
     boxes = page.locator(EXPLORER)
