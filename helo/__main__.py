@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import shutil
 import time
 import tomllib
@@ -41,15 +42,15 @@ def demo(
         for picture in sorted((output / name).glob("*.png")):
             figures.mkdir(parents=True, exist_ok=True)
             shutil.copy(picture, figures / picture.name)
-    report = _report(output, results)
+    report = _report(output, results, notebooks.parent)
     typer.echo(f"\n{results['02_train']['table']}\n")
     typer.echo(f"report: {report}\npictures: {figures}/")
 
 
 @app.command()
 def evaluate(
-    dataset: Annotated[str, typer.Option(help="simulated, pairing, wesad or crema-d")] = "simulated",
-    root: Annotated[str, typer.Option(help="folder of the data set")] = "",
+    dataset: Annotated[str, typer.Option(help="simulated, pairing, wesad, crema-d, dmer, ldl or table")] = "simulated",
+    root: Annotated[str, typer.Option(help="folder or file of the data set")] = "",
     models: Annotated[str, typer.Option(help="names, separated by commas; all")] = "uniform,mean,ridge,mixture,helo",
     protocol: Annotated[str, typer.Option(help="subjects, trials or windows (leaks)")] = "subjects",
     folds: Annotated[int, typer.Option(help="number of folds; 0: one subject at a time, five otherwise")] = 0,
@@ -150,8 +151,10 @@ def collect(
         atomic_write(table or folder / "table.parquet", content.getvalue())
         page = sweeps.overview(folder)
     if {"model", "seed", "fold", "kl_ceiling"} <= set(results):
-        for protocol, part in results.groupby("protocol") if "protocol" in results else [("subjects", results)]:
-            typer.echo(f"\n{protocol}\n\n{to_markdown(summarise(part).sort_values('kl'))}")
+        varied = [name for name in sweeps.axes(folder) if name not in ("model", "seed", "fold")]
+        for values, part in results.groupby(varied, dropna=False) if varied else [((), results)]:
+            told = ", ".join(f"{name} {value}" for name, value in zip(varied, values, strict=True))
+            typer.echo(f"\n{told}\n\n{to_markdown(summarise(part).sort_values('kl'))}")
     typer.echo(f"\n{len(results)} results: {table or folder / 'table.parquet'}\noverview: {page}")
 
 
@@ -188,7 +191,7 @@ def _tell_status(folder):
         raise typer.Exit(1)
 
 
-def _report(output: Path, results: dict) -> Path:
+def _report(output: Path, results: dict, repository: Path) -> Path:
     """index.html: the scores and links to the executed notebooks as pages."""
     import nbconvert
 
@@ -198,6 +201,7 @@ def _report(output: Path, results: dict) -> Path:
     links = []
     for name in results:
         page, _ = exporter.from_filename(str(output / name / f"{name}.ipynb"))
+        page = page.replace('href="../', f'href="{os.path.relpath(repository, output)}/')
         atomic_write(output / f"{name}.html", page.encode())
         links.append(f'<li><a href="{name}.html">{name}</a></li>')
     rows = [line.strip("|").split("|") for line in results["02_train"]["table"].splitlines()]

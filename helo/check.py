@@ -100,11 +100,11 @@ def _guess(path):
         return "dmer", {"form": "raw", "faces": "none"}
     if any(name[0] == "S" and name[1:].isdigit() for name in held if len(name) > 1):
         return "wesad", {}
-    if path.suffix == ".mat":
+    if path.suffix.lower() == ".mat":
         from helo.data.arrays import read_mat
 
         return ("ldl" if {"features", "labels"} <= set(read_mat(path)) else "table"), {}
-    if path.suffix in (".csv", ".parquet", ".npz"):
+    if path.suffix.lower() in (".csv", ".parquet", ".npz"):
         return "table", {}
     raise ValueError(
         f"{path}: not a known data set; expected WESAD's S2, S3, ...; DMER's Features or Aligned_data; CREMA-D's "

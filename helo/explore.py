@@ -86,7 +86,7 @@ def windows(data: EmotionData) -> widgets.VBox:
 
     @functools.lru_cache(2)
     def recording(subject):
-        return None if data.recording is None or data.starts is None else data.recording(subject)
+        return None if data.recording is None else data.recording(subject)
 
     def draw(subject, window):
         mine = rows[subject]
@@ -113,15 +113,21 @@ async def train(model: EmotionModel, data: EmotionData, split: Split, reference:
     Returns:
         What `helo.fit` gives.
     """
-    stop, rows, loop = threading.Event(), [], asyncio.get_running_loop()
+    stop, drawing, rows, loop = threading.Event(), threading.Event(), [], asyncio.get_running_loop()
     button = widgets.Button(description="stop, keep the best epoch", icon="stop", layout=widgets.Layout(width="18em"))
     button.on_click(lambda _: stop.set())
     figure = go.FigureWidget(views.history([], reference=reference))
     display(widgets.VBox([button, figure]))
 
+    def draw():
+        drawing.clear()
+        show(figure, views.history(list(rows), reference=reference))
+
     def on_epoch(_, row):
         rows.append(row)
-        loop.call_soon_threadsafe(lambda: show(figure, views.history(list(rows), reference=reference)))
+        if not drawing.is_set():  # epochs can be faster than pictures; the button must not wait behind them
+            drawing.set()
+            loop.call_soon_threadsafe(draw)
         return stop.is_set()
 
     main = threading.current_thread() is threading.main_thread()
@@ -129,6 +135,7 @@ async def train(model: EmotionModel, data: EmotionData, split: Split, reference:
     try:
         run = await asyncio.to_thread(fit, model, data, split, on_epoch=on_epoch, progress=False, **settings)
     finally:
+        stop.set()  # for the thread, should this be cancelled
         button.disabled = True
         if main:
             signal.signal(signal.SIGINT, before)
@@ -146,16 +153,19 @@ def transport(model: HeLo, data: EmotionData, index: Sequence[int]) -> widgets.V
     )
 
 
-def correlation(snapshots: Sequence[np.ndarray], target: np.ndarray, data: EmotionData) -> widgets.VBox:
+def correlation(
+    snapshots: Sequence[np.ndarray], target: np.ndarray, data: EmotionData, epoch: int | None = None
+) -> widgets.VBox:
     """The learned label correlation, epoch by epoch, beside that of the data; click a pair to see its windows.
 
     Args:
         snapshots: R(E) after every epoch, each (L, L).
         target: R*, (L, L).
         data: the data set.
+        epoch: where to begin; default the last.
     """
     names = list(data.emotions)
-    epoch = widgets.IntSlider(len(snapshots), 1, len(snapshots), description="epoch", **_WIDE)
+    epoch = widgets.IntSlider(epoch or len(snapshots), 1, len(snapshots), description="epoch", **_WIDE)
     first, second = (
         widgets.Dropdown(options=[(name, k) for k, name in enumerate(names)], value=value, description=label, **_WIDE)
         for value, label in ((0, "emotion"), (1, "and emotion"))
@@ -169,7 +179,7 @@ def correlation(snapshots: Sequence[np.ndarray], target: np.ndarray, data: Emoti
 
     def clicked(_, points, __):
         if points.xs:
-            second.value, first.value = names.index(points.xs[0]), names.index(points.ys[0])
+            second.value, first.value = names.index(str(points.xs[0])), names.index(str(points.ys[0]))
 
     for trace in box.children[-1].data[:3]:
         trace.on_click(clicked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -79,6 +80,20 @@ def condition_means(data: EmotionData) -> Figure:
     return figure
 
 
+def standardised(data: EmotionData, modality: str, index: int) -> np.ndarray:
+    """One window's features in standard deviations from the data set's mean, (tokens, features); NaN where missing."""
+    mean, scale = _spread(data, modality)
+    there = data.masks[modality][index][:, None]
+    return np.where(there, (data.signals[modality][index] - mean) / scale, np.nan)
+
+
+@functools.lru_cache(16)
+def _spread(data, modality):
+    there = data.signals[modality][data.masks[modality]]
+    sd = there.std(0)
+    return there.mean(0), np.where(sd > 1e-6, sd, 1)
+
+
 def window(data: EmotionData, index: int) -> Figure:
     """One window: its standardised features, token by token, and the rated distribution."""
     signals = list(data.signals)
@@ -87,10 +102,9 @@ def window(data: EmotionData, index: int) -> Figure:
         1, len(signals) + 1, figsize=(2.9 * len(widths), max(2.8, 0.9 + 0.17 * len(data.emotions))), width_ratios=widths
     )
     for axis, m in zip(axes, signals, strict=False):
-        x = np.where(data.masks[m][index][:, None], data.signals[m][index], np.nan).T
-        sns.heatmap(x, cmap="RdBu_r", center=0, vmin=-3, vmax=3, ax=axis, cbar=axis is axes[-2],
+        sns.heatmap(standardised(data, m, index).T, cmap="RdBu_r", center=0, vmin=-3, vmax=3, ax=axis, cbar=axis is axes[-2],
                     yticklabels=data.features[m], xticklabels=data.tokens[m],
-                    cbar_kws={"label": "person's SD"})  # fmt: skip
+                    cbar_kws={"label": "SD from the mean"})  # fmt: skip
         axis.set(title=m, xlabel="token")
         axis.tick_params(labelsize=7)
         axis.tick_params(axis="y", rotation=0)

@@ -32,7 +32,7 @@ from helo.runs import FolderInUse, KernelDied, check_injected, check_parameters,
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_injected", "check_parameters", "collect", "grid", "overview", "read_sweep", "record", "run_id",
+__all__ = ["axes", "check_injected", "check_parameters", "collect", "grid", "overview", "read_sweep", "record", "run_id",
            "run_one", "status", "sweep"]  # fmt: skip
 
 PLAN = "sweep.json"
@@ -176,6 +176,13 @@ def collect(folder: str | Path) -> pd.DataFrame:
             seconds = json.loads((path / runs.VERSIONS).read_text())["seconds"]
             rows.append({"run": run, **parameters, **result, "seconds": seconds})
     return pd.DataFrame(rows)
+
+
+def axes(folder: str | Path) -> list[str]:
+    """Parameters that take more than one value among a sweep's runs."""
+    many = _plan(folder)["runs"].values()
+    names = dict.fromkeys(name for parameters in many for name in parameters)
+    return [name for name in names if len({json.dumps(parameters.get(name)) for parameters in many}) > 1]
 
 
 def overview(folder: str | Path) -> Path:

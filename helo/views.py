@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +16,7 @@ from plotly.subplots import make_subplots
 
 from helo import transport as ot
 from helo.data.emotion_data import EmotionData, Recording
-from helo.figures import emotion_colours
+from helo.figures import emotion_colours, standardised
 from helo.measures import score
 from helo.models import EmotionModel
 from helo.models.helo import HeLo
@@ -23,7 +24,7 @@ from helo.models.helo import HeLo
 PHYSIOLOGICAL, BEHAVIORAL, CARRIED, ABSENT = "#0072B2", "#009E73", "#D55E00", "#DDDDDD"
 #: most points a raw signal is drawn with
 _POINTS = 2000
-_SD = {"title": {"text": "person's SD", "side": "top"}, "orientation": "h", "thickness": 8, "len": 0.25, "y": -0.28, "ypad": 0}
+_SD = {"title": {"text": "SD from the data set's mean", "side": "top"}, "orientation": "h", "thickness": 8, "len": 0.25, "y": -0.28, "ypad": 0}
 
 
 def window(data: EmotionData, index: int, recording: Recording | None = None) -> go.Figure:
@@ -38,7 +39,7 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
         A row per modality; the window is shaded in its raw signal, tokens that are not there are grey.
     """
     modalities = list(data.signals)
-    rows, raw = len(modalities), recording is not None
+    rows, raw = len(modalities), recording is not None and data.starts is not None and data.window is not None
     specs = [[{}] * (1 + raw) + [{"rowspan": rows} if r == 0 else None] for r in range(rows)]
     frame = _frame(
         rows, 2 + raw, specs=specs, column_widths=[0.4] * raw + [0.34, 0.26], horizontal_spacing=0.14,
@@ -59,17 +60,17 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
         place = {"x": data.tokens[m], "y": data.features[m], "xaxis": f"x{n}", "yaxis": f"y{n}", "type": "heatmap"}
         shown = {"colorscale": "RdBu_r", "zmin": -3, "zmax": 3, "showscale": r == 0, "colorbar": _SD | {"x": 0.53 * raw + 0.2 * (not raw)}}
         traces.append(place | shown | {
-            "z": np.where(there, data.signals[m][index], np.nan).T, "hoverongaps": False,
+            "z": standardised(data, m, index).T, "hoverongaps": False,
             "hovertemplate": "%{y}, %{x}: %{z:.2f}<extra></extra>",
         })  # fmt: skip
         absent = np.where(there, np.nan, np.ones_like(data.signals[m][index])).T
         traces.append(place | {"z": absent, "colorscale": [[0, ABSENT], [1, ABSENT]], "showscale": False, "hoverinfo": "skip"})
-        layout[f"xaxis{n}"] = {"title": "token" if last else "", "showticklabels": last, "tickangle": -30}
-        layout[f"yaxis{n}"] = {"tickfont": {"size": 9}, "title": "" if raw else m}
+        layout[f"xaxis{n}"] = _NAMES | {"title": "token" if last else "", "showticklabels": last, "tickangle": -30}
+        layout[f"yaxis{n}"] = _NAMES | {"tickfont": {"size": 9}, "title": "" if raw else m}
     n = _axis(2 + raw)
     traces.append(_bars(data.emotions, data.distributions[index]) | {"xaxis": f"x{n}", "yaxis": f"y{n}"})
     layout[f"xaxis{n}"] = {"title": "rated share of the distribution", "rangemode": "tozero"}
-    layout[f"yaxis{n}"] = {"autorange": "reversed"}
+    layout[f"yaxis{n}"] = _NAMES | {"autorange": "reversed"}
     share = np.mean([data.masks[m][index].mean() for m in modalities])
     title = f"{data.subjects[index]}, {data.trials[index]}, window {index}: {share:.0%} of the tokens are there"
     return _finish(frame, traces, title, 190 + 130 * rows, shapes=shapes, margin={"l": 60, "r": 30, "t": 60, "b": 110}, **layout)
@@ -80,11 +81,12 @@ def _raw(recording, m, data, index, axis):
     start, length = float(data.starts[index]), float(data.window)
     begin, end = max(0.0, start - length / 4), start + 1.25 * length
     signal, rate = recording.signals.get(m), recording.rates.get(m, 1.0)
-    part = np.zeros((0, 1)) if signal is None else signal[int(begin * rate) : int(end * rate)]
+    first = int(begin * rate)
+    part = np.zeros((0, 1)) if signal is None else signal[first : int(end * rate)]
     keep = _extremes(part)
     lines = [
         {
-            "type": "scatter", "x": begin + keep[:, k] / rate, "y": part[keep[:, k], k], "mode": "lines", "name": m,
+            "type": "scatter", "x": (first + keep[:, k]) / rate, "y": part[keep[:, k], k], "mode": "lines", "name": m,
             "line": {"width": 1}, "xaxis": f"x{axis}", "yaxis": f"y{axis}", "hovertemplate": "%{x:.1f} s: %{y:.3g}<extra></extra>",
         }
         for k in range(part.shape[1])
@@ -137,7 +139,7 @@ def history(
     if best_epoch:
         shapes.append({"type": "line", "x0": best_epoch, "x1": best_epoch, "y0": 0, "y1": 1, "yref": "y domain",
                        "line": {"dash": "dot"}})  # fmt: skip
-    title = f"epoch {epochs[-1]}" if epochs else "not begun"
+    title = f"epoch {epochs[-1]}" if epochs else "no epochs"
     title += f", best: {best_epoch} (dotted)" if best_epoch else ""
     return _finish(
         frame, traces, title, 340, showlegend=True, shapes=shapes,
@@ -149,9 +151,9 @@ def history(
 def transport(model: HeLo, data: EmotionData, index: int, epsilon: float | None = None, strongest: int = 8) -> go.Figure:
     """What HeLo's transport does in one window.
 
-    Cost; the Wasserstein plan it gives, with its marginals beside the even ones asked for; the Gromov plan, which knows
-    only how tokens relate within each side; the strongest flows; and the tokens in the plane of their two main
-    directions, with what the barycentric map carries to every behavioral token.
+    Cost; the Wasserstein plan it gives; the Gromov plan, which knows only how tokens relate within each side; and of the
+    one that the model uses: its marginals beside the even ones asked for, the strongest flows, and the tokens in the
+    plane of their two main directions, with what the barycentric map carries to every behavioral token.
 
     Args:
         model: a trained HeLo.
@@ -162,14 +164,17 @@ def transport(model: HeLo, data: EmotionData, index: int, epsilon: float | None 
     """
     epsilon = model.epsilon if epsilon is None else epsilon
     with torch.no_grad():
-        x, x_mask, y, y_mask = model.both_sides(*_one(data, index, model))
+        x, x_mask, y, y_mask = _resting(model).both_sides(*_one(data, index, model))
         u, v = ot.uniform_marginal(x_mask), ot.uniform_marginal(y_mask)
         cost = ot.cosine_cost(x, y)
         plan = ot.plan(cost, epsilon, u, v, model.iterations)
         gromov = ot.gromov_plan(ot.cosine_cost(x, x), ot.cosine_cost(y, y), epsilon, u, v, model.iterations)
-        error = float(ot.marginal_error(plan, u, v))
-        carried = ot.barycentric_map(plan, x)
-    x, y, carried, cost, plan, gromov, u, v = (t[0].cpu().numpy() for t in (x, y, carried, cost, plan, gromov, u, v))
+        own = gromov if model.transport == "gromov" else plan
+        error = float(ot.marginal_error(own, u, v))
+        carried = ot.barycentric_map(own, x)
+    x, y, carried, cost, plan, gromov, own, u, v = (
+        t[0].cpu().numpy() for t in (x, y, carried, cost, plan, gromov, own, u, v)
+    )
     named_rows, named_columns = model.plan_tokens(data)
     rows, columns = [" ".join(names) for names in named_rows], [" ".join(names) for names in named_columns]
 
@@ -188,19 +193,19 @@ def transport(model: HeLo, data: EmotionData, index: int, epsilon: float | None 
             "colorbar": {"title": {"text": unit}, "thickness": 8, "len": 0.4, "y": 0.81, "x": 0.27 if k == 1 else 1.0},
             "hovertemplate": f"{unit} %{{z:.4f}}: %{{y}} to %{{x}}<extra></extra>", "x": columns, "y": rows,
         } | ({} if k == 1 else {"zmin": 0, "zmax": high}))  # fmt: skip
-        layout[f"xaxis{n}"] = {"tickfont": {"size": 9}, "tickangle": -45, "title": "behavioral token"}
-        layout[f"yaxis{n}"] = {
+        layout[f"xaxis{n}"] = _NAMES | {"tickfont": {"size": 9}, "tickangle": -45, "title": "behavioral token"}
+        layout[f"yaxis{n}"] = _NAMES | {
             "autorange": "reversed", "tickfont": {"size": 9}, "showticklabels": k == 1, "title": "physiological token" if k == 1 else ""
         }  # fmt: skip
     names = [f"{name} " for name in rows] + columns
     sides = [PHYSIOLOGICAL] * len(rows) + [BEHAVIORAL] * len(columns)
     mass = {"x": names, "xaxis": "x4", "yaxis": "y4"}
-    traces.append(mass | {"type": "bar", "y": np.concatenate([plan.sum(1), plan.sum(0)]), "marker": {"color": sides}})
+    traces.append(mass | {"type": "bar", "y": np.concatenate([own.sum(1), own.sum(0)]), "marker": {"color": sides}})
     traces.append(mass | {"type": "scatter", "mode": "markers", "y": np.concatenate([u, v]), "name": "asked for",
                           "marker": {"symbol": "line-ew-open", "color": "black", "size": 8}})  # fmt: skip
     layout |= {"xaxis4": {"showticklabels": False, "title": "token; the line is what was asked for"},
                "yaxis4": {"title": "mass", "rangemode": "tozero"}}  # fmt: skip
-    traces += [*_plane(x[u > 0], y[v > 0], carried[v > 0]), _flows(plan, rows, columns, strongest, frame)]
+    traces += [*_plane(x[u > 0], y[v > 0], carried[(v > 0) & u.any()]), _flows(own, rows, columns, strongest, frame)]
     layout |= {"xaxis5": {"title": "first main direction"}, "yaxis5": {"title": "second main direction"}}
     title = f"{data.subjects[index]}, {data.trials[index]}, window {index}; ε = {epsilon:.3g}, marginal error {error:.1e}"
     return _finish(frame, traces, title, 700, **layout)
@@ -225,20 +230,23 @@ def _flows(plan, rows, columns, strongest, frame):
 def _plane(x, y, carried):
     """The two main directions of all tokens; a line joins a behavioral token with what is carried to it."""
     both = np.concatenate([x, y])
-    center = both.mean(0)
-    axes = np.linalg.svd(both - center, full_matrices=False)[2][:2]
-    axes *= np.where(axes[np.arange(2), np.abs(axes).argmax(1)] < 0, -1, 1)[:, None]  # a sign that does not jump
-    x, y, carried = ((t - center) @ axes.T for t in (x, y, carried))
-    gap = np.full(len(y), np.nan)
-    lines = [np.stack([y[:, k], carried[:, k], gap], 1).ravel() for k in (0, 1)]
+    if len(both) < 3:  # no plane
+        x = y = carried = np.zeros((0, 2))
+    else:
+        center = both.mean(0)
+        axes = np.linalg.svd(both - center, full_matrices=False)[2][:2]
+        axes *= np.where(axes[np.arange(2), np.abs(axes).argmax(1)] < 0, -1, 1)[:, None]  # a sign that does not jump
+        x, y, carried = ((t - center) @ axes.T for t in (x, y, carried))
+    joined = y[: len(carried)]  # nothing is carried where one side is missing
+    lines = [np.stack([joined[:, k], carried[:, k], np.full(len(carried), np.nan)], 1).ravel() for k in (0, 1)]
     place = {"type": "scatter", "xaxis": "x5", "yaxis": "y5"}
-    joined = {"x": lines[0], "y": lines[1], "mode": "lines", "line": {"color": "#BBBBBB", "width": 1}, "hoverinfo": "skip"}
+    links = {"x": lines[0], "y": lines[1], "mode": "lines", "line": {"color": "#BBBBBB", "width": 1}, "hoverinfo": "skip"}
     marks = (("body", x, PHYSIOLOGICAL, "circle"), ("behavior", y, BEHAVIORAL, "square"), ("carried", carried, CARRIED, "x"))
     points = [
         {"name": name, "x": p[:, 0], "y": p[:, 1], "mode": "markers", "marker": {"color": color, "symbol": symbol, "size": 7}}
         for name, p, color, symbol in marks
     ]
-    return [place | trace for trace in (joined, *points)]
+    return [place | trace for trace in (links, *points)]
 
 
 def correlation(
@@ -253,7 +261,7 @@ def correlation(
         emotions: names of the L emotions.
         pair: the two emotions of the scatter.
     """
-    titles = ["R*, in the data", "R(E), learned", "difference", "shares in every window"]
+    titles = ["R*, training people", "R(E), learned", "difference", "shares in every window"]
     frame = _frame(1, 4, subplot_titles=titles, horizontal_spacing=0.05, column_widths=[0.24, 0.24, 0.24, 0.28])
     names, (i, j) = list(emotions), pair
     traces, layout = [], {}
@@ -261,7 +269,7 @@ def correlation(
         n = _axis(k)
         traces.append({"type": "heatmap", "z": z, "x": names, "y": names, "coloraxis": "coloraxis", "xaxis": f"x{n}",
                        "yaxis": f"y{n}", "hovertemplate": "%{y}, %{x}: %{z:.2f}<extra></extra>"})  # fmt: skip
-        small = {"tickfont": {"size": 9 if len(names) < 16 else 8}, "dtick": 1}
+        small = _NAMES | {"tickfont": {"size": 9 if len(names) < 16 else 8}, "dtick": 1}
         layout[f"xaxis{n}"] = small | {"tickangle": -90}
         layout[f"yaxis{n}"] = small | {"autorange": "reversed", "showticklabels": k == 1}
     x, y = np.asarray(distributions)[:, i], np.asarray(distributions)[:, j]
@@ -271,7 +279,7 @@ def correlation(
     layout["yaxis4"] = {"title": f"share of {names[j]}", "rangemode": "tozero", "side": "right"}
     off = ~np.eye(len(names), dtype=bool)
     gap = np.abs(learned - target)[off].mean()
-    title = f"{names[i]} and {names[j]}: {target[i, j]:.2f} in the data, {learned[i, j]:.2f} learned; mean difference of all pairs {gap:.3f}"
+    title = f"{names[i]} and {names[j]}: {target[i, j]:.2f} in R*, {learned[i, j]:.2f} learned; mean difference of all pairs {gap:.3f}"
     bar = {"title": {"text": "correlation", "side": "top"}, "orientation": "h", "thickness": 8, "x": 0.35, "len": 0.3, "y": -0.55}
     colors = {"colorscale": "RdBu_r", "cmin": -1, "cmax": 1, "colorbar": bar}
     return _finish(frame, traces, title, 460, coloraxis=colors, **layout)
@@ -317,7 +325,7 @@ def answer(
     return _finish(
         frame, traces, title, 190 + 18 * max(12, len(data.emotions)), showlegend=True,
         legend={"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top"}, margin={"l": 60, "r": 30, "t": 70, "b": 90},
-        xaxis={"title": "share of the distribution", "rangemode": "tozero"}, yaxis={"autorange": "reversed"},
+        xaxis={"title": "share of the distribution", "rangemode": "tozero"}, yaxis=_NAMES | {"autorange": "reversed"},
         xaxis2={"title": "window, from best to worst"}, yaxis2={"title": "KL divergence (nats)", "rangemode": "tozero"},
     )  # fmt: skip
 
@@ -335,7 +343,12 @@ def what_if(model: EmotionModel, data: EmotionData, index: int, instead: Mapping
         else:
             taken, there = _one(data, other, model)
             signals[m], masks[m] = taken[m], there[m]
-    return model.eval()(signals, masks).distributions.cpu().numpy()
+    return _resting(model)(signals, masks).distributions.cpu().numpy()
+
+
+def _resting(model):
+    """The model without dropout; a copy of one that is being trained."""
+    return copy.deepcopy(model).eval() if model.training else model
 
 
 def _one(data, index, model):
@@ -366,6 +379,7 @@ def _frame(rows, columns, **arguments):
 
 
 _FRAMES: dict[str, dict] = {}
+_NAMES = {"type": "category"}  # names, even if they look like numbers
 _AXIS = {"showline": True, "linecolor": "#444444", "ticks": "outside", "zeroline": False, "showgrid": False}
 
 

@@ -48,7 +48,7 @@ def test_picture_looks_as_before(name, simulated, tmp_path):
     figure = pictures(simulated)[name]()
     for axis in figure.axes:
         if axis.has_data() and name not in ("critical_difference",):
-            assert axis.get_xlabel() or axis.get_ylabel(), "every panel has a named axis"
+            assert axis.get_xlabel() or axis.get_ylabel(), "every panel names what it shows"
     made = figures.save(figure, tmp_path / f"{name}.png", dpi=50)
     kept = BASELINE / f"{name}.png"
     if os.environ.get("HELO_BASELINE") == "write":

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from conftest import random_data
 
 import helo
 from helo import transport, views
@@ -33,7 +34,9 @@ def test_a_window_shows_features_ratings_and_what_is_missing(simulated):
     figure = views.window(data, 7, data.recording(data.subjects[7]))
     shown = np.array(trace(figure, "heatmap").z, float)
     assert np.isnan(shown[:, 2]).all() and np.isfinite(np.delete(shown, 2, 1)).all()
-    assert np.allclose(np.delete(shown, 2, 1), np.delete(data.signals[m][7].T, 2, 1))
+    there = data.signals[m][data.masks[m]]
+    expected = ((data.signals[m][7] - there.mean(0)) / there.std(0)).T
+    assert np.allclose(np.delete(shown, 2, 1), np.delete(expected, 2, 1), atol=1e-4)
     absent = np.array(trace(figure, "heatmap", 1).z, float)
     assert (absent[:, 2] == 1).all() and np.isnan(np.delete(absent, 2, 1)).all()
     bars = trace(figure, "bar")
@@ -71,6 +74,10 @@ def test_transport_shows_the_plan_of_that_epsilon(simulated, trained, epsilon):
     n, m = plan.shape
     even = [torch.full((1, k), 1 / k) for k in (n, m)]
     assert np.allclose(plan, transport.plan(torch.tensor(cost)[None], epsilon, *even, model.iterations)[0], atol=1e-6)
+    x, _, y, _ = model.both_sides(*views._one(simulated, index, model))
+    within = (transport.cosine_cost(t, t) for t in (x, y))
+    gromov = transport.gromov_plan(*within, epsilon, *even, model.iterations)[0].detach()
+    assert np.allclose(np.array(trace(figure, "heatmap", 2).z), gromov, atol=1e-5)
     flows = trace(figure, "sankey").link
     values = np.zeros((n, m))
     values[list(flows.source), np.array(flows.target) - n] = flows.value
@@ -79,6 +86,44 @@ def test_transport_shows_the_plan_of_that_epsilon(simulated, trained, epsilon):
     assert strong.sum() == 8 and values.ravel()[strong].min() >= values.ravel()[~strong].max()
     bars = trace(figure, "bar")
     assert np.allclose(bars.y, np.concatenate([plan.sum(1), plan.sum(0)]))
+
+
+def test_a_gromov_model_shows_its_own_plan(simulated):
+    model = helo.build("helo-gromov", simulated, width=32).eval()
+    figure = views.transport(model, simulated, 3)
+    plan = np.array(trace(figure, "heatmap", 2).z)
+    assert np.allclose(trace(figure, "bar").y, np.concatenate([plan.sum(1), plan.sum(0)]), atol=1e-6)
+    assert np.allclose(plan, helo.predict(model, simulated, [3]).plans[0], atol=1e-5)
+
+
+def test_looking_changes_nothing(simulated):
+    """A model in training draws without dropout, and is still in training."""
+    model = helo.build("helo", simulated, width=32)
+    assert model.training
+    a, b = (views.transport(model, simulated, 3) for _ in range(2))
+    assert np.array_equal(trace(a, "heatmap").z, trace(b, "heatmap").z)
+    assert np.array_equal(*(views.what_if(model, simulated, 3, {}) for _ in range(2)))
+    assert model.training
+
+
+@pytest.mark.parametrize("missing", [("face",), ("bvp", "eda", "temp"), ("bvp", "eda", "temp", "face")])
+def test_a_window_without_one_side_is_drawn(simulated, trained, missing):
+    masks = {m: x.copy() for m, x in simulated.masks.items()}
+    for m in missing:
+        masks[m][5] = False
+    data = dataclasses.replace(simulated, masks=masks)
+    figure = views.transport(trained[0], data, 5)
+    points = {t.name: len(t.x) for t in figure.data if t.name in ("body", "behavior", "carried")}
+    assert points["carried"] == 0 and (points["behavior"] == 0) == ("face" in missing)
+
+
+def test_other_data_sets_are_drawn():
+    """No raw signals, no start, one token, names that look like numbers."""
+    data = random_data(emotions=("1", "2", "3", "4", "5"))
+    figure = views.window(data, 0)
+    assert figure.layout.yaxis.type == "category" and figure.layout.xaxis.type == "category"
+    box = windows(data)
+    box.children[1].value = 2
 
 
 def test_carried_tokens_stand_in_the_middle_of_their_sources(simulated, trained):
@@ -130,7 +175,7 @@ def test_history_grows_with_training():
     figure = views.history(rows, best_epoch=3, reference=0.5)
     assert list(figure.data[0].y) == [1, 1 / 2, 1 / 3] and list(figure.data[1].y) == [2, 1, 2 / 3]
     assert "best: 3" in figure.layout.title.text and figure.layout.shapes[0].y0 == 0.5
-    assert views.history([]).layout.title.text == "not begun"
+    assert views.history([]).layout.title.text == "no epochs"
 
 
 def test_every_axis_has_a_name(simulated, trained):

@@ -38,6 +38,9 @@ def write_table(data: EmotionData, path: str | Path) -> Path:
             for f, feature in enumerate(data.features[m]):
                 columns[f"{plain(m)}.{plain(feature)}.{plain(token)}"] = x[:, t, f]
     columns |= {f"emotion.{plain(e)}": data.distributions[:, k] for k, e in enumerate(data.emotions)}
+    named = sum(x.shape[1] * x.shape[2] for x in data.signals.values()) + len(data.emotions)
+    if sum("." in name for name in columns) < named:
+        raise ValueError(f"{data.name}: names of features, tokens or emotions that differ only by a dot fall together")
     roles = {plain(m): {"role": role} for role, names in data.roles.items() for m in names}
     card = {"name": data.name, "modalities": roles, "query": data.query and plain(data.query), "window": data.window}
     card = {key: value for key, value in card.items() if value is not None}
