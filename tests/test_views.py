@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_data
+from plotly.subplots import make_subplots
 
 import helo
 from helo import transport, views
@@ -216,7 +217,13 @@ def explorers(data, trained):
     }
 
 
-def test_sliders_answer_within_a_tenth_of_a_second(simulated, trained):
+def test_sliders_answer_at_once(simulated, trained):
+    """A moved slider costs a few times what plotly's empty panels cost (13 ms on 2 quiet cores): 40 to 60 ms there."""
+    empty = []
+    for _ in range(12):
+        started = time.perf_counter()
+        make_subplots(2, 3)
+        empty.append(time.perf_counter() - started)
     for name, (box, slider) in explorers(simulated, trained).items():
         seconds = []
         for k in range(12):
@@ -226,7 +233,7 @@ def test_sliders_answer_within_a_tenth_of_a_second(simulated, trained):
             control.value = (0.05, 0.5)[k % 2] if name == "transport" else k % 2 + 2
             seconds.append(time.perf_counter() - started)
             assert box.children[-1].to_plotly_json()["data"] != before, name
-        assert min(seconds) < 0.1, f"{name}: {np.median(seconds):.3f} s"
+        assert min(seconds) < 8 * min(empty), f"{name}: {min(seconds):.3f} s, empty panels {min(empty):.3f} s"
 
 
 def test_worst_first_is_the_worst(simulated, trained):

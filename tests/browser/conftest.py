@@ -39,7 +39,7 @@ def browser():
 def page(browser):
     """A page that fails the test if anything was reported as an error on its console."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.set_default_timeout(90_000)
+    page.set_default_timeout(180_000)
     errors = []
     page.on("console", lambda m: errors.append((m.text, m.location.get("url", ""))) if m.type == "error" else None)
     page.on("pageerror", lambda e: errors.append((str(e), "")))
@@ -60,7 +60,7 @@ def serve(module, *arguments, ready, cwd, log, **environment):
         server = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], cwd=cwd, env=environment, stdout=file, stderr=subprocess.STDOUT
         )
-    for _ in range(240):
+    for _ in range(720):
         try:
             urllib.request.urlopen(ready)
             return server
