@@ -218,12 +218,19 @@ def explorers(data, trained):
 
 
 def test_sliders_answer_at_once(simulated, trained):
-    """A moved slider costs a few times what plotly's empty panels cost (13 ms on 2 quiet cores): 40 to 60 ms there."""
-    empty = []
-    for _ in range(12):
-        started = time.perf_counter()
-        make_subplots(2, 3)
-        empty.append(time.perf_counter() - started)
+    """A moved slider costs a few times what plotly's empty panels cost (13 ms on 2 quiet cores), and the plans it shows."""
+
+    def fastest(call):
+        seconds = []
+        for _ in range(12):
+            started = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - started)
+        return min(seconds)
+
+    empty = fastest(lambda: make_subplots(2, 3))
+    costs = torch.rand(1, 12, 12), torch.rand(1, 6, 6)
+    plans = fastest(lambda: transport.gromov_plan(*costs, 0.1, iterations=trained[0].iterations))
     for name, (box, slider) in explorers(simulated, trained).items():
         seconds = []
         for k in range(12):
@@ -233,7 +240,8 @@ def test_sliders_answer_at_once(simulated, trained):
             control.value = (0.05, 0.5)[k % 2] if name == "transport" else k % 2 + 2
             seconds.append(time.perf_counter() - started)
             assert box.children[-1].to_plotly_json()["data"] != before, name
-        assert min(seconds) < 8 * min(empty), f"{name}: {min(seconds):.3f} s, empty panels {min(empty):.3f} s"
+        allowed = 8 * empty + (2 * plans if name == "transport" else 0)
+        assert min(seconds) < allowed, f"{name}: {min(seconds):.3f} s, empty panels {empty:.3f} s, plans {plans:.3f} s"
 
 
 def test_worst_first_is_the_worst(simulated, trained):
