@@ -72,7 +72,8 @@ def undisturbed(place):
 def helo(*arguments, **options):
     return subprocess.Popen(
         [sys.executable, "-m", "helo", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True, **options,
+        text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options,  # a background shell ignores Ctrl-C
     )  # fmt: skip
 
 
