@@ -20,7 +20,7 @@ HARMLESS = ("ResizeObserver", "WebGL", "GPU stall")
 MISSING = ("favicon", "fontawesome", "/api/me")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps an event loop in this thread: close it before other tests want one
 def browser():
     if CHROMIUM is None:
         message = "no Chromium; install it: apt-get install chromium"
@@ -88,7 +88,7 @@ def with_parameters(source, target, parameters):
     nbformat.write(notebook, target)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """JupyterLab on a copy of the notebooks: (address, folder)."""
     folder = tmp_path_factory.mktemp("lab")
