@@ -3,8 +3,8 @@
     T* = argmin_{T in Pi(u, v)} <T, C> + epsilon sum_ij T_ij (log T_ij - 1),
     Pi(u, v) = {T >= 0 : T 1 = u, T^T 1 = v}
 
-POT's batched Sinkhorn solves it (Cuturi, NeurIPS 2013); the backward pass differentiates the optimality conditions
-instead of the iterations, so its memory does not grow with their number.
+Sinkhorn's iterations solve it (Cuturi, NeurIPS 2013), stabilised as in Schmitzer, SIAM J. Sci. Comput. 2019; the backward
+pass differentiates the optimality conditions instead of the iterations, so its memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# mass of an absent token inside the solver: small enough to change no other entry, large enough for a logarithm
-_NOTHING = 1e-30
+#: iterations between two renewals of the kernel
+_ABSORB = 8
 
 
 def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
@@ -80,19 +80,11 @@ def plan(
 
 
 class _Sinkhorn(torch.autograd.Function):
-    """Forward: POT. Backward: implicit differentiation of the marginal conditions."""
+    """Forward: Sinkhorn's scaling, stabilised. Backward: implicit differentiation of the marginal conditions."""
 
     @staticmethod
     def forward(ctx, cost, u, v, epsilon, iterations):
-        from ot.batch import bregman_log_projection_batch
-
-        there = (u > 0).unsqueeze(2) & (v > 0).unsqueeze(1)
-        # an absent token is also far from all others, or the first iterations would still see it
-        affinity = (-cost / epsilon).masked_fill(~there, -1e6)
-        solved = bregman_log_projection_batch(
-            affinity, u.clamp_min(_NOTHING), v.clamp_min(_NOTHING), max_iter=iterations, tol=0.0, grad="detach"
-        )
-        plan = solved["T"] * there
+        plan = _scale(cost, u, v, epsilon, iterations)
         ctx.save_for_backward(plan)
         ctx.epsilon = epsilon
         return plan
@@ -103,19 +95,51 @@ class _Sinkhorn(torch.autograd.Function):
         # T = exp((f + g - C) / epsilon); with the marginals held fixed, the potentials' change (alpha, beta) solves
         #   r alpha + P beta = A 1,   P^T alpha + c beta = A^T 1,   A = P * G
         (plan,) = ctx.saved_tensors
-        p = plan.double()
-        a = p * gradient.double()
+        wide = plan.shape[2] > plan.shape[1]  # the smaller side is solved for
+        p, gradient = (x.mT if wide else x for x in (plan.double(), gradient.double()))
+        a = p * gradient
         r, c = p.sum(2), p.sum(1)
-        r_safe, c_safe = torch.where(r > 0, r, 1), torch.where(c > 0, c, 1)
+        r_safe, c_safe = r + (r == 0), c + (c == 0)
         a_rows, a_columns = a.sum(2), a.sum(1)
         # c c^T removes the freedom of adding a constant to one potential and taking it from the other
         scaled = p / r_safe.unsqueeze(2)
         schur = torch.diag_embed(c_safe * (1 + 1e-12)) - p.mT @ scaled + c.unsqueeze(2) * c.unsqueeze(1)
-        right = a_columns - (scaled.mT @ a_rows.unsqueeze(2)).squeeze(2)
-        beta = torch.linalg.solve_ex(schur, right.unsqueeze(2))[0].squeeze(2)
-        alpha = (a_rows - (p @ beta.unsqueeze(2)).squeeze(2)) / r_safe
-        cost = (p * (alpha.unsqueeze(2) + beta.unsqueeze(1)) - a) / ctx.epsilon
-        return cost.to(gradient), None, None, None, None
+        right = a_columns.unsqueeze(2) - scaled.mT @ a_rows.unsqueeze(2)
+        beta = torch.linalg.solve_ex(schur, right)[0]
+        alpha = (a_rows.unsqueeze(2) - p @ beta) / r_safe.unsqueeze(2)
+        cost = (p * (alpha + beta.mT) - a) / ctx.epsilon
+        return (cost.mT if wide else cost).to(plan), None, None, None, None
+
+
+def _scale(cost, u, v, epsilon, iterations):
+    """Sinkhorn's matrix scaling, T = diag(a) K diag(b); every few iterations a and b go into K's logarithm.
+
+    A scaling grows at most by the inverse of the least mass in one iteration, so nothing overflows in between, and K's
+    small entries come back whenever it is made anew. No step depends on other problems of the batch, and none waits for
+    a GPU.
+    """
+    rows, columns = u.unsqueeze(2), v.unsqueeze(2)
+    there = (rows > 0) & (columns > 0).mT
+    # 0 / 1 instead of 0 / 0 for a token that has no partner
+    no_row, no_column = ((~there.any(axis, keepdim=True)).to(cost) for axis in (2, 1))
+    no_column = no_column.mT
+    log_kernel = (-cost / epsilon).masked_fill(~there, -torch.inf)
+    # every row's and every column's nearest partner gets weight 1
+    for axis in (2, 1):
+        log_kernel = log_kernel - log_kernel.amax(axis, keepdim=True).nan_to_num(neginf=0.0)
+    b = torch.ones_like(columns)
+    left = iterations
+    while left:
+        kernel = log_kernel.exp()
+        transposed = kernel.mT
+        for _ in range(min(left, _ABSORB)):
+            a = rows / torch.baddbmm(no_row, kernel, b)
+            b = columns / torch.baddbmm(no_column, transposed, a)
+        left -= min(left, _ABSORB)
+        if left:
+            log_kernel = log_kernel + (a + no_row).log() + (b + no_column).log().mT
+            b = torch.ones_like(columns)
+    return a * kernel * b.mT
 
 
 def gromov_plan(

@@ -13,6 +13,8 @@ import helo
 from helo import transport, views
 from helo.explore import answers, correlation, live, show, windows
 from helo.explore import transport as transport_explorer
+from helo.views.answer import one
+from helo.views.window import _POINTS, _extremes
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +61,8 @@ def test_raw_signals_stand_where_they_were_recorded(simulated):
 def test_long_signals_are_thinned_without_losing_a_peak():
     x = np.random.default_rng(0).normal(size=(50_000, 2))
     x[31_337, 1] = 99
-    keep = views._extremes(x)
-    assert len(keep) <= 2 * views._POINTS and (np.diff(keep, axis=0) >= 0).all()
+    keep = _extremes(x)
+    assert len(keep) <= 2 * _POINTS and (np.diff(keep, axis=0) >= 0).all()
     for k in (0, 1):
         assert x[keep[:, k], k].max() == x[:, k].max() and x[keep[:, k], k].min() == x[:, k].min()
 
@@ -75,7 +77,7 @@ def test_transport_shows_the_plan_of_that_epsilon(simulated, trained, epsilon):
     n, m = plan.shape
     even = [torch.full((1, k), 1 / k) for k in (n, m)]
     assert np.allclose(plan, transport.plan(torch.tensor(cost)[None], epsilon, *even, model.iterations)[0], atol=1e-6)
-    x, _, y, _ = model.both_sides(*views._one(simulated, index, model))
+    x, _, y, _ = model.both_sides(*one(simulated, index, model))
     within = (transport.cosine_cost(t, t) for t in (x, y))
     gromov = transport.gromov_plan(*within, epsilon, *even, model.iterations)[0].detach()
     assert np.allclose(np.array(trace(figure, "heatmap", 2).z), gromov, atol=1e-5)

@@ -161,7 +161,7 @@ def test_the_index_leads_to_every_notebook(page, lab):
 def test_the_dashboard_wants_a_token_and_its_sliders_move_the_data(page, tmp_path, study):
     notebook = nbformat.read(ROOT / "notebooks" / "dashboard.ipynb", as_version=4)
     for cell in notebook.cells:
-        cell.source = cell.source.replace("epochs, seed = 20, 0", "epochs, seed = 2, 0")
+        cell.source = cell.source.replace("epochs: int = 20", "epochs: int = 2")
     nbformat.write(notebook, tmp_path / "dashboard.ipynb")
     port = free_port()
     address = f"http://127.0.0.1:{port}"

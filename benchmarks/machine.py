@@ -1,0 +1,16 @@
+"""What a benchmark ran on."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+
+def describe(*packages: str) -> str:
+    """Processor, cores, card, and versions."""
+    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    card = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
+    found = ", ".join(f"{name} {version(name)}" for name in ("torch", "POT", *packages))
+    return f"{cpu or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{card}; Python {platform.python_version()}, {found}"

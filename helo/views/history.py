@@ -1,0 +1,46 @@
+"""Losses over epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from helo.views.panels import CARRIED, PHYSIOLOGICAL, finish, panels
+
+
+def history(
+    rows: Sequence[Mapping[str, float]], best_epoch: int | None = None, reference: float | None = None
+) -> go.Figure:
+    """Losses over epochs: KL of training and validation on the left, the other terms on the right.
+
+    Args:
+        rows: `Run.history`, whole or what there is so far.
+        best_epoch: marked, where given.
+        reference: the training mean's KL on the validation windows, a dashed line.
+    """
+    frame = panels(1, 2, horizontal_spacing=0.12)
+    epochs = [row["epoch"] for row in rows]
+    traces = [
+        {"type": "scatter", "x": epochs, "y": [row.get(key) for row in rows], "name": name, "line": {"color": color}}
+        for key, name, color in (("train_kl", "training", PHYSIOLOGICAL), ("validation_kl", "validation", CARRIED))
+    ]
+    names = {"train_correlation": "L_CC", "train_transport": "transport cost"}
+    others = [key for key in (rows[0] if rows else ()) if key.startswith("train_") and key != "train_kl"]
+    for key in others:
+        traces.append({"type": "scatter", "x": epochs, "y": [row[key] for row in rows], "xaxis": "x2", "yaxis": "y2",
+                       "name": names.get(key, key.removeprefix("train_"))})  # fmt: skip
+    shapes = []
+    if reference is not None:
+        shapes.append({"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "y0": reference, "y1": reference, "line": {"dash": "dash"},
+                       "label": {"text": "training mean, validation", "textposition": "end"}})  # fmt: skip
+    if best_epoch:
+        shapes.append({"type": "line", "x0": best_epoch, "x1": best_epoch, "y0": 0, "y1": 1, "yref": "y domain",
+                       "line": {"dash": "dot"}})  # fmt: skip
+    title = f"epoch {epochs[-1]}" if epochs else "no epochs"
+    title += f", best: {best_epoch} (dotted)" if best_epoch else ""
+    return finish(
+        frame, traces, title, 340, showlegend=True, shapes=shapes,
+        xaxis={"title": "epoch", "rangemode": "tozero"}, xaxis2={"title": "epoch", "rangemode": "tozero"},
+        yaxis={"title": "KL divergence (nats)"}, yaxis2={"title": "other loss terms", "rangemode": "tozero"},
+    )  # fmt: skip

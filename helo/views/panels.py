@@ -1,0 +1,48 @@
+"""What the pictures share: panels with their axes, put together as plain data, which is much the faster way."""
+
+from __future__ import annotations
+
+import json
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from helo.figures import emotion_colours
+
+PHYSIOLOGICAL, BEHAVIORAL, CARRIED, ABSENT = "#0072B2", "#009E73", "#D55E00", "#DDDDDD"
+NAMES = {"type": "category"}  # names, even if they look like numbers
+_AXIS = {"showline": True, "linecolor": "#444444", "ticks": "outside", "zeroline": False, "showgrid": False}
+_FRAMES: dict[str, dict] = {}
+
+
+def axis(number):
+    """plotly's name for an axis: the first has no number."""
+    return "" if number == 1 else str(number)
+
+
+def bars(emotions, shares, name="rated"):
+    colors = list(emotion_colours(emotions).values())
+    return {"type": "bar", "y": list(emotions), "x": shares, "orientation": "h", "marker": {"color": colors}, "name": name,
+            "hovertemplate": "%{y}: %{x:.3f}<extra></extra>"}  # fmt: skip
+
+
+def panels(rows, columns, **arguments):
+    """plotly's layout of panels: axes with their domains, and titles. The same for every draw, so it is kept."""
+    key = json.dumps([rows, columns, arguments])
+    if key not in _FRAMES:
+        _FRAMES[key] = make_subplots(rows, columns, **arguments).layout.to_plotly_json()
+    return _FRAMES[key]
+
+
+def finish(frame, traces, title, height, **layout):
+    """The figure: frame, traces, and `layout` on top, put together as plain data, which is much the faster way."""
+    axes = {}
+    for name in (name for name in frame if name[1:5] == "axis"):
+        own = layout.pop(name, {})
+        axes[name] = frame[name] | _AXIS | own | {"title": {"font": {"size": 12}, "text": own.get("title", "")}}
+    titles = [note | {"font": {"size": 12}, "yshift": 4} for note in frame.get("annotations", ())]
+    style = {
+        "title": {"text": title, "font": {"size": 14}}, "width": 980, "height": height, "plot_bgcolor": "white", "font": {"size": 11},
+        "showlegend": False, "margin": {"l": 60, "r": 30, "t": 70, "b": 60}, "annotations": titles,
+    }  # fmt: skip
+    return go.Figure({"data": traces, "layout": style | layout | axes})

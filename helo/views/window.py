@@ -1,0 +1,98 @@
+"""One window of a data set."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+
+from helo.data.emotion_data import EmotionData, Recording
+from helo.figures import standardised
+from helo.views.panels import ABSENT, NAMES, axis, bars, finish, panels
+
+#: most points a raw signal is drawn with
+_POINTS = 2000
+_SD = {"title": {"text": "SD from the data set's mean", "side": "top"}, "orientation": "h", "thickness": 8, "len": 0.25, "y": -0.28, "ypad": 0}
+
+
+def window(data: EmotionData, index: int, recording: Recording | None = None) -> go.Figure:
+    """One window: raw signals in time, features token by token, and the rated distribution.
+
+    Args:
+        data: the data set.
+        index: which window.
+        recording: its subject's raw signals, from `data.recording(subject)`; None leaves them out.
+
+    Returns:
+        A row per modality; the window is shaded in its raw signal, tokens that are not there are grey.
+    """
+    modalities = list(data.signals)
+    rows, raw = len(modalities), recording is not None and data.starts is not None and data.window is not None
+    specs = [[{}] * (1 + raw) + [{"rowspan": rows} if r == 0 else None] for r in range(rows)]
+    frame = panels(
+        rows, 2 + raw, specs=specs, column_widths=[0.4] * raw + [0.34, 0.26], horizontal_spacing=0.14,
+        vertical_spacing=0.16 / rows,
+    )  # fmt: skip
+    traces, shapes, layout = [], [], {}
+    for r, m in enumerate(modalities):
+        # plotly numbers the axes row by row; the distribution is the last of the first row
+        first, last = (1 if r == 0 else r * (1 + raw) + 2), r == rows - 1
+        n = axis(first)
+        if raw:
+            lines, shape, x, y = _raw(recording, m, data, index, n)
+            traces += lines
+            shapes.append(shape)
+            layout |= {f"xaxis{n}": x | {"title": "time in the recording (s)" if last else "", "showticklabels": last}, f"yaxis{n}": y}
+            n = axis(first + 1)
+        there = data.masks[m][index][:, None]
+        place = {"x": data.tokens[m], "y": data.features[m], "xaxis": f"x{n}", "yaxis": f"y{n}", "type": "heatmap"}
+        shown = {"colorscale": "RdBu_r", "zmin": -3, "zmax": 3, "showscale": r == 0, "colorbar": _SD | {"x": 0.53 * raw + 0.2 * (not raw)}}
+        traces.append(place | shown | {
+            "z": standardised(data, m, index).T, "hoverongaps": False,
+            "hovertemplate": "%{y}, %{x}: %{z:.2f}<extra></extra>",
+        })  # fmt: skip
+        absent = np.where(there, np.nan, np.ones_like(data.signals[m][index])).T
+        traces.append(place | {"z": absent, "colorscale": [[0, ABSENT], [1, ABSENT]], "showscale": False, "hoverinfo": "skip"})
+        layout[f"xaxis{n}"] = NAMES | {"title": "token" if last else "", "showticklabels": last, "tickangle": -30}
+        layout[f"yaxis{n}"] = NAMES | {"tickfont": {"size": 9}, "title": "" if raw else m}
+    n = axis(2 + raw)
+    traces.append(bars(data.emotions, data.distributions[index]) | {"xaxis": f"x{n}", "yaxis": f"y{n}"})
+    layout[f"xaxis{n}"] = {"title": "rated share of the distribution", "rangemode": "tozero"}
+    layout[f"yaxis{n}"] = NAMES | {"autorange": "reversed"}
+    share = np.mean([data.masks[m][index].mean() for m in modalities])
+    title = f"{data.subjects[index]}, {data.trials[index]}, window {index}: {share:.0%} of the tokens are there"
+    return finish(frame, traces, title, 190 + 130 * rows, shapes=shapes, margin={"l": 60, "r": 30, "t": 60, "b": 110}, **layout)
+
+
+def _raw(recording, m, data, index, axis):
+    """Lines of the signal around the window, the window's shade, and both axes."""
+    start, length = float(data.starts[index]), float(data.window)
+    begin, end = max(0.0, start - length / 4), start + 1.25 * length
+    signal, rate = recording.signals.get(m), recording.rates.get(m, 1.0)
+    first = int(begin * rate)
+    part = np.zeros((0, 1)) if signal is None else signal[first : int(end * rate)]
+    keep = _extremes(part)
+    lines = [
+        {
+            "type": "scatter", "x": (first + keep[:, k]) / rate, "y": part[keep[:, k], k], "mode": "lines", "name": m,
+            "line": {"width": 1}, "xaxis": f"x{axis}", "yaxis": f"y{axis}", "hovertemplate": "%{x:.1f} s: %{y:.3g}<extra></extra>",
+        }
+        for k in range(part.shape[1])
+    ]  # fmt: skip
+    shade = {
+        "type": "rect", "x0": start, "x1": start + length, "y0": 0, "y1": 1, "xref": f"x{axis}", "yref": f"y{axis} domain",
+        "fillcolor": "#E69F00", "opacity": 0.15, "line": {"width": 0},
+    }  # fmt: skip
+    unit = f" ({recording.units[m]})" if m in recording.units else ""
+    return lines, shade, {"range": [begin, end]}, {"title": f"{m}{unit}"}
+
+
+def _extremes(x):
+    """Samples to draw, shape (k, channels): all, or each bin's lowest and highest, so that no peak is lost."""
+    n, channels = x.shape
+    if n <= _POINTS:
+        return np.repeat(np.arange(n)[:, None], channels, 1)
+    size = -(-n // (_POINTS // 2))
+    bins = np.pad(x, ((0, -n % size), (0, 0)), mode="edge").reshape(-1, size, channels)
+    first = np.arange(len(bins))[:, None] * size
+    pair = np.stack([first + bins.argmin(1), first + bins.argmax(1)], 1)  # (bins, 2, channels)
+    return np.sort(pair, 1).reshape(-1, channels).clip(max=n - 1)
