@@ -12,7 +12,7 @@ demo: $(VENV)/notebooks
 
 test: $(VENV)/test
 	$(RUN) -m ruff check helo tests
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 lab: $(VENV)/notebooks
 	$(RUN) -m jupyterlab --ServerApp.root_dir=. notebooks/00_index.ipynb

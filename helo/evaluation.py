@@ -215,8 +215,8 @@ def _one(data, label, entry, split, seed, training, choices, folder):
     who = [list(map(str, names)) for names in (data.subjects, data.trials, data.conditions) if names is not None]
     inputs = [data.name, data_digest(data, split), who, split.test.tolist(), code_digest("*.py", "models/*.py")]
     training = [training | choice for choice in choices or ({},)]
-    if is_closed_form(entry["model"]):
-        training = [{}]
+    if is_closed_form(entry["model"]):  # the one setting that changes what it is fitted to
+        training = [{k: v for k, v in training[0].items() if k == "centre_people"}]
     job = json.dumps([entry["model"], options, seed, training, inputs], sort_keys=True, default=str)
     file = None
     if folder is not None:

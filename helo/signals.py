@@ -138,8 +138,8 @@ def respiration(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
 def normalise_by_subject(values: np.ndarray, mask: np.ndarray, subjects: np.ndarray) -> np.ndarray:
     """Centre and scale each feature by the person's own mean and standard deviation, over all windows; no labels.
 
-    A person's resting level says more about the person than about the emotion. The whole recording is needed, so this
-    is for recordings that are finished, not for live use.
+    A person's resting level says more about the person than about the emotion. All windows are needed, so this is for
+    studies that are finished, not for live use.
 
     Args:
         values: shape (n, tokens, features).
@@ -147,19 +147,40 @@ def normalise_by_subject(values: np.ndarray, mask: np.ndarray, subjects: np.ndar
         subjects: shape (n,).
 
     Returns:
-        Shape (n, tokens, features); 0 where masked; a feature that never varies becomes 0.
+        Shape (n, tokens, features); 0 where masked; a feature that never varies becomes 0; artefacts end at 5 SD.
     """
     result = np.zeros_like(values)
     for subject in np.unique(subjects):
         rows = subjects == subject
-        there = mask[rows]
-        x = values[rows]
-        if there.any():
-            mean, sd = x[there].mean(0), x[there].std(0)
-            scaled = (x - mean) / np.where(sd > 1e-8, sd, 1)
-            # single artefacts of 20 SD would otherwise rule a network's inputs
-            result[rows] = np.where(there[..., None], np.clip(scaled, -5, 5), 0)
+        result[rows] = normalise_by_recording(values[rows], mask[rows], values[rows], mask[rows])
     return result
+
+
+def normalise_by_recording(
+    values: np.ndarray, mask: np.ndarray, whole: np.ndarray, whole_mask: np.ndarray, seen: np.ndarray | None = None
+) -> np.ndarray:
+    """Centre and scale one person's windows by that person's whole recording, rests and pauses included; no labels.
+
+    Args:
+        values: shape (n, tokens, features).
+        mask: shape (n, tokens).
+        whole: the same features of windows over the whole recording, in time order, shape (k, tokens, features).
+        whole_mask: shape (k, tokens).
+        seen: how many of them each window may know, shape (n,): those that have ended by its end, for live use. None: all.
+
+    Returns:
+        As `normalise_by_subject`.
+    """
+    origin = np.nan_to_num(whole[whole_mask].mean(0)) if whole_mask.any() else 0.0  # squares of large numbers lose digits
+    there = whole_mask[..., None]
+    sums = [(there * (whole - origin) ** power).sum(1) for power in (0, 1, 2)]
+    seen = np.full(len(values), len(whole)) if seen is None else seen
+    count, first, second = (np.concatenate([0 * x[:1], x.cumsum(0)])[seen] for x in sums)
+    mean = first / np.maximum(count, 1)
+    sd = np.sqrt(np.maximum(second / np.maximum(count, 1) - mean**2, 0))
+    scaled = (values - (mean + origin)[:, None]) / np.where(sd > 1e-8, sd, 1)[:, None]
+    # single artefacts of 20 SD would otherwise rule a network's inputs
+    return np.where(mask[..., None], np.clip(scaled, -5, 5), 0).astype(values.dtype)
 
 
 def _intervals(beats, tokens, shortest=0.33, longest=1.5, jump=0.25):

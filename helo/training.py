@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from helo.centring import within_person
 from helo.checkpoints import layout_to_json, resume, weights, write_checkpoint
 from helo.data.emotion_data import EmotionData
 from helo.files import code_digest
@@ -51,6 +52,7 @@ def fit(
     device: str | torch.device | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
+    centre_people: bool = False,
     on_epoch: Callable[[EmotionModel, dict[str, float]], bool | None] | None = None,
 ) -> Run:
     """Train a model on a split's training windows; stop early and keep the best epoch by its validation windows.
@@ -71,6 +73,7 @@ def fit(
         device: where to train; default a GPU where there is one.
         checkpoint: file to write after every epoch and to resume from; None keeps nothing.
         progress: show a progress bar.
+        centre_people: learn from `within_person` distributions, also to stop early: for models meant for new people.
         on_epoch: called with the model and the epoch's row of the history; True ends training with the best epoch.
 
     Raises:
@@ -87,6 +90,8 @@ def fit(
     wrong = _not_a_number(data, np.concatenate([split.train, split.validation]))
     if wrong:  # the arrays were changed after EmotionData had checked them
         raise FloatingPointError(f"{data.name}: {wrong}")
+    if centre_people:
+        data = within_person(data, split)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if model.closed_form:
         model.cpu()

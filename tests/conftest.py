@@ -61,6 +61,15 @@ def wesad(wesad_root):
         return helo.load("wesad", root=wesad_root)
 
 
+@pytest.fixture(scope="session")
+def four_people(wesad_root, tmp_path_factory):
+    """The real recordings of four people: as much as a notebook needs to show that it works on them."""
+    root = tmp_path_factory.mktemp("four")
+    for subject in ("S2", "S3", "S4", "S6"):
+        (root / subject).symlink_to(wesad_root / subject)
+    return root
+
+
 def random_data(n=40, emotions=5, shapes=None, roles=None, seed=0, **fields):
     """Random windows of 4 subjects x 5 trials; shapes: modality -> (tokens, features)."""
     rng = np.random.default_rng(seed)

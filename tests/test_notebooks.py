@@ -10,6 +10,7 @@ import papermill
 import pytest
 from conftest import ROOT
 
+import helo
 from helo import sweeps
 from helo.data.example import write_table
 
@@ -57,10 +58,11 @@ class TestEveryNotebook:
         if path.stem == "02_train":
             assert result["table"].count("\n") == 3 and (tmp_path / "model.safetensors").exists()
 
-    def test_on_real_recordings(self, path, tmp_path, wesad_root, wesad):
-        parameters = FAST[path.stem] | {"dataset": "wesad", "root": str(wesad_root)}
+    def test_on_real_recordings(self, path, tmp_path, four_people):
+        parameters = FAST[path.stem] | {"dataset": "wesad", "root": str(four_people)}
         if path.stem == "07_your_own_data":
-            parameters = FAST[path.stem] | {"path": str(write_table(wesad, tmp_path / "wesad.csv"))}
+            data = helo.load("wesad", root=four_people)
+            parameters = FAST[path.stem] | {"path": str(write_table(data, tmp_path / "wesad.csv"))}
         assert sweeps.run_one(path, tmp_path, parameters, progress=False)["dataset"] == "wesad"
 
     def test_is_clean(self, path):

@@ -97,3 +97,26 @@ def test_normalising_by_subject_removes_level_and_scale_of_each_person():
     assert (result[~mask] == 0).all()
     np.testing.assert_allclose(result[:20][mask[:20]].mean(0), 0, atol=1e-9)
     assert (signals.normalise_by_subject(np.ones((40, 3, 2)), mask, who) == 0).all()
+
+
+def test_normalising_by_a_recording_knows_no_more_than_it_may():
+    rng = np.random.default_rng(1)
+    whole, there = rng.normal(30, 2, (50, 3, 2)), rng.random((50, 3)) < 0.9
+    values, mask = whole[[4, 20, 49]], there[[4, 20, 49]]
+    all_known = signals.normalise_by_recording(values, mask, whole, there)
+    mean, sd = whole[there].mean(0), whole[there].std(0)
+    np.testing.assert_allclose(all_known, np.where(mask[..., None], np.clip((values - mean) / sd, -5, 5), 0), atol=1e-9)
+    causal = signals.normalise_by_recording(values, mask, whole, there, seen=np.array([5, 21, 50]))
+    np.testing.assert_allclose(causal[2], all_known[2])
+    for k, until in enumerate((5, 21)):
+        alone = signals.normalise_by_recording(values[k : k + 1], mask[k : k + 1], whole[:until], there[:until])
+        np.testing.assert_allclose(causal[k], alone[0], atol=1e-9)
+    changed = whole.copy()
+    changed[21:] += 1000  # the future
+    later = signals.normalise_by_recording(values, mask, changed, there, seen=np.array([5, 21, 50]))
+    np.testing.assert_allclose(later[:2], causal[:2], atol=1e-6)
+    # another person's level and scale
+    moved = signals.normalise_by_recording(7 * values + 100, mask, 7 * whole + 100, there)
+    np.testing.assert_allclose(moved, all_known, atol=1e-9)
+    nothing = signals.normalise_by_recording(values, mask, whole, there, seen=np.zeros(3, int))
+    assert np.isfinite(nothing).all()

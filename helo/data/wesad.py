@@ -51,7 +51,7 @@ def load(
     window: float = 60.0,
     step: float = 30.0,
     tokens: int = 6,
-    normalise: str = "subject",
+    normalise: str = "recording",
     cache: bool = True,
 ) -> EmotionData:
     """Load WESAD as windows of features.
@@ -62,7 +62,9 @@ def load(
         window: length of a window in seconds; it lies whole within one condition.
         step: seconds between the starts of two windows.
         tokens: consecutive segments a window is cut into.
-        normalise: "subject" centres and scales every feature by the person's own windows, without labels; "none".
+        normalise: every feature is centred and scaled without labels: "recording" by the person's whole recording, pauses
+            between the conditions included; "causal" by its part up to the window's end, as live use must; "subject" by
+            the person's windows alone; "none".
         cache: keep the features on disk for the next load.
 
     Raises:
@@ -72,8 +74,8 @@ def load(
     root = Path(root).expanduser()
     if site not in _SITES:
         raise ValueError(f"site is {site!r}; expected one of {list(_SITES)}")
-    if normalise not in ("subject", "none"):
-        raise ValueError(f"normalise is {normalise!r}; expected 'subject' or 'none'")
+    if normalise not in ("recording", "causal", "subject", "none"):
+        raise ValueError(f"normalise is {normalise!r}; expected 'recording', 'causal', 'subject' or 'none'")
     if not (window > 0 and step > 0 and tokens >= 1 and window / tokens >= 2):
         raise ValueError(
             f"window {window} s, step {step} s, tokens {tokens}: expected positive lengths and tokens of at least 2 s"
@@ -239,11 +241,18 @@ def _extract(root, subjects, site, window, step, tokens, normalise):
         columns["starts"].append(times)
         if not len(times):
             continue
-        cut = features.Tokens.of(times, window, tokens)
+        n = len(times)
+        # windows over the whole recording, to normalise by
+        everywhere = features.window_starts(0, shortest, window, step) if normalise in ("recording", "causal") else []
+        seen = np.searchsorted(everywhere, times + 1e-6, side="right") if normalise == "causal" else None
+        cut = features.Tokens.of(np.concatenate([times, everywhere]), window, tokens)
         for modality, x in raw.items():
             feature = _MODALITIES[modality][6](x, _MODALITIES[modality][2], cut)
-            values.setdefault(modality, []).append(feature.values)
-            masks.setdefault(modality, []).append(feature.mask)
+            own, there = feature.values[:n], feature.mask[:n]
+            if len(everywhere):
+                own = features.normalise_by_recording(own, there, feature.values[n:], feature.mask[n:], seen)
+            values.setdefault(modality, []).append(own)
+            masks.setdefault(modality, []).append(there)
             names[modality] = feature.names
     if not values:
         raise ValueError(f"{root}: no condition holds a window of {window} s; choose a shorter window")

@@ -1,0 +1,74 @@
+"""Person-mean centring of the training targets."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import random_data
+
+import helo
+from helo.centring import within_person
+
+
+@pytest.fixture
+def rated():
+    """Every trial has one distribution, as questionnaires give it."""
+    data = random_data(n=80)
+    trials = np.unique(data.trial_ids, return_inverse=True)[1]
+    first = np.array([np.flatnonzero(trials == t)[0] for t in trials])
+    return dataclasses.replace(data, distributions=data.distributions[first])
+
+
+def with_tendencies(data, strength=1.0):
+    """Every person's ratings multiplied by that person's own factors."""
+    people = np.unique(data.subjects, return_inverse=True)[1]
+    factors = np.exp(strength * np.random.default_rng(3).normal(size=(people.max() + 1, len(data.emotions))))
+    d = data.distributions * factors[people]
+    return dataclasses.replace(data, distributions=(d / d.sum(1, keepdims=True)).astype(np.float32))
+
+
+def test_a_person_s_factor_disappears(rated):
+    split = helo.splits.by_subject(rated, folds=4)[0]
+    rows = np.concatenate([split.train, split.validation])
+    plain, moved = within_person(rated, split), within_person(with_tendencies(rated), split)
+    ratio = np.log(moved.distributions[rows]) - np.log(plain.distributions[rows])
+    ratio -= ratio.mean(1, keepdims=True)
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[0], ratio.shape), atol=1e-4)  # one constant for everybody
+    np.testing.assert_allclose(moved.distributions[rows].sum(1), 1, rtol=1e-5)
+
+
+def test_test_people_are_not_touched_and_have_no_say(rated):
+    split = helo.splits.by_subject(rated, folds=4)[0]
+    once = within_person(rated, split)
+    assert np.array_equal(once.distributions[split.test], rated.distributions[split.test])
+    other = rated.distributions.copy()
+    other[split.test] = 1 / other.shape[1]
+    again = within_person(dataclasses.replace(rated, distributions=other), split)
+    assert np.array_equal(once.distributions[split.train], again.distributions[split.train])
+
+
+def test_a_long_trial_counts_no_more_than_a_short_one(rated):
+    split = helo.splits.by_subject(rated, folds=4)[0]
+    twice = dataclasses.replace(split, train=np.concatenate([split.train, split.train[:4]]))  # one trial seen twice as often
+    np.testing.assert_allclose(
+        within_person(rated, twice).distributions, within_person(rated, split).distributions, atol=1e-6
+    )
+
+
+def test_people_without_tendencies_keep_their_ratings(rated):
+    """Where all people rate alike there is nothing to take away."""
+    everyone = dataclasses.replace(rated, subjects=np.repeat("a", len(rated)))
+    split = helo.splits.by_trial(everyone, folds=4)[0]
+    np.testing.assert_allclose(within_person(everyone, split).distributions, everyone.distributions, atol=1e-6)
+
+
+def test_it_helps_where_tendencies_are_noise(study):
+    """Simulated people, each with strong tendencies of their own: a new person is answered better."""
+    noisy = with_tendencies(study, 0.8)
+    kl = []
+    for centre_people in (False, True):
+        table = helo.evaluate(
+            ["early", "ridge"], noisy, folds=4, progress=False, epochs=30, centre_people=centre_people
+        )
+        kl.append(table.groupby("model")["kl"].mean())
+    assert (kl[1] < kl[0]).all() and kl[1]["early"] < 0.97 * kl[0]["early"]
