@@ -68,7 +68,7 @@ def test_it_helps_where_tendencies_are_noise(study):
     kl = []
     for centre_people in (False, True):
         table = helo.evaluate(
-            ["early", "ridge"], noisy, folds=4, progress=False, epochs=30, centre_people=centre_people
+            ["early", "ridge"], noisy, folds=4, progress=False, epochs=10, centre_people=centre_people
         )
         kl.append(table.groupby("model")["kl"].mean())
-    assert (kl[1] < kl[0]).all() and kl[1]["early"] < 0.97 * kl[0]["early"]
+    assert (kl[1] < kl[0]).all() and kl[1]["early"] < 0.98 * kl[0]["early"]
