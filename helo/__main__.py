@@ -59,6 +59,9 @@ def evaluate(
     workers: Annotated[int, typer.Option(help="processes, one thread each")] = 2,
     folder: Annotated[str, typer.Option(help="keeps finished fits; a second call goes on from there")] = "",
     choose: Annotated[bool, typer.Option(help="learning rate and decay of each fit by its validation windows")] = False,
+    centre_people: Annotated[
+        bool, typer.Option("--centre-people", help="learn from ratings without each person's own tendency")
+    ] = False,
 ) -> None:
     """Fit and score models on every fold and seed; print one table, best first by KL."""
     import helo
@@ -70,7 +73,7 @@ def evaluate(
         table = helo.evaluate(
             available() if models == "all" else [name.strip() for name in models.split(",")], data, protocol=protocol, seeds=range(seeds),
             folds=folds or None, workers=workers, folder=folder or None, epochs=epochs,
-            choices=SETTINGS if choose else (),
+            choices=SETTINGS if choose else (), centre_people=centre_people,
         )  # fmt: skip
     except (ValueError, OSError, FloatingPointError) as error:
         typer.echo(f"helo: {error}", err=True)

@@ -82,6 +82,32 @@ def skill(kl_model: float, kl_mean: float, kl_ceiling: float) -> float:
     return float((kl_mean - kl_model) / room) if room > 0 else float("nan")
 
 
+def calibration(truth: np.ndarray, prediction: np.ndarray, bins: int = 10) -> dict[str, np.ndarray]:
+    """Whether an emotion's share is felt as strongly as it is predicted: predicted shares in bins of equal number.
+
+    Args:
+        truth: rated distributions l, shape (n, L).
+        prediction: predicted distributions p, shape (n, L).
+        bins: number of bins; equal predictions may leave fewer.
+
+    Returns:
+        "predicted" and "rated", the mean shares of every bin, and "weight", its part of all n L shares. The calibration
+        error is sum_b weight_b |predicted_b - rated_b|.
+
+    Raises:
+        ValueError: as `score`.
+    """
+    truth, prediction = _simplex("truth", truth).ravel(), _simplex("prediction", prediction).ravel()
+    edges = np.unique(np.quantile(prediction, np.linspace(0, 1, bins + 1)[1:-1]))
+    which = np.unique(np.searchsorted(edges, prediction, side="right"), return_inverse=True)[1]
+    count = np.bincount(which)
+    return {
+        "predicted": np.bincount(which, prediction) / count,
+        "rated": np.bincount(which, truth) / count,
+        "weight": count / count.sum(),
+    }
+
+
 def correlation_gap(a: np.ndarray, b: np.ndarray) -> float:
     """Mean absolute difference of two label correlations (L, L), off the diagonal."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)

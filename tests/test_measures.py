@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from helo.measures import MEASURES, correlation_gap, score, skill
+from helo.measures import MEASURES, calibration, correlation_gap, score, skill
 
 RNG = np.random.default_rng(0)
 
@@ -75,3 +75,20 @@ def test_correlation_gap_leaves_the_diagonal_out():
     a = np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]])
     b = np.array([[9, 0.2, 0], [0.2, 9, 0.3], [0, 0.3, 9]])
     assert correlation_gap(a, b) == pytest.approx((0.3 + 0.3) / 3) and correlation_gap(a, a) == 0
+
+
+def test_calibration_of_known_answers():
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(6), 4000)
+    # what is felt scatters around what is predicted: calibrated
+    felt = np.stack([rng.dirichlet(50 * row + 1e-3) for row in p])
+    found = calibration(felt, p)
+    assert len(found["predicted"]) == 10 and np.isclose(found["weight"].sum(), 1)
+    np.testing.assert_allclose(found["predicted"], found["rated"], atol=0.01)
+    # half as decided as predicted: the rated share grows half as fast
+    found = calibration((p + 1 / 6) / 2, p)
+    slope = np.polyfit(found["predicted"], found["rated"], 1)[0]
+    assert np.isclose(slope, 0.5, atol=1e-6)
+    # one answer for all is one bin
+    even = np.full((10, 4), 0.25)
+    assert calibration(even, even)["weight"].tolist() == [1.0]
