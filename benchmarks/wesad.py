@@ -1,13 +1,16 @@
 """HeLo on people it has never seen: WESAD, wrist, one subject left out at a time. `make benchmark-wesad WESAD=PATH`
 
-Every choice was made on training people; a condition's name never reaches a model, but for `mixture`, the rival that is told
-it. Finished fits are kept in the folder, so the command goes on where it was stopped.
+For every left-out person the settings are chosen among CANDIDATES by other people of the training side; the test person has
+no say. A condition's name reaches no model but `mixture`, the rival that is told it. Finished fits are kept in the folder, so
+the command goes on where it was stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
+import json
 import time
 import warnings
 from pathlib import Path
@@ -20,104 +23,144 @@ from tqdm import tqdm
 
 import helo
 from helo import losses
-from helo.evaluation import summarise
-from helo.files import atomic_write
-from helo.measures import calibration, correlation_gap
+from helo.evaluation import reference_kl
+from helo.files import atomic_write, code_digest
+from helo.measures import calibration, correlation_gap, kl, skill
 
-MODEL = {"model": "helo-ensemble", "members": 5, "width": 64, "dropout": 0.7}
-TRAINING = {"learning_rate": 3e-4, "weight_decay": 1e-2, "centre_people": True}
-# what is said of it -> (options of the data set, model, training, seeds); the first is what is recommended
+#: (options of HeLo, arguments of fit)
+CANDIDATES = (
+    ({"width": 64, "dropout": 0.7}, {"batch_size": 32}),
+    ({"width": 64, "dropout": 0.8}, {"batch_size": 32}),
+    ({"width": 64, "dropout": 0.7}, {"batch_size": 128}),
+)
+TRAINING = {"patience": 10, "centre_people": True, "progress": False}
+# what is said of it: (options of the data set, model, its options, arguments of fit, seeds); HeLo takes the chosen candidate
 ROWS = {
-    "HeLo, as recommended": ({}, MODEL, TRAINING, 5),
-    "one HeLo instead of five": ({}, {**MODEL, "model": "helo", "members": None}, TRAINING, 5),
-    "- transport": ({}, MODEL | {"transport": "none"}, TRAINING, 1),
-    "- L_CC": ({}, MODEL | {"correlation_weight": 0.0}, TRAINING, 1),
-    "- centring of people": ({}, MODEL, TRAINING | {"centre_people": False}, 1),
-    "normalised by the windows alone": ({"normalise": "subject"}, MODEL, TRAINING, 1),
-    "normalised causally (live use)": ({"normalise": "causal"}, MODEL, TRAINING, 1),
-    "not normalised": ({"normalise": "none"}, MODEL, TRAINING, 1),
-    "early fusion": ({}, {"model": "early"}, TRAINING, 5),
-    "ridge": ({}, {"model": "ridge"}, {"centre_people": True}, 1),
-    "mixture (is told the conditions)": ({}, {"model": "mixture"}, {}, 1),
+    "HeLo": ({}, "helo", {}, {}, 5),
+    "HeLo, learning the ratings as they are": ({}, "helo", {}, {"centre_people": False}, 2),
+    "HeLo, normalised by the conditions' windows": ({"normalise": "subject"}, "helo", {}, {}, 2),
+    "HeLo, normalised causally (live use)": ({"normalise": "causal"}, "helo", {}, {}, 2),
+    "HeLo, not normalised": ({"normalise": "none"}, "helo", {}, {}, 2),
+    "HeLo without transport": ({}, "helo-no-ot", {}, {}, 2),
+    "HeLo without L_CC": ({}, "helo-no-lcc", {}, {}, 2),
+    "early fusion": ({}, "early", {"dropout": 0.5}, {"batch_size": 32}, 5),
+    "ridge": ({}, "ridge", {}, {}, 1),
+    "ridge, learning the ratings as they are": ({}, "ridge", {}, {"centre_people": False}, 1),
+    "mixture (is told the conditions)": ({}, "mixture", {}, {"centre_people": False}, 1),
 }
 
 
-def entry_of(model: dict) -> dict:
-    return {key: value for key, value in model.items() if value is not None}
-
-
-def table(root: str, label: str, options: argparse.Namespace):
-    data_options, model, training, seeds = ROWS[label]
-    data = helo.load("wesad", root=root, **data_options)
-    return helo.evaluate(
-        {label: entry_of(model)}, data, protocol="subjects", seeds=range(min(seeds, options.seeds)), workers=options.workers,
-        folder=options.folder / "fits", **training,
-    )  # fmt: skip
-
-
-def look_closely(data: helo.EmotionData, split: helo.splits.Split, folder: Path) -> dict[str, np.ndarray]:
-    """One fold of the recommended model: its answers and its label correlation."""
-    file = folder / f"{split.name}.npz"
+def fit(data, split, model: str, options: dict, training: dict, seed: int, folder: Path) -> dict[str, np.ndarray]:
+    """One fit: its answers to the test windows, KL on the validation windows, label correlation. Kept in a file."""
+    rows = np.concatenate([split.train, split.validation, split.test])
+    key = hashlib.sha256(json.dumps([model, options, training, seed, code_digest("*.py", "models/*.py")]).encode())
+    for values in (data.distributions, rows, *data.signals.values(), *data.masks.values()):
+        key.update(values.tobytes())
+    file = folder / f"{model}-{split.name.split()[-1]}-{seed}-{key.hexdigest()[:12]}.npz"
     if not file.exists():
         torch.set_num_threads(1)
-        entry = entry_of(MODEL)
-        model = helo.build(entry.pop("model"), data, seed=0, **entry)
-        helo.fit(model, data, split, seed=0, progress=False, **TRAINING)
+        started = time.perf_counter()
+        network = helo.build(model, data, seed=seed, **options)
+        run = helo.fit(network, data, split, seed=seed, **training)
+        kept = {"answer": helo.predict(network, data, split.test, explain=False).distributions}
+        kept["validation"] = min((row["validation_kl"] for row in run.history), default=0.0)
+        if hasattr(network, "learned_correlation"):
+            kept["learned"] = network.learned_correlation().detach().numpy()
+        kept["seconds"] = time.perf_counter() - started
         content = io.BytesIO()
-        answer = helo.predict(model, data, split.test, explain=False).distributions
-        np.savez(content, answer=answer, learned=model.learned_correlation().detach().numpy())
+        np.savez(content, **kept)
         atomic_write(file, content.getvalue())
     with np.load(file) as kept:
         return dict(kept)
 
 
+def all_folds(data, splits, model, chosen, training, seed, options) -> list[dict[str, np.ndarray]]:
+    """One fit for each left-out person, with that person's own settings."""
+    jobs = (
+        delayed(fit)(data, split, model, own, TRAINING | extra | training, seed, options.folder)
+        for split, (own, extra) in zip(splits, chosen, strict=True)
+    )
+    work = Parallel(n_jobs=options.workers, return_as="generator")(jobs)
+    return list(tqdm(work, total=len(splits), desc=f"{model}, seed {seed}", leave=False))
+
+
+def own_correlation(data, person) -> np.ndarray:
+    return losses.label_correlation(torch.as_tensor(data.distributions[data.subjects == person])).numpy()
+
+
 def correlation_gaps(data, split, learned) -> tuple[float, float]:
     """Distance from the test person's own label correlation: of R(E), and of the mean of the training people's own."""
-    def own(person):
-        return losses.label_correlation(torch.as_tensor(data.distributions[data.subjects == person])).numpy()
-
-    truth = own(data.subjects[split.test[0]])
+    truth = own_correlation(data, data.subjects[split.test[0]])
     people = np.unique(data.subjects[np.concatenate([split.train, split.validation])])
-    return correlation_gap(learned, truth), correlation_gap(np.mean([own(person) for person in people], 0), truth)
+    return correlation_gap(learned, truth), correlation_gap(np.mean([own_correlation(data, p) for p in people], 0), truth)
+
+
+class Skill:
+    """Skill over all windows, and of each person, of answers to the folds' test windows."""
+
+    def __init__(self, data, splits):
+        self.truth = [data.distributions[s.test].astype(np.float64) for s in splits]
+        self.people = [s.name.split()[-1] for s in splits]
+        sizes = np.array([len(t) for t in self.truth])
+        self.references = np.array([reference_kl(data, s) for s in splits]) * sizes[:, None]
+
+    def sums(self, answers) -> np.ndarray:
+        return np.array([kl(t, np.asarray(a, np.float64)).sum() for t, a in zip(self.truth, answers, strict=True)])
+
+    def __call__(self, answers) -> float:
+        return skill(self.sums(answers).sum(), *self.references.sum(0))
+
+    def by_person(self, answers) -> list[float]:
+        return [skill(own, *both) for own, both in zip(self.sums(answers), self.references, strict=True)]
+
+    def kl(self, answers) -> float:
+        return self.sums(answers).sum() / sum(map(len, self.truth))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", help="WESAD's folder")
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-wesad"))
-    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    warnings.filterwarnings("ignore", "the rating of")
     warnings.filterwarnings("ignore", ".*is missing; used")
-    print(describe(), "\n\n| | KL | skill | seeds | seconds |\n|---|---|---|---|---|")
-    started, first = time.perf_counter(), None
-    for label in ROWS:
-        found = table(options.root, label, options)
-        first = found if first is None else first
-        row = summarise(found).iloc[0]
-        spread = f" ± {row.skill_sd:.2f}" if np.isfinite(row.skill_sd) else ""
-        print(f"| {label} | {row.kl:.4f} | {row.skill:.2f}{spread} | {row.seeds:.0f} | {found.seconds.sum():.0f} |", flush=True)
-    people = first.groupby("fold", sort=False)[["kl", "kl_mean", "kl_ceiling"]].mean()
-    each = (people.kl_mean - people.kl) / (people.kl_mean - people.kl_ceiling)
-    print("\nskill by person:", ", ".join(f"{name.split()[-1]} {value:.2f}" for name, value in each.items()))
-
     data = helo.load("wesad", root=options.root)
     splits = helo.splits.by_subject(data)
-    job = delayed(look_closely)
-    work = Parallel(n_jobs=options.workers, return_as="generator")(job(data, s, options.folder / "answers") for s in splits)
-    kept = list(tqdm(work, total=len(splits), desc="calibration", leave=False))
-    answers = np.concatenate([k["answer"] for k in kept])
-    truth = data.distributions[np.concatenate([s.test for s in splits])]
-    bins = calibration(truth, answers)
-    print("\n| predicted share | rated share | of all |\n|---|---|---|")
-    for predicted, rated, weight in zip(*bins.values(), strict=True):
-        print(f"| {predicted:.4f} | {rated:.4f} | {weight:.0%} |")
+    measure, started = Skill(data, splits), time.perf_counter()
+    print(describe())
+
+    tried = [all_folds(data, splits, "helo", [c] * len(splits), {}, 0, options) for c in CANDIDATES]
+    best = np.argmin([[fold["validation"] for fold in folds] for folds in tried], 0)
+    chosen = [CANDIDATES[k] for k in best]
+    print("\nchosen by validation people:", ", ".join(f"{n} times {CANDIDATES[k]}" for k, n in enumerate(np.bincount(best, minlength=3))))
+    print("each for everybody, skill (seed 0):", ", ".join(f"{measure([f['answer'] for f in folds]):.2f}" for folds in tried))
+
+    print("\n| | KL | skill: mean and SD over seeds | skill of the seeds' mean answer | seeds | minutes |\n|---|---|---|---|---|---|")
+    for label, (changed, model, own, training, seeds) in ROWS.items():
+        study = helo.load("wesad", root=options.root, **changed)
+        settings = chosen if model.startswith("helo") else [(own, {})] * len(splits)
+        fits = [all_folds(study, splits, model, settings, training, seed, options) for seed in range(seeds)]
+        answers = [[fold["answer"] for fold in folds] for folds in fits]
+        mean = [np.mean(each, 0) for each in zip(*answers, strict=True)]
+        skills = [measure(a) for a in answers]
+        spread = f" ± {np.std(skills, ddof=1):.2f}" if seeds > 1 else ""
+        minutes = sum(float(fold["seconds"]) for folds in fits for fold in folds) / 60
+        print(f"| {label} | {np.mean([measure.kl(a) for a in answers]):.4f} | {np.mean(skills):.2f}{spread} | "
+              f"{f'{measure(mean):.2f}' if seeds > 1 else ''} | {seeds} | {minutes:.1f} |", flush=True)  # fmt: skip
+        if label == "HeLo":
+            first, first_mean = fits, mean
+
+    each = np.mean([measure.by_person([fold["answer"] for fold in folds]) for folds in first], 0)
+    print("\nHeLo's skill by person, mean over seeds:", ", ".join(f"{n} {v:.2f}" for n, v in zip(measure.people, each, strict=True)))
+    bins = calibration(np.concatenate(measure.truth), np.concatenate(first_mean))
+    print("\n| share predicted (mean answer) | share rated |\n|---|---|")
+    for predicted, rated in zip(bins["predicted"], bins["rated"], strict=True):
+        print(f"| {predicted:.4f} | {rated:.4f} |")
     print(f"\ncalibration error {np.sum(bins['weight'] * np.abs(bins['predicted'] - bins['rated'])):.4f}")
-    gaps = np.array([correlation_gaps(data, s, k["learned"]) for s, k in zip(splits, kept, strict=True)])
+    gaps = np.array([correlation_gaps(data, s, fold["learned"]) for s, fold in zip(splits, first[0], strict=True)])
     (learned, mean), (sd_learned, sd_mean) = gaps.mean(0), gaps.std(0, ddof=1)
-    print(f"label correlation, mean difference from the test person's own: learned {learned:.3f} ± {sd_learned:.3f}, "
-          f"mean of the training people's {mean:.3f} ± {sd_mean:.3f}; nearer for {(gaps[:, 0] < gaps[:, 1]).sum()} of {len(gaps)}")  # fmt: skip
+    print(f"label correlation, mean difference from the test person's own: learned {learned:.3f} ± {sd_learned:.3f}, mean of the "
+          f"training people's own {mean:.3f} ± {sd_mean:.3f}; learned is nearer for {(gaps[:, 0] < gaps[:, 1]).sum()} of {len(gaps)} people")  # fmt: skip
     print(f"\n{(time.perf_counter() - started) / 60:.0f} minutes, finished fits not counted")
 
 

@@ -103,7 +103,7 @@ def fit(
         model.prepare(data, split)
         model.prepared.fill_(True)
     model.to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
     settings = {
         "model": model.name, "options": model.options, "layout": layout_to_json(model.layout),
         "first seed": model.seed, "seed": seed,

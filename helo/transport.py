@@ -131,7 +131,7 @@ def _scale(cost, u, v, epsilon, iterations):
     left = iterations
     while left:
         kernel = log_kernel.exp()
-        transposed = kernel.mT
+        transposed = kernel.mT.contiguous()
         for _ in range(min(left, _ABSORB)):
             a = rows / torch.baddbmm(no_row, kernel, b)
             b = columns / torch.baddbmm(no_column, transposed, a)

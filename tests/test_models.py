@@ -116,7 +116,7 @@ class TestEveryModel:
         )
 
 
-ABLATIONS = ["helo-ensemble", "helo-no-cross", "helo-no-ot", "helo-gromov", "helo-detached", "helo-no-lcc", "helo-no-r", "helo-release"]
+ABLATIONS = ["helo-no-cross", "helo-no-ot", "helo-gromov", "helo-detached", "helo-no-lcc", "helo-no-r", "helo-release"]
 CLOSED = ["uniform", "mean", "ridge", "mixture", "aa-knn", "sa-bfgs"]
 FUSION = ["helo", "foalnet", "gban", "jmt", "fbp", "lmam", "mpt-hcl", "m2fnet", "connection", "aimdit", "hfgcn",
           "name-guided", "early", "tensor", "low-rank-tensor"]  # fmt: skip

@@ -13,7 +13,6 @@ from helo.models.aimdit import AIMDiT
 from helo.models.base import EmotionModel, Prediction
 from helo.models.baselines import ConditionMixture, MaximumEntropy, NearestNeighbours, Ridge, TrainingMean, Uniform
 from helo.models.connection import ConnectionVectors
-from helo.models.ensemble import Ensemble
 from helo.models.fbp import FactorisedBilinear
 from helo.models.foalnet import FoalNet
 from helo.models.gban import GBAN
@@ -31,7 +30,6 @@ __all__ = ["EmotionModel", "Prediction", "available", "build", "exists", "is_clo
 # name -> the class, and the options that make the name
 _MODELS: dict[str, tuple[type[EmotionModel], dict]] = {
     "helo": (HeLo, {}),
-    "helo-ensemble": (Ensemble, {}),
     "foalnet": (FoalNet, {}),
     "gban": (GBAN, {}),
     "jmt": (JMT, {}),

@@ -1,0 +1,93 @@
+"""How a training step of HeLo grows: `python benchmarks/growth.py` draws figures/growth.png and prints the slopes.
+
+Time of a step (forward, backward, Adam) and the memory it adds, against tokens per modality, emotions, windows in a batch,
+and subjects in the data set (30 windows each; an epoch instead of a step). Every point is the median of a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+from machine import describe
+
+START = {"tokens": 8, "emotions": 10, "batch": 64, "subjects": 16}
+AXES = {"tokens": (4, 8, 16, 32, 64), "emotions": (5, 10, 20, 40, 80), "batch": (16, 64, 256, 1024), "subjects": (4, 16, 64, 256)}
+
+
+def measure(tokens: int, emotions: int, batch: int, subjects: int, epoch: bool) -> None:
+    """Print milliseconds and MB of a step, or of an epoch."""
+    import torch
+
+    import helo
+    from helo.splits import Split
+
+    rng = np.random.default_rng(0)
+    n = 30 * subjects if epoch else batch
+    data = helo.EmotionData(
+        name="random",
+        signals={m: rng.normal(size=(n, tokens, 6)).astype(np.float32) for m in ("eeg", "eda", "ppg", "face")},
+        distributions=rng.dirichlet(np.ones(emotions), n).astype(np.float32),
+        emotions=[f"e{k}" for k in range(emotions)],
+        subjects=np.arange(n) % subjects,
+        trials=np.arange(n).astype(str),
+        roles={"physiological": ["eeg", "eda", "ppg"], "behavioral": ["face"]},
+    )
+    torch.set_num_threads(1)
+    model = helo.build("helo", data, width=64)
+    every = np.arange(n)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run = helo.fit(model, data, Split("all", every, every[:0], every[:1]), epochs=4, batch_size=batch, progress=False, device="cpu")
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps([1000 * statistics.median(row["seconds"] for row in run.history[1:]), (after - before) / 1024]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--figures", default="figures")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        measure(**json.loads(options.measure))
+        return
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib.figure import Figure
+
+    from helo import figures
+
+    print(describe(), "\n")
+    started = time.perf_counter()
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    panels = figure.subplots(2, len(AXES), sharex="col")
+    for column, (axis, values) in enumerate(AXES.items()):
+        points = []
+        for value in values:
+            setting = json.dumps(START | {axis: value, "epoch": axis == "subjects"})
+            done = subprocess.run([sys.executable, __file__, "--measure", setting], check=True, capture_output=True, text=True)
+            points.append(json.loads(done.stdout.splitlines()[-1]))
+        y = np.array(points)
+        unit = "epoch" if axis == "subjects" else "step"
+        for row, label in enumerate((f"time of a {unit} (ms)", "memory added by it (MB)")):
+            panel = panels[row][column]
+            panel.loglog(values, np.maximum(y[:, row], 0.1), "o-", color="#0072B2")
+            panel.set_xticks(values, [str(v) for v in values])
+            panel.minorticks_off()
+            panel.set_ylabel(label)
+        panels[1][column].set_xlabel({"tokens": "tokens of each modality", "batch": "windows in a batch"}.get(axis, axis))
+        slope = np.polyfit(np.log(values[-3:]), np.log(np.maximum(y[-3:], 0.1)), 1)[0]
+        print(f"{axis} {values}: ms {y[:, 0].round(1).tolist()}, MB {y[:, 1].round().tolist()}; "
+              f"last exponents: time {slope[0]:.2f}, memory {slope[1]:.2f}", flush=True)  # fmt: skip
+    figures.save(figure, f"{options.figures}/growth")
+    print(f"\n{time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
