@@ -102,7 +102,7 @@ def main() -> None:
         peak(options.peak[0], int(options.peak[1]))
         return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    print(describe())
+    print(describe("POT"))
     speed(options, device)
     print("\n| memory one step adds, 256 x 32 x 32 (MB) | 50 iterations | 200 | 800 |")
     print("|---|---|---|---|")

@@ -96,6 +96,24 @@ def test_windows_follow_the_arguments(tmp_path):
     np.testing.assert_allclose(data.signals["bvp"][..., 0], 66, atol=2)  # the file's pulse is 1.1 Hz
 
 
+def test_what_a_person_is_normalised_by(tmp_path):
+    """The conditions' windows alone, the whole recording, or its past; never anything between people."""
+    write_wesad(tmp_path)
+    loads = {
+        how: helo.load("wesad", root=tmp_path, window=20, step=10, tokens=2, normalise=how).signals["temp"]
+        for how in ("none", "subject", "recording", "causal")
+    }
+    raw = loads.pop("none")
+    np.testing.assert_allclose(loads["subject"].mean((0, 1)), 0, atol=1e-5)
+    assert np.abs(loads["recording"].mean((0, 1))).max() > 1e-3  # pauses and transitions are in the mean
+    for x in (loads["subject"], loads["recording"]):  # a straight line of the raw values, but for what is clipped
+        inside = np.abs(x[..., 0]) < 5
+        assert np.corrcoef(x[..., 0][inside], raw[..., 0][inside])[0, 1] > 0.9999
+    # at the end of the recording the past is nearly all of it, at its beginning nearly nothing
+    far = np.abs(loads["causal"] - loads["recording"]).mean((1, 2))
+    assert far[-1] < 0.1 * far[:3].mean()
+
+
 @pytest.mark.parametrize("site", ["chest", "both"])
 def test_chest_signals(tmp_path, site):
     write_wesad(tmp_path, chest=True)
