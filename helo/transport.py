@@ -114,14 +114,13 @@ class _Sinkhorn(torch.autograd.Function):
 def _scale(cost, u, v, epsilon, iterations):
     """Sinkhorn's matrix scaling, T = diag(a) K diag(b); every few iterations a and b go into K's logarithm.
 
-    A scaling grows at most by the inverse of the least mass in one iteration, so nothing overflows in between, and K's
-    small entries come back whenever it is made anew. No step depends on other problems of the batch, and none waits for
-    a GPU.
+    K's small entries come back whenever it is made anew. A scaling that would overflow in between is held at 1e30, and the
+    next iterations put right what that changes. No step depends on other problems of the batch, and none waits for a GPU.
     """
     rows, columns = u.unsqueeze(2), v.unsqueeze(2)
     there = (rows > 0) & (columns > 0).mT
-    # 0 / 1 instead of 0 / 0 for a token that has no partner
-    no_row, no_column = ((~there.any(axis, keepdim=True)).to(cost) for axis in (2, 1))
+    # added to what is divided by: 1 for a token that has no partner, since 0 / 0 is no number
+    no_row, no_column = ((~there.any(axis, keepdim=True)).to(cost) + 1e-30 for axis in (2, 1))
     no_column = no_column.mT
     log_kernel = (-cost / epsilon).masked_fill(~there, -torch.inf)
     # every row's and every column's nearest partner gets weight 1
