@@ -114,6 +114,25 @@ def test_what_a_person_is_normalised_by(tmp_path):
     assert far[-1] < 0.1 * far[:3].mean()
 
 
+def test_context_reaches_beyond_the_window(tmp_path):
+    write_wesad(tmp_path)
+    plain = helo.load("wesad", root=tmp_path, window=20, step=10, tokens=2, normalise="none")
+    wide = helo.load("wesad", root=tmp_path, window=20, step=10, tokens=6, context=20, normalise="none")
+    assert len(wide) == len(plain) and (wide.trials == plain.trials).all()
+    assert wide.window == 60 and np.allclose(wide.starts, plain.starts - 20)
+    assert wide.tokens["eda"] == tuple(f"{k} to {k + 10} s" for k in range(-20, 40, 10))
+    # the window itself is seen as without context
+    for m in plain.signals:
+        np.testing.assert_array_equal(wide.masks[m][:, 2:4], plain.masks[m])
+        both = plain.masks[m]
+        np.testing.assert_allclose(wide.signals[m][:, 2:4][both], plain.signals[m][both], rtol=1e-5)
+    # what lies before the recording's beginning or after its end is not there
+    assert not wide.masks["temp"][0, :2].any() and not wide.masks["temp"][-1, 5:].any() and wide.masks["temp"][12].all()
+    # the shared signal is found by who looks for leaks
+    split = helo.splits.by_trial(wide, folds=5)[0]
+    assert sum(helo.splits.leaks(wide, split).values()) > 0
+
+
 @pytest.mark.parametrize("site", ["chest", "both"])
 def test_chest_signals(tmp_path, site):
     write_wesad(tmp_path, chest=True)

@@ -51,6 +51,7 @@ def load(
     window: float = 60.0,
     step: float = 30.0,
     tokens: int = 6,
+    context: float = 0.0,
     normalise: str = "recording",
     cache: bool = True,
 ) -> EmotionData:
@@ -61,10 +62,12 @@ def load(
         site: "wrist" (Empatica E4), "chest" (RespiBAN) or "both".
         window: length of a window in seconds; it lies whole within one condition.
         step: seconds between the starts of two windows.
-        tokens: consecutive segments a window is cut into.
+        tokens: consecutive segments a window, with its context, is cut into.
+        context: seconds before and after the window that are looked at too, beyond the condition's ends where need be;
+            `starts` and `window` of the data set then include them. Half a minute of body says less than five.
         normalise: every feature is centred and scaled without labels: "recording" by the person's whole recording, pauses
-            between the conditions included; "causal" by its part up to the window's end, as live use must; "subject" by
-            the person's windows alone; "none".
+            between the conditions included; "causal" by its part up to the window's end (and context), as live use must;
+            "subject" by the person's windows alone; "none".
         cache: keep the features on disk for the next load.
 
     Raises:
@@ -76,12 +79,13 @@ def load(
         raise ValueError(f"site is {site!r}; expected one of {list(_SITES)}")
     if normalise not in ("recording", "causal", "subject", "none"):
         raise ValueError(f"normalise is {normalise!r}; expected 'recording', 'causal', 'subject' or 'none'")
-    if not (window > 0 and step > 0 and tokens >= 1 and window / tokens >= 2):
+    if not (window > 0 and step > 0 and context >= 0 and tokens >= 1 and (window + 2 * context) / tokens >= 2):
         raise ValueError(
-            f"window {window} s, step {step} s, tokens {tokens}: expected positive lengths and tokens of at least 2 s"
+            f"window {window} s, step {step} s, context {context} s, tokens {tokens}: expected positive lengths and tokens of "
+            "at least 2 s"
         )
     subjects = _subjects(root)
-    options = {"site": site, "window": window, "step": step, "tokens": tokens, "normalise": normalise}
+    options = {"site": site, "window": window, "step": step, "tokens": tokens, "context": context, "normalise": normalise}
     sources = [root / s / f"{s}{end}" for s in subjects for end in (".pkl", "_quest.csv")]
 
     def make():
@@ -223,7 +227,7 @@ def _condition_runs(path, label, order):
     return [(name, a, b) for name, (_, a, b) in zip(order, runs, strict=True)]
 
 
-def _extract(root, subjects, site, window, step, tokens, normalise):
+def _extract(root, subjects, site, window, step, tokens, context, normalise):
     columns = {name: [] for name in ("subjects", "trials", "starts", "ratings")}
     values, masks, names = {}, {}, {}
     for subject in tqdm(subjects, desc="WESAD", unit="subject", leave=False):
@@ -238,19 +242,23 @@ def _extract(root, subjects, site, window, step, tokens, normalise):
             columns["trials"] += [name] * len(times)
             columns["ratings"] += [panas[name]] * len(times)
         times = np.concatenate(list(starts.values()))
-        columns["starts"].append(times)
+        columns["starts"].append(times - context)
         if not len(times):
             continue
         n = len(times)
         # windows over the whole recording, to normalise by
         everywhere = features.window_starts(0, shortest, window, step) if normalise in ("recording", "causal") else []
         seen = np.searchsorted(everywhere, times + 1e-6, side="right") if normalise == "causal" else None
-        cut = features.Tokens.of(np.concatenate([times, everywhere]), window, tokens)
+        cut = features.Tokens.of(np.concatenate([times, everywhere]) - context, window + 2 * context, tokens)
+        # a token that the recording does not hold whole is masked, and cut where there is something to cut
+        held = (cut.starts >= -1e-6) & (cut.starts + cut.length <= shortest + 1e-6)
+        cut = features.Tokens(cut.starts.clip(0, shortest - cut.length), cut.length)
         for modality, x in raw.items():
             feature = _MODALITIES[modality][6](x, _MODALITIES[modality][2], cut)
-            own, there = feature.values[:n], feature.mask[:n]
+            mask = feature.mask & held
+            own, there = feature.values[:n], mask[:n]
             if len(everywhere):
-                own = features.normalise_by_recording(own, there, feature.values[n:], feature.mask[n:], seen)
+                own = features.normalise_by_recording(own, there, feature.values[n:], mask[n:], seen)
             values.setdefault(modality, []).append(own)
             masks.setdefault(modality, []).append(there)
             names[modality] = feature.names
@@ -261,8 +269,9 @@ def _extract(root, subjects, site, window, step, tokens, normalise):
     who = np.array(columns["subjects"])
     if normalise == "subject":
         values = {m: features.normalise_by_subject(x, masks[m], who) for m, x in values.items()}
-    length = window / tokens
-    segments = tuple(f"{k * length:g}-{(k + 1) * length:g} s" for k in range(tokens))
+    length = (window + 2 * context) / tokens
+    to = " to " if context else "-"
+    segments = tuple(f"{k * length - context:g}{to}{(k + 1) * length - context:g} s" for k in range(tokens))
     roles = {role: tuple(m for m in values if _MODALITIES[m][5] == role) for role in (PHYSIOLOGICAL, BEHAVIORAL)}
     return EmotionData(
         name="wesad",
@@ -274,7 +283,7 @@ def _extract(root, subjects, site, window, step, tokens, normalise):
         trials=np.array(columns["trials"]),
         conditions=np.array(columns["trials"]),
         starts=np.concatenate(columns["starts"]),
-        window=window,
+        window=window + 2 * context,
         roles=roles,
         query="eda" if "eda" in values else "chest_eda",  # never missing a token
         features=names,
