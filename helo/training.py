@@ -53,6 +53,7 @@ def fit(
     checkpoint: str | Path | None = None,
     progress: bool = True,
     centre_people: bool = False,
+    refit: bool = False,
     on_epoch: Callable[[EmotionModel, dict[str, float]], bool | None] | None = None,
 ) -> Run:
     """Train a model on a split's training windows; stop early and keep the best epoch by its validation windows.
@@ -74,6 +75,8 @@ def fit(
         checkpoint: file to write after every epoch and to resume from; None keeps nothing.
         progress: show a progress bar.
         centre_people: learn from `within_person` distributions, also to stop early: for models meant for new people.
+        refit: train again from the first weights, with the validation windows among the training windows, for as many
+            epochs as were best: people who only said when to stop are too few to lose.
         on_epoch: called with the model and the epoch's row of the history; True ends training with the best epoch.
 
     Raises:
@@ -99,6 +102,7 @@ def fit(
         model.solve(data, split)
         return Run(model.to(device).eval(), [], 0)
 
+    first = weights(model)
     if not model.prepared:
         model.prepare(data, split)
         model.prepared.fill_(True)
@@ -173,8 +177,17 @@ def fit(
             bar.set_postfix({k: f"{v:.4f}" for k, v in row.items() if k in ("train_kl", "validation_kl")})
             if on_epoch is not None and on_epoch(model, row):
                 break
-    model.load_state_dict(best)
-    return Run(model.eval(), history, best_epoch)
+    if not refit or not len(split.validation) or not best_epoch:
+        model.load_state_dict(best)
+        return Run(model.eval(), history, best_epoch)
+    model.load_state_dict(first)
+    everybody = Split(split.name, np.union1d(split.train, split.validation), split.validation[:0], split.test)
+    fit(
+        model, data, everybody, epochs=best_epoch, batch_size=batch_size, learning_rate=learning_rate,
+        weight_decay=weight_decay, decay=decay, seed=seed, device=device, progress=progress,
+        checkpoint=None if checkpoint is None else Path(f"{checkpoint}.refit"),
+    )  # fmt: skip
+    return Run(model, history, best_epoch)
 
 
 def predict(

@@ -282,3 +282,26 @@ def test_every_system_is_bit_identical_in_another_process():
         done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment, check=True)
         runs.append(json.loads(done.stdout))
     assert runs[0] == runs[1] and set(runs[0]) == set(available())
+
+
+def test_refit_is_a_training_with_everybody_for_the_best_number_of_epochs(simulated, tmp_path):
+    split = helo.splits.by_subject(simulated, folds=3)[0]
+    settings = {"batch_size": 16, "learning_rate": 2e-3, "patience": 3, "progress": False}
+    again = helo.fit(
+        model := helo.build("early", simulated), simulated, split, epochs=12, refit=True,
+        checkpoint=tmp_path / "c.safetensors", **settings,
+    )  # fmt: skip
+    stopped = helo.fit(helo.build("early", simulated), simulated, split, epochs=12, **settings)
+    everybody = helo.splits.Split("all", np.union1d(split.train, split.validation), split.validation[:0], split.test)
+    by_hand = helo.fit(helo.build("early", simulated), simulated, everybody, epochs=stopped.best_epoch, **settings)
+    assert again.model is model and not model.training and again.best_epoch == stopped.best_epoch
+    assert [row["validation_kl"] for row in again.history] == [row["validation_kl"] for row in stopped.history]
+    for a, b in zip(*(r.model.state_dict().values() for r in (again, by_hand)), strict=True):
+        assert torch.equal(a, b)
+    assert not all(torch.equal(a, b) for a, b in zip(model.parameters(), stopped.model.parameters(), strict=True))
+    # from the checkpoints: the same
+    resumed = helo.fit(
+        helo.build("early", simulated), simulated, split, epochs=12, refit=True, checkpoint=tmp_path / "c.safetensors",
+        **settings,
+    )  # fmt: skip
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), resumed.model.parameters(), strict=True))
