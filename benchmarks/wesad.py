@@ -8,6 +8,7 @@ the command goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import io
 import json
@@ -27,26 +28,29 @@ from helo.evaluation import reference_kl
 from helo.files import atomic_write, code_digest
 from helo.measures import calibration, correlation_gap, kl, skill
 
-#: (options of HeLo, arguments of fit)
+NARROW, WIDE = {"tokens": 6}, {"context": 120, "tokens": 5}
+#: (options of the data set, of HeLo, of its training), the first wins where two are as good
 CANDIDATES = (
-    ({"width": 64, "dropout": 0.7}, {"batch_size": 32}),
-    ({"width": 64, "dropout": 0.8}, {"batch_size": 32}),
-    ({"width": 64, "dropout": 0.7}, {"batch_size": 128}),
+    (WIDE, {"width": 64, "dropout": 0.7}, {"batch_size": 32}),
+    (WIDE, {"width": 64, "dropout": 0.8}, {"batch_size": 32, "learning_rate": 1e-4}),
+    (NARROW, {"width": 64, "dropout": 0.7}, {"batch_size": 32}),
 )
-TRAINING = {"patience": 10, "centre_people": True, "progress": False}
-# what is said of it: (options of the data set, model, its options, arguments of fit, seeds); HeLo takes the chosen candidate
+TRAINING = {"patience": 10, "centre_people": True, "refit": True, "progress": False}
+# what is said of it: (options of the data set, model, its options, of its training, seeds); HeLo has the chosen candidate's
 ROWS = {
-    "HeLo": ({}, "helo", {}, {}, 5),
-    "HeLo, learning the ratings as they are": ({}, "helo", {}, {"centre_people": False}, 2),
-    "HeLo, normalised by the conditions' windows": ({"normalise": "subject"}, "helo", {}, {}, 2),
-    "HeLo, normalised causally (live use)": ({"normalise": "causal"}, "helo", {}, {}, 2),
-    "HeLo, not normalised": ({"normalise": "none"}, "helo", {}, {}, 2),
-    "HeLo without transport": ({}, "helo-no-ot", {}, {}, 2),
-    "HeLo without L_CC": ({}, "helo-no-lcc", {}, {}, 2),
-    "early fusion": ({}, "early", {"dropout": 0.5}, {"batch_size": 32}, 5),
-    "ridge": ({}, "ridge", {}, {}, 1),
-    "ridge, learning the ratings as they are": ({}, "ridge", {}, {"centre_people": False}, 1),
-    "mixture (is told the conditions)": ({}, "mixture", {}, {"centre_people": False}, 1),
+    "**HeLo**": ({}, "helo", {}, {}, 5),
+    "learning the ratings as they are": ({}, "helo", {}, {"centre_people": False}, 1),
+    "without refitting": ({}, "helo", {}, {"refit": False}, 1),
+    "without context": (NARROW | {"context": 0}, "helo", {}, {}, 1),
+    "normalised by the conditions' windows": ({"normalise": "subject"}, "helo", {}, {}, 1),
+    "normalised causally (live use)": ({"normalise": "causal"}, "helo", {}, {}, 1),
+    "not normalised": ({"normalise": "none"}, "helo", {}, {}, 1),
+    "without transport": ({}, "helo-no-ot", {}, {}, 1),
+    "without L_CC": ({}, "helo-no-lcc", {}, {}, 1),
+    "early fusion": (WIDE, "early", {"dropout": 0.5}, {"batch_size": 32}, 5),
+    "ridge": (WIDE, "ridge", {}, {}, 1),
+    "ridge, learning the ratings as they are": (WIDE, "ridge", {}, {"centre_people": False}, 1),
+    "mixture (is told the conditions)": (WIDE, "mixture", {}, {"centre_people": False}, 1),
 }
 
 
@@ -74,11 +78,11 @@ def fit(data, split, model: str, options: dict, training: dict, seed: int, folde
         return dict(kept)
 
 
-def all_folds(data, splits, model, chosen, training, seed, options) -> list[dict[str, np.ndarray]]:
+def all_folds(load, splits, model, chosen, training, seed, options) -> list[dict[str, np.ndarray]]:
     """One fit for each left-out person, with that person's own settings."""
     jobs = (
-        delayed(fit)(data, split, model, own, TRAINING | extra | training, seed, options.folder)
-        for split, (own, extra) in zip(splits, chosen, strict=True)
+        delayed(fit)(load(**study), split, model, own, TRAINING | extra | training, seed, options.folder)
+        for split, (study, own, extra) in zip(splits, chosen, strict=True)
     )
     work = Parallel(n_jobs=options.workers, return_as="generator")(jobs)
     return list(tqdm(work, total=len(splits), desc=f"{model}, seed {seed}", leave=False))
@@ -124,22 +128,28 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     warnings.filterwarnings("ignore", ".*is missing; used")
-    data = helo.load("wesad", root=options.root)
-    splits = helo.splits.by_subject(data)
+
+    @functools.cache
+    def load(**study):
+        return helo.load("wesad", root=options.root, **study)
+
+    data = load()
+    splits = helo.splits.by_subject(data)  # the same windows whatever the options
     measure, started = Skill(data, splits), time.perf_counter()
     print(describe())
 
-    tried = [all_folds(data, splits, "helo", [c] * len(splits), {}, 0, options) for c in CANDIDATES]
+    tried = [all_folds(load, splits, "helo", [c] * len(splits), {"refit": False}, 0, options) for c in CANDIDATES]
     best = np.argmin([[fold["validation"] for fold in folds] for folds in tried], 0)
     chosen = [CANDIDATES[k] for k in best]
-    print("\nchosen by validation people:", ", ".join(f"{n} times {CANDIDATES[k]}" for k, n in enumerate(np.bincount(best, minlength=3))))
-    print("each for everybody, skill (seed 0):", ", ".join(f"{measure([f['answer'] for f in folds]):.2f}" for folds in tried))
+    for k, folds in enumerate(tried):
+        print(f"\ncandidate {CANDIDATES[k]}: chosen for {(best == k).sum()} people; "
+              f"for everybody, without refitting, seed 0: skill {measure([f['answer'] for f in folds]):.2f}")  # fmt: skip
 
     print("\n| | KL | skill: mean and SD over seeds | skill of the seeds' mean answer | seeds | minutes |\n|---|---|---|---|---|---|")
     for label, (changed, model, own, training, seeds) in ROWS.items():
-        study = helo.load("wesad", root=options.root, **changed)
-        settings = chosen if model.startswith("helo") else [(own, {})] * len(splits)
-        fits = [all_folds(study, splits, model, settings, training, seed, options) for seed in range(seeds)]
+        settings = chosen if model.startswith("helo") else [({}, own, {})] * len(splits)
+        settings = [(study | changed, *rest) for study, *rest in settings]
+        fits = [all_folds(load, splits, model, settings, training, seed, options) for seed in range(seeds)]
         answers = [[fold["answer"] for fold in folds] for folds in fits]
         mean = [np.mean(each, 0) for each in zip(*answers, strict=True)]
         skills = [measure(a) for a in answers]
@@ -147,7 +157,7 @@ def main() -> None:
         minutes = sum(float(fold["seconds"]) for folds in fits for fold in folds) / 60
         print(f"| {label} | {np.mean([measure.kl(a) for a in answers]):.4f} | {np.mean(skills):.2f}{spread} | "
               f"{f'{measure(mean):.2f}' if seeds > 1 else ''} | {seeds} | {minutes:.1f} |", flush=True)  # fmt: skip
-        if label == "HeLo":
+        if label == "**HeLo**":
             first, first_mean = fits, mean
 
     each = np.mean([measure.by_person([fold["answer"] for fold in folds]) for folds in first], 0)
