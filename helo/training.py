@@ -16,6 +16,7 @@ from tqdm import tqdm
 from helo.centring import within_person
 from helo.checkpoints import layout_to_json, resume, weights, write_checkpoint
 from helo.data.emotion_data import EmotionData
+from helo.faults import not_a_number, not_finite, suspect
 from helo.files import code_digest
 from helo.models import EmotionModel, Prediction
 from helo.splits import Split
@@ -90,7 +91,7 @@ def fit(
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
         if value < 1:
             raise ValueError(f"{name} is {value}; expected at least 1")
-    wrong = _not_a_number(data, np.concatenate([split.train, split.validation]))
+    wrong = not_a_number(data, np.concatenate([split.train, split.validation]))
     if wrong:  # the arrays were changed after EmotionData had checked them
         raise FloatingPointError(f"{data.name}: {wrong}")
     if centre_people:
@@ -147,9 +148,9 @@ def fit(
                 terms = model.losses(model(*batch(rows)), truth[rows])
                 optimizer.zero_grad(set_to_none=True)
                 model.total(terms).backward()
-                broken = _not_finite(model, terms)
+                broken = not_finite(model, terms)
                 if broken:
-                    fault = f"{', '.join(broken)} of step {step} ({_suspect(model, data, rows.cpu().numpy())}) is not finite"
+                    fault = f"{', '.join(broken)} of step {step} ({suspect(model, data, rows.cpu().numpy())}) is not finite"
                     break
                 optimizer.step()
                 for name, value in terms.items():
@@ -222,7 +223,7 @@ def predict(
     wrong = ~np.isfinite(answer.distributions).all(1)
     if wrong.any():
         rows = (np.arange(len(data)) if index is None else np.asarray(index))[wrong]
-        raise FloatingPointError(f"{model.name}: the answer to window {rows[0]} is NaN ({_suspect(model, data, rows)})")
+        raise FloatingPointError(f"{model.name}: the answer to window {rows[0]} is NaN ({suspect(model, data, rows)})")
     return answer
 
 
@@ -276,39 +277,6 @@ def check_layout(model: EmotionModel, data: EmotionData) -> None:
         # tokens beyond the model's may only be padding
         if found[1] != features or found[0] < tokens or data.masks[m][:, tokens:].any():
             raise ValueError(f"{data.name}: {m!r} has (tokens, features) {found}; the model takes {(tokens, features)}")
-
-
-def _not_finite(model, terms):
-    """Names of the losses, else of the weights' gradients, that are NaN or infinite."""
-    broken = [f"train_{name}" for name, value in terms.items() if not torch.isfinite(value)]
-    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    if broken or not gradients or torch.isfinite(torch.nn.utils.get_total_norm(list(gradients.values()))):
-        return broken
-    return [f"gradient of {name}" for name, g in gradients.items() if not torch.isfinite(g).all()][:3] or ["gradient"]
-
-
-def _not_a_number(data, rows):
-    """The first modality and window that hold NaN or Inf where the mask says a token is there; "" if none."""
-    for m, x in data.signals.items():
-        wrong = (~np.isfinite(x[rows]).all(2) & data.masks[m][rows]).any(1)
-        if wrong.any():
-            return f"modality {m!r} of window {rows[int(np.argmax(wrong))]} holds NaN or Inf"
-    return ""
-
-
-def _suspect(model, data, rows):
-    """The input that is not finite, or else the one farthest from what the model was prepared for."""
-    wrong = _not_a_number(data, rows)
-    if wrong:
-        return wrong
-    farthest = (-1.0, "", 0)
-    for i, (m, x) in enumerate(data.signals.items()):
-        mean, scale = (getattr(model, f"{name}_{i}").cpu().numpy() for name in ("mean", "scale"))
-        with np.errstate(all="ignore"):
-            far = np.where(data.masks[m][rows][..., None], np.abs((x[rows] - mean) / scale), 0).max((1, 2))
-        far = np.nan_to_num(far, nan=np.inf)
-        farthest = max(farthest, (float(far.max()), m, int(rows[int(np.argmax(far))])))
-    return f"all inputs are finite, the largest in modality {farthest[1]!r}, window {farthest[2]}: {farthest[0]:.3g} deviations"
 
 
 def _epoch_seed(seed, epoch):

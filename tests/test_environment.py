@@ -76,7 +76,7 @@ def test_help(command):
 
 
 def test_evaluate_command(tmp_path):
-    command = [sys.executable, "-m", "helo", "evaluate", "--models", "uniform,mean", "--folds", "3", "--workers", "1"]
+    command = [sys.executable, "-m", "helo", "evaluate", "--models", "uniform,mean", "--folds", "3", "--workers", "1", "--centre-people"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "| mean |" in done.stdout and "skill" in done.stdout
     for wrong, message in (
