@@ -1,14 +1,14 @@
 """How a training step of HeLo grows: `python benchmarks/growth.py` draws figures/growth.png and prints the slopes.
 
-Time of a step (forward, backward, Adam) and the memory it adds, against tokens per modality, emotions, windows in a batch,
-and subjects in the data set (30 windows each; an epoch instead of a step). Every point is the median of a process of its own.
+Time of a step (forward, backward, Adam) and the memory it needs (the data set, and what the forward pass keeps for the
+backward one), against tokens per modality, emotions, windows in a batch, and subjects in the data set (30 windows each; an
+epoch instead of a step). Every point is a process of its own on one thread; times are medians over three epochs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -42,10 +42,19 @@ def measure(tokens: int, emotions: int, batch: int, subjects: int, epoch: bool) 
     torch.set_num_threads(1)
     model = helo.build("helo", data, width=64)
     every = np.arange(n)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        first = slice(0, batch)
+        answer = model(*({m: torch.as_tensor(x[first]) for m, x in g.items()} for g in (data.signals, data.masks)))
+        model.total(model.losses(answer, torch.as_tensor(data.distributions[first])))
+    memory = sum(kept.values()) + sum(x.nbytes for x in data.signals.values())
     run = helo.fit(model, data, Split("all", every, every[:0], every[:1]), epochs=4, batch_size=batch, progress=False, device="cpu")
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps([1000 * statistics.median(row["seconds"] for row in run.history[1:]), (after - before) / 1024]))
+    print(json.dumps([1000 * statistics.median(row["seconds"] for row in run.history[1:]), memory / 1e6]))
 
 
 def main() -> None:
@@ -66,7 +75,7 @@ def main() -> None:
     print(describe(), "\n")
     started = time.perf_counter()
     figure = Figure(figsize=(10, 5), layout="constrained")
-    panels = figure.subplots(2, len(AXES), sharex="col")
+    panels = figure.subplots(2, len(AXES), sharex="col", sharey="row")
     for column, (axis, values) in enumerate(AXES.items()):
         points = []
         for value in values:
@@ -75,7 +84,7 @@ def main() -> None:
             points.append(json.loads(done.stdout.splitlines()[-1]))
         y = np.array(points)
         unit = "epoch" if axis == "subjects" else "step"
-        for row, label in enumerate((f"time of a {unit} (ms)", "memory added by it (MB)")):
+        for row, label in enumerate((f"time of one {unit} (ms)", "memory (MB)")):
             panel = panels[row][column]
             panel.loglog(values, np.maximum(y[:, row], 0.1), "o-", color="#0072B2")
             panel.set_xticks(values, [str(v) for v in values])
@@ -83,7 +92,7 @@ def main() -> None:
             panel.set_ylabel(label)
         panels[1][column].set_xlabel({"tokens": "tokens of each modality", "batch": "windows in a batch"}.get(axis, axis))
         slope = np.polyfit(np.log(values[-3:]), np.log(np.maximum(y[-3:], 0.1)), 1)[0]
-        print(f"{axis} {values}: ms {y[:, 0].round(1).tolist()}, MB {y[:, 1].round().tolist()}; "
+        print(f"{axis} {values}: ms {y[:, 0].round(1).tolist()}, MB {y[:, 1].round(1).tolist()}; "
               f"last exponents: time {slope[0]:.2f}, memory {slope[1]:.2f}", flush=True)  # fmt: skip
     figures.save(figure, f"{options.figures}/growth")
     print(f"\n{time.perf_counter() - started:.0f} s")
