@@ -51,6 +51,10 @@ def demo(
 def evaluate(
     dataset: Annotated[str, typer.Option(help="simulated, pairing, wesad, crema-d, dmer, ldl or table")] = "simulated",
     root: Annotated[str, typer.Option(help="folder or file of the data set")] = "",
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", metavar="NAME=VALUE", help="of helo.load for this data set; may be repeated"),
+    ] = None,
     models: Annotated[str, typer.Option(help="names, separated by commas; all")] = "uniform,mean,ridge,mixture,helo",
     protocol: Annotated[str, typer.Option(help="subjects, trials or windows (leaks)")] = "subjects",
     folds: Annotated[int, typer.Option(help="number of folds; 0: one subject at a time, five otherwise")] = 0,
@@ -69,7 +73,7 @@ def evaluate(
     from helo.models import available
 
     try:
-        data = helo.load(dataset, **({"root": root} if root else {}))
+        data = helo.load(dataset, **({"root": root} if root else {}), **dict(map(_name_and_value, option or [])))
         table = helo.evaluate(
             available() if models == "all" else [name.strip() for name in models.split(",")], data, protocol=protocol, seeds=range(seeds),
             folds=folds or None, workers=workers, folder=folder or None, epochs=epochs,
@@ -175,7 +179,7 @@ def _name_and_value(text):
     """root=/data and epochs=3: a value is TOML where it can be, text otherwise."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"--parameter {text!r}; expected NAME=VALUE")
+        raise ValueError(f"{text!r}; expected NAME=VALUE")
     try:
         return name, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

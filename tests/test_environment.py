@@ -76,12 +76,14 @@ def test_help(command):
 
 
 def test_evaluate_command(tmp_path):
-    command = [sys.executable, "-m", "helo", "evaluate", "--models", "uniform,mean", "--folds", "3", "--workers", "1", "--centre-people"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "helo", "evaluate", "--models", "uniform,mean", "--folds", "3", "--workers", "1"]
+    done = subprocess.run([*command, "--centre-people", "--option", "subjects=6"], capture_output=True, text=True, check=True)
     assert "| mean |" in done.stdout and "skill" in done.stdout
     for wrong, message in (
         (["--dataset", "wesad", "--root", str(tmp_path / "none")], "no such folder"),
         (["--models", "halo"], "unknown model 'halo'"),
+        (["--option", "subjects=1"], "subjects"),
+        (["--option", "subjects"], "NAME=VALUE"),
     ):
         done = subprocess.run([*command, *wrong], capture_output=True, text=True)
         assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
