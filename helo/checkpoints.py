@@ -143,6 +143,8 @@ def resume(
 
 def _continue(about, tensors, model, optimizer):
     history, best_epoch = about["history"], about["best_epoch"]
+    if not isinstance(history, list):
+        raise ValueError(f"its history is a {type(history).__name__}")
     rows = [all(type(v) in (int, float) for v in row.values()) and row["epoch"] == k for k, row in enumerate(history, 1)]
     if not all(rows) or type(best_epoch) is not int or not 0 <= best_epoch <= len(history):
         raise ValueError(f"a history of {len(history)} epochs, the best of them {best_epoch}")

@@ -103,6 +103,23 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         helo.fit(new(), random_data(seed=1), SPLIT, epochs=2, checkpoint=tmp_path / "c", **FIT)
 
 
+@pytest.mark.parametrize("history", [{}, None, "", [[]]])
+def test_a_history_that_is_no_list_of_epochs_is_refused(tmp_path, history):
+    """An empty dictionary once passed for an empty list; found by the fuzzer."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    path = tmp_path / "c"
+    helo.fit(new(), DATA, SPLIT, epochs=1, checkpoint=path, **FIT)
+    with safe_open(str(path), framework="pt") as file:
+        about = json.loads(file.metadata()["helo-checkpoint"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    about |= {"history": history, "best_epoch": 0}
+    save_file(tensors, path, metadata={"helo-checkpoint": json.dumps(about)})
+    with pytest.raises(ValueError, match="damaged checkpoint"):
+        helo.fit(new(), DATA, SPLIT, epochs=2, checkpoint=path, **FIT)
+
+
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "c"
     helo.fit(new(), DATA, SPLIT, epochs=1, checkpoint=path, **FIT)
