@@ -94,7 +94,7 @@ def main() -> None:
         slope = np.polyfit(np.log(values[-3:]), np.log(np.maximum(y[-3:], 0.1)), 1)[0]
         print(f"{axis} {values}: ms {y[:, 0].round(1).tolist()}, MB {y[:, 1].round(1).tolist()}; "
               f"last exponents: time {slope[0]:.2f}, memory {slope[1]:.2f}", flush=True)  # fmt: skip
-    figures.save(figure, f"{options.figures}/growth")
+    figures.save(figure, f"{options.figures}/growth.png")
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 

@@ -60,7 +60,7 @@ def fit(data, split, model: str, options: dict, training: dict, seed: int, folde
     key = hashlib.sha256(json.dumps([model, options, training, seed, code_digest("*.py", "models/*.py")]).encode())
     for values in (data.distributions, rows, *data.signals.values(), *data.masks.values()):
         key.update(values.tobytes())
-    file = folder / f"{model}-{split.name.split()[-1]}-{seed}-{key.hexdigest()[:12]}.npz"
+    file = folder / f"{model}-{split.name}-{seed}-{key.hexdigest()[:12]}.npz"
     if not file.exists():
         torch.set_num_threads(1)
         started = time.perf_counter()
@@ -104,7 +104,7 @@ class Skill:
 
     def __init__(self, data, splits):
         self.truth = [data.distributions[s.test].astype(np.float64) for s in splits]
-        self.people = [s.name.split()[-1] for s in splits]
+        self.people = [s.name.removeprefix("subject-") for s in splits]
         sizes = np.array([len(t) for t in self.truth])
         self.references = np.array([reference_kl(data, s) for s in splits]) * sizes[:, None]
 

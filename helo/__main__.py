@@ -151,12 +151,13 @@ def collect(
     from helo import sweeps
     from helo.evaluation import summarise, to_markdown
     from helo.files import atomic_write
+    from helo.overview import overview
 
     with _told_plainly():
         results, content = sweeps.collect(folder), io.BytesIO()
         results.to_parquet(content)
         atomic_write(table or folder / "table.parquet", content.getvalue())
-        page = sweeps.overview(folder)
+        page = overview(folder, results)
     if {"model", "seed", "fold", "kl_ceiling"} <= set(results):
         varied = [name for name in sweeps.axes(folder) if name not in ("model", "seed", "fold")]
         for values, part in results.groupby(varied, dropna=False) if varied else [((), results)]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -34,3 +35,13 @@ def code_digest(*patterns: str) -> str:
     for path in sorted(path for pattern in patterns for path in package.glob(pattern)):
         key.update(path.read_bytes())
     return key.hexdigest()
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a dictionary as JSON, whole or not at all; numpy numbers become plain ones."""
+    atomic_write(path, (json.dumps(content, indent=2, default=plain) + "\n").encode())
+
+
+def plain(x):
+    """A numpy number or array as JSON knows it, anything else as text."""
+    return x.tolist() if hasattr(x, "tolist") else str(x)

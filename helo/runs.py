@@ -10,7 +10,6 @@ folder's lock; the operating system frees it when they die, however they die.
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import platform
@@ -18,14 +17,14 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from helo.files import MissingFile, atomic_write, code_digest
+from helo.files import code_digest, write_json
+from helo.parameters import check_parameters
 
 RESULT, ERROR, PARAMETERS, VERSIONS, LOG, LOCK = (
     "result.json", "error.json", "params.json", "versions.json", "log.txt", ".lock"
@@ -52,60 +51,6 @@ def record(folder: str | Path, **result) -> Path:
     path = Path(folder) / os.environ.get("HELO_RESULT", RESULT)
     write_json(path, result)
     return path
-
-
-def check_parameters(notebook: str | Path, parameters: dict, known: dict | None = None) -> dict:
-    """Compare parameters with a notebook's parameters cell; returns them as JSON would give them back.
-
-    Args:
-        notebook: the notebook.
-        parameters: name -> value.
-        known: the notebook's parameters, from `papermill.inspect_notebook`; None looks.
-
-    Raises:
-        MissingFile: no such notebook.
-        ValueError: a name the notebook does not have, or a value of another type than its default.
-    """
-    known = declared(notebook) if known is None else known
-    unknown = sorted(set(parameters) - set(known))
-    if unknown:
-        raise ValueError(f"{notebook}: unknown parameters {unknown}; the notebook has {sorted(known)}")
-    # papermill writes numpy numbers and tuples as strings
-    plain = json.loads(json.dumps(parameters, default=_plain))
-    types = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
-    for name, value in plain.items():
-        kind = known[name]["inferred_type_name"]
-        if kind in types and (not isinstance(value, types[kind]) or (isinstance(value, bool) and kind != "bool")):
-            raise ValueError(f"{notebook}: parameter {name!r} is {value!r} ({type(value).__name__}); expected {kind}")
-        if kind == "float":
-            plain[name] = float(value)  # 1 and 1.0 are the same run
-    return plain
-
-
-def declared(notebook: str | Path) -> dict:
-    """A notebook's parameters cell: name -> type, default and comment."""
-    import papermill
-
-    if not Path(notebook).is_file():
-        raise MissingFile(f"{notebook}: no such notebook")
-    return papermill.inspect_notebook(str(notebook))
-
-
-def check_injected(cells: Sequence[str]) -> None:
-    """Stop a notebook that was given a parameter it does not have; papermill alone would only log a warning.
-
-    Args:
-        cells: IPython's `In`, the sources of the cells run so far.
-
-    Raises:
-        ValueError: the cell that papermill injected sets a name that the cell before it, the notebook's own
-            parameters, does not.
-    """
-    for declared, injected in pairwise(cells):
-        if injected.startswith("# Parameters\n"):
-            unknown = sorted(_assigned(injected) - _assigned(declared))
-            if unknown:
-                raise ValueError(f"unknown parameters {unknown}; the notebook has {sorted(_assigned(declared))}")
 
 
 def run_one(
@@ -291,22 +236,3 @@ def _about_error(error):
     name, value = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
     trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(getattr(error, "traceback", ())))
     return {"error": f"{name}: {value}", "cell": getattr(error, "exec_count", None), "traceback": trace}
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write a dictionary as JSON, whole or not at all; numpy numbers become plain ones."""
-    atomic_write(path, (json.dumps(content, indent=2, default=_plain) + "\n").encode())
-
-
-def _plain(x):
-    return x.tolist() if hasattr(x, "tolist") else str(x)
-
-
-def _assigned(source):
-    targets = []
-    for statement in ast.parse(source).body:
-        if isinstance(statement, ast.Assign):
-            targets += statement.targets
-        elif isinstance(statement, ast.AnnAssign):
-            targets.append(statement.target)
-    return {target.id for target in targets if isinstance(target, ast.Name)}

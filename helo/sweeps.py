@@ -10,7 +10,6 @@ A run is a folder (helo.runs) named by `run_id`; the folder of the sweep holds t
 from __future__ import annotations
 
 import hashlib
-import html
 import itertools
 import json
 import logging
@@ -26,13 +25,14 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from helo import runs
-from helo.files import MissingFile, atomic_write, code_digest
-from helo.runs import FolderInUse, KernelDied, check_injected, check_parameters, record, run_one
+from helo.files import MissingFile, code_digest, write_json
+from helo.parameters import check_injected, check_parameters, declared
+from helo.runs import FolderInUse, KernelDied, record, run_one
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["axes", "check_injected", "check_parameters", "collect", "grid", "overview", "read_sweep", "record", "run_id",
+__all__ = ["axes", "check_injected", "check_parameters", "collect", "grid", "read_sweep", "record", "run_id",
            "run_one", "status", "sweep"]  # fmt: skip
 
 PLAN = "sweep.json"
@@ -122,12 +122,12 @@ def sweep(
         OSError: the folder cannot be written, the scheduler cannot be reached; what is done stays.
     """
     notebook, folder = Path(notebook).resolve(), Path(folder).resolve()
-    known = runs.declared(notebook)
+    known = declared(notebook)
     if "output" not in known or any("output" in parameters for parameters in many):
         raise ValueError(f"{notebook}: 'output' is each run's folder: a parameter of the notebook, set by the sweep alone")
     checked = [check_parameters(notebook, parameters, known) for parameters in many]
     plan = {run_id(notebook, parameters): parameters for parameters in checked}
-    runs.write_json(folder / PLAN, {"notebook": str(notebook), "runs": plan})
+    write_json(folder / PLAN, {"notebook": str(notebook), "runs": plan})
     if retry_failed:
         for run in plan:
             (folder / run / runs.ERROR).unlink(missing_ok=True)
@@ -155,7 +155,7 @@ def sweep(
 
 def status(folder: str | Path) -> dict[str, str]:
     """run -> "done", "running", "failed", "interrupted" or "waiting", in the order of the sweep."""
-    return {run: runs.state(Path(folder) / run) for run in _plan(folder)["runs"]}
+    return {run: runs.state(Path(folder) / run) for run in read_plan(folder)["runs"]}
 
 
 def collect(folder: str | Path) -> pd.DataFrame:
@@ -168,7 +168,7 @@ def collect(folder: str | Path) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for run, parameters in _plan(folder)["runs"].items():
+    for run, parameters in read_plan(folder)["runs"].items():
         path = Path(folder) / run
         if (path / runs.RESULT).exists():
             result = dict(_flat(json.loads((path / runs.RESULT).read_text())))
@@ -180,37 +180,9 @@ def collect(folder: str | Path) -> pd.DataFrame:
 
 def axes(folder: str | Path) -> list[str]:
     """Parameters that take more than one value among a sweep's runs."""
-    many = _plan(folder)["runs"].values()
+    many = read_plan(folder)["runs"].values()
     names = dict.fromkeys(name for parameters in many for name in parameters)
     return [name for name in names if len({json.dumps(parameters.get(name)) for parameters in many}) > 1]
-
-
-def overview(folder: str | Path) -> Path:
-    """Write index.html: every run with its state, parameters, numbers, pictures, notebook or error."""
-    folder, plan = Path(folder), _plan(folder)
-    states, table = status(folder), collect(folder)
-    results = {row["run"]: row for row in table.to_dict("records")}
-    parts = []
-    for run, parameters in plan["runs"].items():
-        told = {k: v for k, v in results.get(run, {}).items() if k not in parameters and k != "run" and _short(v)}
-        lines = [f"<h3>{_text(parameters)}</h3><p class={states[run]}>{states[run]}: {_text(told)}</p>"]
-        if states[run] == "failed":
-            error = json.loads((folder / run / runs.ERROR).read_text())
-            lines.append(f"<pre>{html.escape(error['error'])}</pre>")
-        for picture in sorted((folder / run).glob("*.png")):
-            lines.append(f'<a href="{run}/{picture.name}"><img loading=lazy src="{run}/{picture.name}"></a>')
-        links = sorted(path.name for path in (folder / run).glob("*") if path.suffix in (".ipynb", ".txt", ".json"))
-        lines.append("<p>" + " ".join(f'<a href="{run}/{name}">{html.escape(name)}</a>' for name in links) + "</p>")
-        parts.append(f"<section>{''.join(lines)}</section>")
-    counts = ", ".join(f"{n} {state}" for state, n in Counter(states.values()).items())
-    page = (
-        f"<!doctype html><meta charset='utf-8'><title>{html.escape(folder.name)}</title>"
-        "<style>body{font:16px sans-serif;margin:2rem}section{border-top:1px solid #ccc}img{height:12rem}"
-        ".failed,.interrupted{color:#b00}</style>"
-        f"<h1>{html.escape(folder.name)}</h1><p>{html.escape(plan['notebook'])}: {counts}</p>{''.join(parts)}"
-    )
-    atomic_write(folder / "index.html", page.encode())
-    return folder / "index.html"
 
 
 def _attempt(notebook, folder, run, parameters):
@@ -303,7 +275,8 @@ def _gpus():
     return [str(i) for i in range(torch.cuda.device_count())]
 
 
-def _plan(folder):
+def read_plan(folder: str | Path) -> dict:
+    """The list of a sweep's runs: "notebook", and "runs", run -> parameters."""
     file = Path(folder) / PLAN
     if not file.is_file():
         raise MissingFile(f"{file}: no such file; expected the folder of a sweep")
@@ -316,12 +289,3 @@ def _flat(result, before=""):
             yield from _flat(value, f"{before}{name}.")
         else:
             yield before + name, json.dumps(value) if isinstance(value, list) else value
-
-
-def _short(value):
-    return not isinstance(value, str) or 0 < len(value) < 60
-
-
-def _text(values):
-    shown = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items() if v == v)
-    return html.escape(", ".join(shown))

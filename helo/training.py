@@ -103,7 +103,7 @@ def fit(
         model.solve(data, split)
         return Run(model.to(device).eval(), [], 0)
 
-    first = weights(model)
+    first = weights(model) if refit else {}
     if not model.prepared:
         model.prepare(data, split)
         model.prepared.fill_(True)

@@ -64,7 +64,7 @@ def load(
         step: seconds between the starts of two windows.
         tokens: consecutive segments a window, with its context, is cut into.
         context: seconds before and after the window that are looked at too, beyond the condition's ends where need be;
-            `starts` and `window` of the data set then include them. Half a minute of body says less than five.
+            `starts` and `window` of the data set then include them.
         normalise: every feature is centred and scaled without labels: "recording" by the person's whole recording, pauses
             between the conditions included; "causal" by its part up to the window's end (and context), as live use must;
             "subject" by the person's windows alone; "none".
@@ -250,6 +250,8 @@ def _extract(root, subjects, site, window, step, tokens, context, normalise):
         everywhere = features.window_starts(0, shortest, window, step) if normalise in ("recording", "causal") else []
         seen = np.searchsorted(everywhere, times + 1e-6, side="right") if normalise == "causal" else None
         cut = features.Tokens.of(np.concatenate([times, everywhere]) - context, window + 2 * context, tokens)
+        if cut.length > shortest:
+            raise ValueError(f"{path}: lasts {shortest:.0f} s; tokens of {cut.length:g} s, with that context, do not fit into it")
         # a token that the recording does not hold whole is masked, and cut where there is something to cut
         held = (cut.starts >= -1e-6) & (cut.starts + cut.length <= shortest + 1e-6)
         cut = features.Tokens(cut.starts.clip(0, shortest - cut.length), cut.length)
