@@ -21,6 +21,7 @@ from helo.files import atomic_write, code_digest
 from helo.measures import MEASURES, kl, score, skill
 from helo.models import EmotionModel, available, build, exists, is_closed_form
 from helo.splits import Split, by_protocol
+from helo.stacked import fit_together
 from helo.training import data_digest, fit, predict
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def evaluate(
     protocol: str = "subjects",
     seeds: Sequence[int] = (0,),
     folds: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     folder: str | Path | None = None,
     progress: bool = True,
     choices: Sequence[Mapping] = (),
@@ -55,7 +56,8 @@ def evaluate(
         protocol: "subjects", "trials", or "windows" (which leaks).
         seeds: of first weights, batches and dropout; the folds stay the same. Closed-form models use the first alone.
         folds: number of folds; None is the protocol's default (one subject at a time; five otherwise).
-        workers: processes; each computes on one thread.
+        workers: processes; each computes on one thread. None: one a core where there are four fits a core and more. On a
+            GPU all folds and seeds of a model that can be stacked are one fit (`helo.stacked`).
         folder: where finished results are kept; a second call of the same code and settings goes on from there.
         progress: show a progress bar.
         choices: training settings to choose from, such as `SETTINGS`. Every fit is made once with each, and the one with
@@ -71,7 +73,7 @@ def evaluate(
         ValueError: unknown model, protocol or training argument; no model or no seed; choices without validation windows.
     """
     import pandas as pd
-    from joblib import Parallel, delayed
+    from joblib import Parallel, cpu_count, delayed
 
     seeds = [int(s) for s in ([seeds] if isinstance(seeds, int) else seeds)]
     models = [models] if isinstance(models, str) else models
@@ -89,24 +91,30 @@ def evaluate(
     splits = by_protocol(data, protocol, folds)
     if choices and not all(len(split.validation) for split in splits):
         raise ValueError(f"choices need validation windows to choose by; protocol {protocol!r} has folds without them")
-    jobs = [
-        (label, entry, split, seed)
-        for split in splits
-        for label, entry in entries.items()
-        for seed in (seeds[:1] if is_closed_form(entry["model"]) else seeds)
-    ]
+    jobs = []
+    for label, entry in entries.items():
+        seeded = seeds[:1] if is_closed_form(entry["model"]) else seeds
+        fits = [(split, seed) for split in splits for seed in seeded]
+        together = _at_once(data, entry, training)
+        jobs += [(label, entry, part) for part in ([fits] if together else [[one] for one in fits])]
+    if workers is None:
+        workers = cpu_count() if len(jobs) >= 4 * cpu_count() else 1
     folder = None if folder is None else Path(folder)
     if workers == 1:
-        results = (_one(data, *job, training, choices, folder) for job in jobs)
+        results = (_rows(data, *job, training, choices, folder) for job in jobs)
     else:
         results = Parallel(n_jobs=workers, return_as="generator")(
-            delayed(_one_alone)(data, *job, training, choices, folder) for job in jobs
+            delayed(_on_one_thread)(data, *job, training, choices, folder) for job in jobs
         )
-    bar = tqdm(results, total=len(jobs), desc=f"{data.name} by {protocol}", unit="fit", disable=not progress)
-    with warnings.catch_warnings():
+    bar = tqdm(total=sum(len(fits) for *_, fits in jobs), desc=f"{data.name} by {protocol}", unit="fit", disable=not progress)
+    table = []
+    with bar, warnings.catch_warnings():
         # joblib replaces a worker that has grown; nothing is lost
         warnings.filterwarnings("ignore", "A worker stopped")
-        return pd.DataFrame(list(bar))
+        for rows in results:
+            table += rows
+            bar.update(len(rows))
+    return pd.DataFrame(table)
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
@@ -205,44 +213,75 @@ def reference_kl(data: EmotionData, split: Split) -> tuple[float, float]:
     return low, float(kl(truth, ceiling).mean())
 
 
-def _one_alone(*job):
+def _at_once(data, entry, training):
+    """Whether folds and seeds are trained as one stack: faster on a GPU, not on a CPU (`benchmarks/stacked.py`)."""
+    device = torch.device(training.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
+    own = {"checkpoint", "on_epoch"} & set(training)  # are of a single model
+    return device.type == "cuda" and not own and build(entry["model"], data, **_options(entry)).stackable
+
+
+def _on_one_thread(*job):
     torch.set_num_threads(1)
-    return _one(*job)
+    return _rows(*job)
 
 
-def _one(data, label, entry, split, seed, training, choices, folder):
-    options = {k: v for k, v in entry.items() if k != "model"}
-    who = [list(map(str, names)) for names in (data.subjects, data.trials, data.conditions) if names is not None]
-    inputs = [data.name, data_digest(data, split), who, split.test.tolist(), code_digest("*.py", "models/*.py")]
+def _rows(data, label, entry, fits, training, choices, folder):
+    """The table's rows of some (split, seed) of a model; those that a file holds are read."""
     training = [training | choice for choice in choices or ({},)]
     if is_closed_form(entry["model"]):  # the one setting that changes what it is fitted to
         training = [{k: v for k, v in training[0].items() if k == "centre_people"}]
-    job = json.dumps([entry["model"], options, seed, training, inputs], sort_keys=True, default=str)
-    file = None
-    if folder is not None:
-        file = folder / f"{entry['model']}-{split.name}-seed{seed}-{hashlib.sha256(job.encode()).hexdigest()[:12]}.json"
-        if file.exists():
-            return json.loads(file.read_text()) | {"model": label}
+    files = [_file(data, entry, split, seed, training, folder) for split, seed in fits]
+    rows = [json.loads(file.read_text()) | {"model": label} if file and file.exists() else None for file in files]
+    todo = [k for k, row in enumerate(rows) if row is None]
     started = time.perf_counter()
-    runs = [
-        fit(build(entry["model"], data, seed=seed, **options), data, split, seed=seed, progress=False, **settings)
-        for settings in training
-    ]
-    choice = min(range(len(runs)), key=lambda i: min((e.get("validation_kl", 0.0) for e in runs[i].history), default=0.0))
-    run = runs[choice]
-    answer = predict(run.model, data, split.test, explain=False)
-    low, ceiling = reference_kl(data, split)
-    row = {"model": label, "seed": seed, "fold": split.name}
-    row |= score(data.distributions[split.test], answer.distributions)
-    row |= {
-        "skill": skill(row["kl"], low, ceiling),
-        "kl_mean": low,
-        "kl_ceiling": ceiling,
-        "windows": len(split.test),
-        "epochs": run.best_epoch,
-        "choice": choice,
-    }
-    row["seconds"] = time.perf_counter() - started
-    if file is not None:
-        atomic_write(file, json.dumps(row).encode())
-    return row
+    runs = [_runs(data, entry, [fits[k] for k in todo], settings) for settings in training]
+    for k, tried in zip(todo, zip(*runs, strict=True), strict=True):
+        split, seed = fits[k]
+        kl = [min((epoch.get("validation_kl", 0.0) for epoch in run.history), default=0.0) for run in tried]
+        choice = int(np.argmin(kl))
+        answer = predict(tried[choice].model, data, split.test, explain=False)
+        low, ceiling = reference_kl(data, split)
+        rows[k] = {"model": label, "seed": seed, "fold": split.name}
+        rows[k] |= score(data.distributions[split.test], answer.distributions)
+        rows[k] |= {
+            "skill": skill(rows[k]["kl"], low, ceiling),
+            "kl_mean": low,
+            "kl_ceiling": ceiling,
+            "windows": len(split.test),
+            "epochs": tried[choice].best_epoch,
+            "choice": choice,
+        }
+        rows[k]["seconds"] = (time.perf_counter() - started) / len(todo)
+        if files[k] is not None:
+            atomic_write(files[k], json.dumps(rows[k]).encode())
+    return rows
+
+
+def _runs(data, entry, fits, settings):
+    """A run for each (split, seed); several are trained at once, in halves where the memory is too small for all."""
+    models = [build(entry["model"], data, seed=seed, **_options(entry)) for _, seed in fits]
+    if len(fits) < 2:
+        return [
+            fit(model, data, split, seed=seed, progress=False, **settings)
+            for model, (split, seed) in zip(models, fits, strict=True)
+        ]
+    splits, seeds = zip(*fits, strict=True)
+    try:
+        return fit_together(models, data, splits, seeds=seeds, progress=False, **settings)
+    except torch.OutOfMemoryError:
+        half = len(fits) // 2
+    return _runs(data, entry, fits[:half], settings) + _runs(data, entry, fits[half:], settings)
+
+
+def _file(data, entry, split, seed, training, folder):
+    """Where a row is kept: the name says what it was made from."""
+    if folder is None:
+        return None
+    who = [list(map(str, names)) for names in (data.subjects, data.trials, data.conditions) if names is not None]
+    inputs = [data.name, data_digest(data, split), who, split.test.tolist(), code_digest("*.py", "models/*.py")]
+    job = json.dumps([entry["model"], _options(entry), seed, training, inputs], sort_keys=True, default=str)
+    return folder / f"{entry['model']}-{split.name}-seed{seed}-{hashlib.sha256(job.encode()).hexdigest()[:12]}.json"
+
+
+def _options(entry):
+    return {k: v for k, v in entry.items() if k != "model"}

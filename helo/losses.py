@@ -11,9 +11,15 @@ def kl_divergence(log_prediction: Tensor, truth: Tensor) -> Tensor:
 
     Args:
         log_prediction: log p, shape (B, L).
-        truth: l, shape (B, L).
+        truth: l, shape (B, L); a row of zeros is padding.
     """
-    return (torch.xlogy(truth, truth) - truth * log_prediction).sum(1).mean()
+    return mean_over_windows((torch.xlogy(truth, truth) - truth * log_prediction).sum(1), truth)
+
+
+def mean_over_windows(values: Tensor, truth: Tensor) -> Tensor:
+    """The mean of values (B,) over the windows that are there; padding has a distribution of zeros in truth (B, L)."""
+    there = (truth > 0).any(1)
+    return (values * there).sum() / there.sum().clamp_min(1)
 
 
 def cosine_correlation(embedding: Tensor) -> Tensor:

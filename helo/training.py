@@ -137,7 +137,7 @@ def fit(
             if len(split.validation) and history and len(history) - best_epoch >= patience:
                 break
             started = time.perf_counter()
-            torch.manual_seed(_epoch_seed(seed, epoch))
+            torch.manual_seed(epoch_seed(seed, epoch))
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * decay ** (epoch - 1)
             model.train()
@@ -279,7 +279,8 @@ def check_layout(model: EmotionModel, data: EmotionData) -> None:
             raise ValueError(f"{data.name}: {m!r} has (tokens, features) {found}; the model takes {(tokens, features)}")
 
 
-def _epoch_seed(seed, epoch):
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of one epoch's order and dropout."""
     return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
 
 

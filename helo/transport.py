@@ -83,11 +83,23 @@ class _Sinkhorn(torch.autograd.Function):
     """Forward: Sinkhorn's scaling, stabilised. Backward: implicit differentiation of the marginal conditions."""
 
     @staticmethod
-    def forward(ctx, cost, u, v, epsilon, iterations):
-        plan = _scale(cost, u, v, epsilon, iterations)
-        ctx.save_for_backward(plan)
-        ctx.epsilon = epsilon
-        return plan
+    def forward(cost, u, v, epsilon, iterations):
+        return _scale(cost, u, v, epsilon, iterations)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(output)
+        ctx.epsilon = inputs[3]
+
+    @staticmethod
+    def vmap(info, in_dims, cost, u, v, epsilon, iterations):
+        """Several models' batches are one long batch."""
+        cost, u, v = (
+            x.expand(info.batch_size, *x.shape) if axis is None else x.movedim(axis, 0)
+            for x, axis in zip((cost, u, v), in_dims, strict=False)
+        )
+        plan = _Sinkhorn.apply(*(x.flatten(0, 1) for x in (cost, u, v)), epsilon, iterations)
+        return plan.unflatten(0, cost.shape[:2]), 0
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -4,6 +4,7 @@ import functools
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import random_data
 
 import helo
@@ -177,3 +178,34 @@ def test_a_modality_left_out_is_one_never_recorded(simulated):
     assert (a == b).all() and (a != helo.predict(model, simulated, split.test).distributions).any()
     with pytest.raises(ValueError, match=r"cannot leave out \['ecg'\]; its modalities are \['bvp'"):
         helo.predict(model, simulated, without=["ecg"])
+
+
+def test_folds_and_seeds_as_one_stack(simulated, tmp_path, monkeypatch):
+    """What a GPU does by itself: the same table, kept and resumed; in halves where the memory is too small."""
+    arguments = {"folds": 3, "seeds": [0, 1], "folder": tmp_path} | FAST
+    alone = helo.evaluate(["ridge", "early"], simulated, **arguments | {"folder": None})
+    sizes = []
+
+    def small_memory(models, *rest, **training):
+        sizes.append(len(models))
+        if len(models) > 3:
+            raise torch.OutOfMemoryError
+        return helo.stacked.fit_together(models, *rest, **training)
+
+    monkeypatch.setattr(evaluation, "_at_once", lambda data, entry, training: entry["model"] == "early")
+    monkeypatch.setattr(evaluation, "fit_together", small_memory)
+    together = helo.evaluate(["ridge", "early"], simulated, **arguments)
+    assert sizes == [6, 3, 3]
+    pd.testing.assert_frame_equal(alone.drop(columns="seconds"), together.drop(columns="seconds"), rtol=1e-3)
+    for file in sorted(tmp_path.glob("early*"))[:2]:
+        file.unlink()
+    again = helo.evaluate(["ridge", "early"], simulated, **arguments)
+    assert sizes == [6, 3, 3, 2]
+    pd.testing.assert_frame_equal(together.drop(columns="seconds"), again.drop(columns="seconds"), rtol=1e-3)
+
+
+def test_a_stack_is_for_a_gpu(simulated):
+    assert evaluation._at_once(simulated, {"model": "helo"}, {"device": "cuda"})
+    assert not evaluation._at_once(simulated, {"model": "helo"}, {"device": "cpu"})
+    assert not evaluation._at_once(simulated, {"model": "foalnet"}, {"device": "cuda"})
+    assert not evaluation._at_once(simulated, {"model": "helo"}, {"device": "cuda", "checkpoint": "file"})

@@ -54,6 +54,9 @@ class EmotionModel(nn.Module):
 
     #: True for models that `solve` fits in one step.
     closed_form = False
+    #: True where several can be trained as one (`helo.stacked`): no window of a batch has a say in another's answer or loss,
+    #: and nothing is random in training but `Dropout`.
+    stackable = False
     #: False for adapters to libraries whose objects have no format but pickle.
     can_be_saved = True
 

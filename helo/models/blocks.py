@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from helo.models.dropout import Dropout, kept
+
 
 class TokenEncoder(nn.Module):
     """One linear map from a modality's features to tokens of width d.
@@ -70,7 +72,7 @@ class CrossAttention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float = 0.0, dropkey: float = 0.0):
         super().__init__()
         self.attention = Attention(width, heads, dropkey)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, y: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,9 +89,9 @@ class TransformerBlock(nn.Module):
         self.feed = nn.Sequential(
             nn.Linear(width, 2 * width),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(2 * width, width),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
         self.norm = nn.LayerNorm(width)
 
@@ -104,7 +106,7 @@ def masked_softmax(logits: Tensor, mask: Tensor, drop: float = 0.0) -> Tensor:
     `drop` hides that share of the entries at random.
     """
     if drop:
-        mask = mask & (torch.rand_like(logits) >= drop)
+        mask = mask & kept(logits, drop)
     weights = logits.masked_fill(~mask, torch.finfo(logits.dtype).min).softmax(-1)
     return weights * mask
 

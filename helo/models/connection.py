@@ -40,6 +40,8 @@ class ConnectionVectors(FusionModel):
         contrast_weight: weight of the contrastive loss.
     """
 
+    stackable = False  # its contrast is between the windows of a batch
+
     def __init__(
         self,
         layout: Layout,

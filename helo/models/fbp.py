@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import Layout
+from helo.models.dropout import Dropout
 from helo.models.fusion import FusionModel, Stream
 
 
@@ -35,7 +36,7 @@ class FactorisedBilinear(FusionModel):
         self.factors = factors
         self.attend = nn.ModuleList(_FrameAttention(width) for _ in range(2))
         self.expand = nn.ModuleList(nn.Linear(2 * width, factors * width) for _ in range(2))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         a, b = (f(attend(*s)) for f, attend, s in zip(self.expand, self.attend, streams, strict=True))

@@ -29,6 +29,7 @@ from helo import losses
 from helo.data.emotion_data import Layout
 from helo.models.base import Prediction
 from helo.models.blocks import CrossAttention, masked_mean
+from helo.models.dropout import Dropout
 from helo.models.fusion import FusionModel, Stream, means
 
 
@@ -51,6 +52,8 @@ class FoalNet(FusionModel):
     Raises:
         ValueError: fewer than two modalities, or an argument out of range.
     """
+
+    stackable = False  # a window's partners are drawn from its batch
 
     def __init__(
         self,
@@ -124,7 +127,7 @@ class _Projection(nn.Module):
     def __init__(self, width, dropout):
         super().__init__()
         self.first, self.second = nn.Linear(width, width, bias=False), nn.Linear(width, width)
-        self.dropout, self.norm = nn.Dropout(dropout), nn.LayerNorm(width)
+        self.dropout, self.norm = Dropout(dropout), nn.LayerNorm(width)
 
     def forward(self, x):
         first = self.first(x)

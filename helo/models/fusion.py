@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Layout
 from helo.models.base import EmotionModel, Prediction
 from helo.models.blocks import TokenEncoder, masked_mean
+from helo.models.dropout import Dropout
 from helo.splits import Split
 
 Stream = tuple[Tensor, Tensor]  # tokens (B, T, d) and their mask (B, T)
@@ -32,6 +33,8 @@ class FusionModel(EmotionModel):
         dropout: share of activations dropped in training.
         per_modality: one stream a modality instead of two streams.
     """
+
+    stackable = True
 
     def __init__(self, layout: Layout, vector: int, width: int, dropout: float, per_modality: bool = False):
         super().__init__(layout)
@@ -83,7 +86,7 @@ def head(vector: int, width: int, emotions: int, dropout: float) -> nn.Sequentia
     last = nn.Linear(width, emotions)
     with torch.no_grad():
         last.weight.mul_(0.1)  # so that the first answer is near the bias
-    return nn.Sequential(nn.Dropout(dropout), nn.Linear(vector, width), nn.GELU(), nn.Dropout(dropout), last)
+    return nn.Sequential(Dropout(dropout), nn.Linear(vector, width), nn.GELU(), Dropout(dropout), last)
 
 
 def start_at_mean(layers: nn.Sequential, data: EmotionData, split: Split) -> None:

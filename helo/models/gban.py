@@ -35,6 +35,8 @@ class GBAN(FusionModel):
         dropout: share of activations dropped in training.
     """
 
+    stackable = False  # torch.func has no rule for its GRU
+
     def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3):
         super().__init__(layout, width, width, dropout)
         self.recurrent = nn.ModuleList(nn.GRU(width, width, batch_first=True) for _ in range(2))

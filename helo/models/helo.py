@@ -17,6 +17,7 @@ from helo import losses, transport
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Layout
 from helo.models.base import EmotionModel, Prediction
 from helo.models.blocks import CrossAttention, TokenEncoder, TransformerBlock, masked_softmax
+from helo.models.dropout import Dropout
 from helo.splits import Split
 
 
@@ -130,16 +131,22 @@ class HeLo(EmotionModel):
         self.register_buffer("target_correlation", torch.eye(emotions))
         # 5. LCD cross-attention: seeds that compress the fused tokens to L, and the three maps
         self.seeds = nn.Parameter(torch.randn(emotions, width) / width**0.5)
-        self.compress_key, self.compress_value = nn.Linear(width, width), nn.Linear(width, width)
+        self.compress_key, self.compress_value = nn.Linear(width, width, bias=False), nn.Linear(width, width)
         self.lcd_query, self.lcd_key, self.lcd_value = (nn.Linear(width, width) for _ in range(3))
         self.lcd_norm = nn.LayerNorm(width)
         # 6. Head
         self.head = nn.Sequential(
-            nn.Flatten(), nn.Dropout(dropout), nn.Linear(emotions * width, width), nn.GELU(), nn.Dropout(dropout),
+            nn.Flatten(), Dropout(dropout), nn.Linear(emotions * width, width), nn.GELU(), Dropout(dropout),
             nn.Linear(width, emotions),
         )  # fmt: skip
         with torch.no_grad():
             self.head[-1].weight.mul_(0.1)  # so that the first answer is near the bias, the training mean
+
+    @property
+    def stackable(self) -> bool:
+        """Not with R* of single windows, which counts padding; not with labels drawn anew, from one source for all; and not
+        with Gromov-Wasserstein, whose fixed-point steps magnify the last digit."""
+        return self.correlation != "per-sample" and not self.redraw_labels and self.transport != "gromov"
 
     def prepare(self, data: EmotionData, split: Split) -> None:
         """Feature scales, R* and the first answer (the mean distribution), all from the training windows."""
@@ -231,8 +238,10 @@ class HeLo(EmotionModel):
     def label_driven(self, fused: Tensor, mask: Tensor, attention: dict) -> Tensor:
         """Step 5, LCD: labels ask, fused tokens answer, R steers: A = softmax((Q K^T + R) / sqrt(d))."""
         scale = fused.shape[-1] ** 0.5
-        pool = masked_softmax(self.seeds @ self.compress_key(fused).mT / scale, mask.unsqueeze(1))  # (B, L, tokens)
-        compressed = pool @ self.compress_value(fused)  # (B, L, d)
+        # seeds, not tokens, go through the key map, and pooled tokens through the value map: L are fewer than the tokens
+        keys = (self.seeds @ self.compress_key.weight) @ fused.mT
+        pool = masked_softmax(keys / scale, mask.unsqueeze(1))  # (B, L, tokens)
+        compressed = self.compress_value(pool @ fused)  # (B, L, d)
         labels = torch.rand_like(self.label_embedding) if self.redraw_labels and self.training else self.label_embedding
         logits = self.lcd_query(labels) @ self.lcd_key(compressed).mT
         if self.steer:
@@ -247,5 +256,5 @@ class HeLo(EmotionModel):
         terms = super().losses(prediction, truth)
         terms["correlation"] = losses.correlation_alignment(self.learned_correlation(), target)
         if prediction.plans is not None:
-            terms["transport"] = (prediction.plans * prediction.costs).sum((1, 2)).mean()
+            terms["transport"] = losses.mean_over_windows((prediction.plans * prediction.costs).sum((1, 2)), truth)
         return terms

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from helo.data.emotion_data import Layout
 from helo.models.blocks import masked_softmax
+from helo.models.dropout import Dropout
 from helo.models.fusion import FusionModel, Stream, means
 
 
@@ -40,7 +41,7 @@ class HFGCN(FusionModel):
         self.along = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(3))
         self.norm = nn.LayerNorm(width)
         self.plane = nn.Linear(2 * width, 2)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         nodes = []

@@ -38,6 +38,8 @@ class M2FNet(FusionModel):
         triplet_weight: weight of the triplet loss.
     """
 
+    stackable = False  # its triplets are among the windows of a batch
+
     def __init__(
         self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3, triplet_weight: float = 0.1
     ):

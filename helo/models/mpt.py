@@ -22,6 +22,7 @@ from helo import losses
 from helo.data.emotion_data import Layout
 from helo.models.base import Prediction
 from helo.models.blocks import TransformerBlock, masked_mean
+from helo.models.dropout import Dropout
 from helo.models.fusion import FusionModel, Stream
 
 
@@ -38,6 +39,8 @@ class PromptTransformer(FusionModel):
         supervised_weight: weight of the contrast by labels.
     """
 
+    stackable = False  # its contrast is between the windows of a batch
+
     def __init__(
         self,
         layout: Layout,
@@ -53,7 +56,7 @@ class PromptTransformer(FusionModel):
         self.strong = layout.modalities.index(layout.query) if layout.query else 0
         self.filters = nn.ModuleList(_Filter(width) for _ in layout.modalities)
         self.layers = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(depth))
-        self.view = nn.Dropout(dropout)
+        self.view = Dropout(dropout)
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         x, mask = streams[self.strong]

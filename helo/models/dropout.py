@@ -1,0 +1,87 @@
+"""Dropout from random bytes: one 64-bit random number decides about eight activations.
+
+On a CPU torch draws a random number for each activation, which takes a quarter of a training step of HeLo. Inside `streams`
+several models run as one, and each draws from its own generator what it would have drawn alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+# (generator, windows) of each model of the stack that is running; None where a model runs alone
+_streams: Sequence[tuple[torch.Generator, int]] | None = None
+
+
+class Dropout(nn.Module):
+    """In training, set a share of the activations to 0 and scale the others so that the mean stays.
+
+    Args:
+        share: probability to drop an activation, 0 <= share < 1, taken to the nearest 1/256.
+    """
+
+    def __init__(self, share: float):
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.share:
+            return x
+        return (x * kept(x, self.share)).mul_(256 / (256 - _dropped(self.share)))
+
+    def extra_repr(self) -> str:
+        return f"{self.share}"
+
+
+def kept(x: Tensor, share: float) -> Tensor:
+    """Which entries of x (B, ...) stay, True with probability 1 - share; bool, of x's shape."""
+    return _draw(x.shape, share, x.device) if _streams is None else _Kept.apply(x.detach(), share)
+
+
+@contextmanager
+def streams(of_models: Sequence[tuple[torch.Generator, int]]) -> Iterator[None]:
+    """Models under `torch.func.vmap` draw from these (generator, windows); windows beyond a model's own are padding."""
+    global _streams
+    _streams = of_models
+    try:
+        yield
+    finally:
+        _streams = None
+
+
+class _Kept(torch.autograd.Function):
+    """`kept` for a model under vmap: what each of the models draws is put side by side."""
+
+    @staticmethod
+    def forward(x, share):
+        raise RuntimeError("inside `streams` models run under torch.func.vmap")
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return None, None
+
+    @staticmethod
+    def vmap(info, in_dims, x, share):
+        shape = x.movedim(in_dims[0], 0).shape[1:]
+        result = torch.zeros((len(_streams), *shape), dtype=torch.bool, device=x.device)
+        for own, (generator, windows) in zip(result, _streams, strict=True):
+            own[:windows] = _draw((windows, *shape[1:]), share, x.device, generator)
+        return result, 0
+
+
+def _dropped(share):
+    return min(max(round(256 * share), 1), 255)
+
+
+def _draw(shape, share, device, generator=None):
+    count = prod(shape)
+    words = torch.randint(-(2**63), 2**63 - 1, (-(-count // 8),), device=device, generator=generator)
+    return words.view(torch.uint8)[:count].view(shape) >= _dropped(share)

@@ -1,0 +1,123 @@
+"""Several models trained as one end as each would have alone."""
+
+import numpy as np
+import pytest
+import torch
+
+import helo
+from helo import stacked
+from helo.models import available, build
+from helo.splits import Split
+from helo.stacked import fit_together
+
+FAST = {"epochs": 3, "batch_size": 20, "learning_rate": 1e-3, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def study():
+    data = helo.load("simulated", subjects=6, clips=5, seconds=48, seed=0)
+    # training and validation sides of different sizes, so that batches are padded and one model has fewer steps
+    splits = [
+        Split(s.name, s.train[: len(s.train) - 9 * k], s.validation[2 * k :], s.test)
+        for k, s in enumerate(helo.splits.by_subject(data, 3))
+    ]
+    return data, splits
+
+
+def both_ways(data, splits, name, seeds=(0, 1), options=None, **training):
+    jobs = [(split, seed) for split in splits for seed in seeds]
+    models = [[build(name, data, seed=seed, **options or {}) for _, seed in jobs] for _ in range(2)]
+    training = FAST | training
+    alone = [helo.fit(m, data, s, seed=seed, **training) for m, (s, seed) in zip(models[0], jobs, strict=True)]
+    together = fit_together(models[1], data, [s for s, _ in jobs], seeds=[seed for _, seed in jobs], **training)
+    return alone, together
+
+
+def stackable(data):
+    return [name for name in available() if build(name, data).stackable]
+
+
+def check(data, alone, together, places=2e-6):
+    for one, other in zip(alone, together, strict=True):
+        assert one.best_epoch == other.best_epoch
+        assert len(one.history) == len(other.history)
+        for mine, its in zip(one.history, other.history, strict=True):
+            assert mine.keys() == its.keys()
+            for name in mine.keys() - {"seconds"}:
+                assert mine[name] == pytest.approx(its[name], abs=1e-5), name
+        a, b = (helo.predict(run.model, data).distributions for run in (one, other))
+        np.testing.assert_allclose(a, b, atol=places)
+
+
+@pytest.mark.parametrize("name", stackable(helo.load("pairing")))
+def test_as_one_after_another(study, name):
+    data, splits = study
+    check(data, *both_ways(data, splits, name))
+
+
+def test_early_stopping_of_each_refit_and_centred_people(study):
+    data, splits = study
+    alone, together = both_ways(
+        data, splits, "helo", options={"width": 32, "transport_weight": 0.1, "dropkey": 0.1},
+        epochs=8, patience=2, learning_rate=3e-3, refit=True, centre_people=True,
+    )  # fmt: skip
+    assert len({run.best_epoch for run in together}) > 1, "the models shall stop at different epochs here"
+    check(data, alone, together, places=2e-5)
+
+
+def test_without_validation_windows(study):
+    data, splits = study
+    splits = [Split(s.name, s.train, s.validation[:0], s.test) for s in splits]
+    check(data, *both_ways(data, splits, "early"))
+
+
+def test_a_model_beside_it_changes_nothing(study):
+    data, splits = study
+    (first, *_), few = (
+        fit_together([build("helo", data, seed=k) for k in range(n)], data, splits[:1] * n, seeds=range(n), **FAST)
+        for n in (3, 1)
+    )
+    a, b = (helo.predict(run.model, data).distributions for run in (first, few[0]))
+    np.testing.assert_allclose(a, b, atol=2e-6)
+
+
+def test_which_systems_can_be_stacked(study):
+    names = set(stackable(study[0]))
+    assert {"helo", "helo-no-ot", "early", "jmt", "aimdit"} <= names
+    assert not names & {"foalnet", "gban", "mpt-hcl", "m2fnet", "connection", "helo-gromov", "helo-release", "ridge"}
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (["helo", "early"], "one stackable kind"),
+        (["foalnet", "foalnet"], "one stackable kind"),
+        (["helo"], "1 models, 2 splits, 2 seeds"),
+    ],
+)
+def test_what_cannot_be_stacked_is_refused(study, models, message):
+    data, splits = study
+    with pytest.raises(ValueError, match=message):
+        fit_together([build(name, data) for name in models], data, splits[:2], seeds=[0, 0])
+
+
+def test_a_loss_that_is_no_number_is_told_as_fit_tells_it(study):
+    data, splits = study
+    heavy = [build("helo", data) for _ in range(2)]
+    with torch.no_grad():
+        heavy[1].seeds.fill_(float("inf"))
+    with pytest.raises(FloatingPointError, match="helo, epoch 1: .*is not finite"):
+        fit_together(heavy, data, splits[:2], seeds=[0, 0], **FAST)
+
+
+def test_a_model_that_breaks_later_is_trained_alone(study, monkeypatch):
+    data, splits = study
+    whole = stacked._epoch
+
+    def breaks(stack):
+        whole(stack)
+        stack.members[0].finite = False
+
+    alone, _ = both_ways(data, splits[:2], "early", seeds=(0,))
+    monkeypatch.setattr(stacked, "_epoch", breaks)
+    check(data, alone, both_ways(data, splits[:2], "early", seeds=(0,))[1])
