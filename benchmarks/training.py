@@ -3,8 +3,8 @@
 18 x 5 EEG, 28 GSR, 27 PPG and 768 video features, 10 emotions, width 128, batches of 128. The ways take turns; the median
 over the turns counts.
 
-    helo      as `helo.fit` trains: data in memory once, batches by index, transport with the implicit gradient
-    unrolled  the same, but the plan by 20 iterations in the log domain that autograd passes through
+    helo      as `helo.fit` trains: data in memory once, batches by index, transport with the implicit gradient, dropout from bytes
+    unrolled  the same, but the plan by 20 iterations in the log domain that autograd passes through, and torch's dropout
     loader    a plain loop around that: a DataLoader over windows, Adam, the loss read after every step
 """
 
@@ -21,6 +21,7 @@ from machine import describe
 
 import helo
 from helo import transport
+from helo.models.dropout import Dropout
 from helo.splits import Split
 
 SHAPES = {"eeg": (18, 5), "gsr": (1, 28), "ppg": (1, 27), "video": (1, 768)}
@@ -50,6 +51,10 @@ def unrolled(cost, epsilon, u, v, iterations):
         f = log_u - torch.logsumexp(-cost / epsilon + g[:, None], 2)
         g = log_v - torch.logsumexp(-cost / epsilon + f[:, :, None], 1)
     return (-cost / epsilon + f[:, :, None] + g[:, None]).exp()
+
+
+def torch_dropout(self, x):
+    return torch.nn.functional.dropout(x, self.share, self.training)
 
 
 def by_fit(data, split, options) -> float:
@@ -94,7 +99,7 @@ def main() -> None:
     times = {"helo": [], "unrolled": [], "loader": []}
     for _ in range(options.repeats):
         times["helo"].append(by_fit(data, split, options))
-        with patch.object(transport, "plan", unrolled):
+        with patch.object(transport, "plan", unrolled), patch.object(Dropout, "forward", torch_dropout):
             times["unrolled"].append(by_fit(data, split, options))
             times["loader"].append(by_loader(data, split, options))
     fast = statistics.median(times["helo"])

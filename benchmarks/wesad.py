@@ -1,6 +1,7 @@
 """HeLo on people it has never seen: WESAD, wrist, one subject left out at a time. `make benchmark-wesad WESAD=PATH`
 
-For every left-out person the settings are chosen among CANDIDATES by other people of the training side; the test person has
+For every left-out person the other fourteen are five groups, and a model is trained five times, each time stopped by another
+group; the five answer together. The settings are those of CANDIDATES with the lowest KL over the fourteen: the test person has
 no say. A condition's name reaches no model but `mixture`, the rival that is told it. Finished fits are kept in the folder, so
 the command goes on where it was stopped.
 """
@@ -27,21 +28,21 @@ from helo import losses
 from helo.evaluation import reference_kl
 from helo.files import atomic_write, code_digest
 from helo.measures import calibration, correlation_gap, kl, skill
+from helo.splits import nested
+from helo.stacked import fit_together
 
-NARROW, WIDE = {"tokens": 6}, {"context": 120, "tokens": 5}
+GROUPS = 5
+WIDE = {"context": 120, "tokens": 5}
 #: (options of the data set, of HeLo, of its training), the first wins where two are as good
 CANDIDATES = (
     (WIDE, {"width": 64, "dropout": 0.7}, {"batch_size": 32}),
-    (WIDE, {"width": 64, "dropout": 0.8}, {"batch_size": 32, "learning_rate": 1e-4}),
-    (NARROW, {"width": 64, "dropout": 0.7}, {"batch_size": 32}),
 )
-TRAINING = {"patience": 10, "centre_people": True, "refit": True, "progress": False}
+TRAINING = {"patience": 10, "centre_people": True, "progress": False}
 # what is said of it: (options of the data set, model, its options, of its training, seeds); HeLo has the chosen candidate's
 ROWS = {
     "**HeLo**": ({}, "helo", {}, {}, 5),
     "learning the ratings as they are": ({}, "helo", {}, {"centre_people": False}, 1),
-    "without refitting": ({}, "helo", {}, {"refit": False}, 1),
-    "without context": (NARROW | {"context": 0}, "helo", {}, {}, 1),
+    "without context": ({"context": 0}, "helo", {}, {}, 1),
     "normalised by the conditions' windows": ({"normalise": "subject"}, "helo", {}, {}, 1),
     "normalised causally (live use)": ({"normalise": "causal"}, "helo", {}, {}, 1),
     "not normalised": ({"normalise": "none"}, "helo", {}, {}, 1),
@@ -55,22 +56,29 @@ ROWS = {
 
 
 def fit(data, split, model: str, options: dict, training: dict, seed: int, folder: Path) -> dict[str, np.ndarray]:
-    """One fit: its answers to the test windows, KL on the validation windows, label correlation. Kept in a file."""
-    rows = np.concatenate([split.train, split.validation, split.test])
-    key = hashlib.sha256(json.dumps([model, options, training, seed, code_digest("*.py", "models/*.py")]).encode())
-    for values in (data.distributions, rows, *data.signals.values(), *data.masks.values()):
+    """One person left out: the models' answers (groups, windows, emotions), KL over the others, label correlation. Kept in a file."""
+    key = hashlib.sha256(json.dumps([model, options, training, seed, GROUPS, code_digest("*.py", "models/*.py")]).encode())
+    for values in (data.distributions, split.train, split.test, *data.signals.values(), *data.masks.values()):
         key.update(values.tobytes())
     file = folder / f"{model}-{split.name}-{seed}-{key.hexdigest()[:12]}.npz"
     if not file.exists():
         torch.set_num_threads(1)
         started = time.perf_counter()
-        network = helo.build(model, data, seed=seed, **options)
-        run = helo.fit(network, data, split, seed=seed, **training)
-        kept = {"answer": helo.predict(network, data, split.test, explain=False).distributions}
-        kept["validation"] = min((row["validation_kl"] for row in run.history), default=0.0)
-        if hasattr(network, "learned_correlation"):
-            kept["learned"] = network.learned_correlation().detach().numpy()
-        kept["seconds"] = time.perf_counter() - started
+        parts = nested(data, split, GROUPS)
+        seeds = [GROUPS * seed + k for k in range(GROUPS)]
+        networks = [helo.build(model, data, seed=own, **options) for own in seeds]
+        if networks[0].stackable:
+            runs = fit_together(networks, data, parts, seeds=seeds, **training)
+        else:
+            runs = [helo.fit(n, data, p, seed=own, **training) for n, p, own in zip(networks, parts, seeds, strict=True)]
+        best = [min((row["validation_kl"] for row in run.history), default=0.0) for run in runs]
+        kept = {
+            "answers": np.stack([helo.predict(run.model, data, split.test, explain=False).distributions for run in runs]),
+            "others": np.average(best, weights=[len(part.validation) for part in parts]),
+            "seconds": time.perf_counter() - started,
+        }
+        if hasattr(networks[0], "learned_correlation"):
+            kept["learned"] = np.mean([n.learned_correlation().detach().numpy() for n in networks], 0)
         content = io.BytesIO()
         np.savez(content, **kept)
         atomic_write(file, content.getvalue())
@@ -78,8 +86,8 @@ def fit(data, split, model: str, options: dict, training: dict, seed: int, folde
         return dict(kept)
 
 
-def all_folds(load, splits, model, chosen, training, seed, options) -> list[dict[str, np.ndarray]]:
-    """One fit for each left-out person, with that person's own settings."""
+def all_people(load, splits, model, chosen, training, seed, options) -> list[dict[str, np.ndarray]]:
+    """`fit` for each left-out person, with that person's own settings."""
     jobs = (
         delayed(fit)(load(**study), split, model, own, TRAINING | extra | training, seed, options.folder)
         for split, (study, own, extra) in zip(splits, chosen, strict=True)
@@ -138,36 +146,37 @@ def main() -> None:
     measure, started = Skill(data, splits), time.perf_counter()
     print(describe())
 
-    tried = [all_folds(load, splits, "helo", [c] * len(splits), {"refit": False}, 0, options) for c in CANDIDATES]
-    best = np.argmin([[fold["validation"] for fold in folds] for folds in tried], 0)
+    tried = [all_people(load, splits, "helo", [c] * len(splits), {}, 0, options) for c in CANDIDATES]
+    best = np.argmin([[person["others"] for person in people] for people in tried], 0)
     chosen = [CANDIDATES[k] for k in best]
-    for k, folds in enumerate(tried):
-        print(f"\ncandidate {CANDIDATES[k]}: chosen for {(best == k).sum()} people; "
-              f"for everybody, without refitting, seed 0: skill {measure([f['answer'] for f in folds]):.2f}")  # fmt: skip
+    for k, people in enumerate(tried):
+        print(f"\ncandidate {CANDIDATES[k]}: KL {np.mean([p['others'] for p in people]):.5f} over the others, chosen for "
+              f"{(best == k).sum()} people; for everybody, seed 0: skill {measure([p['answers'].mean(0) for p in people]):.3f}", flush=True)  # fmt: skip
 
-    print("\n| | KL | skill: mean and SD over seeds | skill of the seeds' mean answer | seeds | minutes |\n|---|---|---|---|---|---|")
+    print("\n| | KL | skill | of one model | of all seeds' mean answer | seeds | minutes |\n|---|---|---|---|---|---|---|")
     for label, (changed, model, own, training, seeds) in ROWS.items():
         settings = chosen if model.startswith("helo") else [({}, own, {})] * len(splits)
         settings = [(study | changed, *rest) for study, *rest in settings]
-        fits = [all_folds(load, splits, model, settings, training, seed, options) for seed in range(seeds)]
-        answers = [[fold["answer"] for fold in folds] for folds in fits]
+        fits = [all_people(load, splits, model, settings, training, seed, options) for seed in range(seeds)]
+        answers = [[person["answers"].mean(0) for person in people] for people in fits]
         mean = [np.mean(each, 0) for each in zip(*answers, strict=True)]
         skills = [measure(a) for a in answers]
+        single = np.mean([measure([person["answers"][k] for person in people]) for people in fits for k in range(GROUPS)])
         spread = f" ± {np.std(skills, ddof=1):.2f}" if seeds > 1 else ""
-        minutes = sum(float(fold["seconds"]) for folds in fits for fold in folds) / 60
-        print(f"| {label} | {np.mean([measure.kl(a) for a in answers]):.4f} | {np.mean(skills):.2f}{spread} | "
+        minutes = sum(float(person["seconds"]) for people in fits for person in people) / 60
+        print(f"| {label} | {np.mean([measure.kl(a) for a in answers]):.4f} | {np.mean(skills):.2f}{spread} | {single:.2f} | "
               f"{f'{measure(mean):.2f}' if seeds > 1 else ''} | {seeds} | {minutes:.1f} |", flush=True)  # fmt: skip
         if label == "**HeLo**":
-            first, first_mean = fits, mean
+            first, first_answers, first_mean = fits, answers, mean
 
-    each = np.mean([measure.by_person([fold["answer"] for fold in folds]) for folds in first], 0)
+    each = np.mean([measure.by_person(a) for a in first_answers], 0)
     print("\nHeLo's skill by person, mean over seeds:", ", ".join(f"{n} {v:.2f}" for n, v in zip(measure.people, each, strict=True)))
     bins = calibration(np.concatenate(measure.truth), np.concatenate(first_mean))
     print("\n| share predicted (mean answer) | share rated |\n|---|---|")
     for predicted, rated in zip(bins["predicted"], bins["rated"], strict=True):
         print(f"| {predicted:.4f} | {rated:.4f} |")
     print(f"\ncalibration error {np.sum(bins['weight'] * np.abs(bins['predicted'] - bins['rated'])):.4f}")
-    gaps = np.array([correlation_gaps(data, s, fold["learned"]) for s, fold in zip(splits, first[0], strict=True)])
+    gaps = np.array([correlation_gaps(data, s, person["learned"]) for s, person in zip(splits, first[0], strict=True)])
     (learned, mean), (sd_learned, sd_mean) = gaps.mean(0), gaps.std(0, ddof=1)
     print(f"label correlation, mean difference from the test person's own: learned {learned:.3f} ± {sd_learned:.3f}, mean of the "
           f"training people's own {mean:.3f} ± {sd_mean:.3f}; learned is nearer for {(gaps[:, 0] < gaps[:, 1]).sum()} of {len(gaps)} people")  # fmt: skip

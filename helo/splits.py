@@ -57,6 +57,32 @@ def random_windows(data: EmotionData, folds: int = 5, validation: float = 0.2, s
     return _grouped(data, np.arange(len(data)).astype(str), "window", folds, validation, seed)
 
 
+def nested(data: EmotionData, split: Split, folds: int = 5, seed: int = 0) -> list[Split]:
+    """The people of a split's training side in turns as its validation side; the test side stays.
+
+    To choose settings by all of them instead of the few who are the split's own validation side, and to let the models
+    that were stopped by different people answer together.
+
+    Args:
+        data: the data set.
+        split: from `by_subject`.
+        folds: number of nested folds; none has more than the training side's people.
+        seed: which people go together.
+
+    Raises:
+        ValueError: the training side has fewer people than folds, or fewer than two.
+    """
+    seen = np.union1d(split.train, split.validation)
+    people = sorted(np.unique(data.subjects[seen]), key=_natural)
+    if not 2 <= folds <= len(people):
+        raise ValueError(
+            f"{data.name}, {split.name}: folds is {folds}; expected 2 to {len(people)}, the training side's people"
+        )
+    shuffled = [people[i] for i in np.random.default_rng(seed).permutation(len(people))]
+    held = [np.isin(data.subjects[seen], shuffled[k::folds]) for k in range(folds)]
+    return [Split(f"{split.name}-nested{k + 1}of{folds}", seen[~h], seen[h], split.test) for k, h in enumerate(held)]
+
+
 PROTOCOLS = {"subjects": by_subject, "trials": by_trial, "windows": random_windows}
 
 

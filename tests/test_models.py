@@ -387,6 +387,22 @@ def test_r_steers_the_label_attention():
     torch.testing.assert_close(found, expected.expand_as(found))
 
 
+def test_label_attention_is_the_formula():
+    """Step 5 written out: tokens through the key and value maps, pooled by the seeds, asked by the labels; gaps ignored."""
+    torch.manual_seed(0)
+    model = helo.build("helo", DATA, seed=0, **SMALL).eval()
+    fused, mask = torch.randn(3, 7, 16), torch.rand(3, 7) > 0.3
+    found = model.label_driven(fused, mask, {})
+    for b in range(3):
+        tokens = fused[b, mask[b]]
+        pool = (model.seeds @ (tokens @ model.compress_key.weight.T).T / 4).softmax(-1)
+        compressed = pool @ model.compress_value(tokens)
+        embedding = model.label_embedding
+        weights = ((model.lcd_query(embedding) @ model.lcd_key(compressed).T + model.learned_correlation()) / 4).softmax(-1)
+        expected = torch.nn.functional.layer_norm(embedding + weights @ model.lcd_value(compressed), (16,))
+        torch.testing.assert_close(found[b], expected, atol=1e-5, rtol=1e-4)
+
+
 def test_transport_carries_physiology_to_behavior():
     """With a plan that is a permutation, the carried tokens are the permuted ones."""
     model = helo.build("helo", DATA, seed=0, **SMALL, epsilon=0.002, iterations=500).eval()

@@ -78,3 +78,22 @@ def test_too_many_folds_are_refused(simulated):
 
 def test_without_validation(simulated):
     assert len(splits.by_subject(simulated, validation=0)[0].validation) == 0
+
+
+def test_nested_folds_let_all_training_people_validate_once(simulated):
+    split = splits.by_subject(simulated)[2]
+    folds = splits.nested(simulated, split, folds=3)
+    assert [f.name for f in folds] == [f"subject-P3-nested{k}of3" for k in (1, 2, 3)]
+    people = [set(simulated.subjects[f.validation]) for f in folds]
+    assert sorted(p for group in people for p in group) == ["P1", "P2", "P4", "P5", "P6"]
+    for fold, group in zip(folds, people, strict=True):
+        train, validation, test = parts(fold)
+        assert test == set(split.test)
+        assert train | validation == set(split.train) | set(split.validation)
+        assert not group & set(simulated.subjects[fold.train])
+
+
+@pytest.mark.parametrize("folds", [1, 6])
+def test_as_many_nested_folds_as_people_at_most(simulated, folds):
+    with pytest.raises(ValueError, match=rf"folds is {folds}; expected 2 to 5, the training side's people"):
+        splits.nested(simulated, splits.by_subject(simulated)[0], folds=folds)
