@@ -60,7 +60,7 @@ def evaluate(
     folds: Annotated[int, typer.Option(help="number of folds; 0: one subject at a time, five otherwise")] = 0,
     seeds: Annotated[int, typer.Option(help="number of seeds")] = 1,
     epochs: Annotated[int, typer.Option(help="most epochs")] = 100,
-    workers: Annotated[int, typer.Option(help="processes, one thread each")] = 2,
+    workers: Annotated[int, typer.Option(help="processes, one thread each; 0: as many as pay")] = 0,
     folder: Annotated[str, typer.Option(help="keeps finished fits; a second call goes on from there")] = "",
     choose: Annotated[bool, typer.Option(help="learning rate and decay of each fit by its validation windows")] = False,
     centre_people: Annotated[

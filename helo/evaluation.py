@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -42,7 +43,7 @@ def evaluate(
     protocol: str = "subjects",
     seeds: Sequence[int] = (0,),
     folds: int | None = None,
-    workers: int | None = None,
+    workers: int = 0,
     folder: str | Path | None = None,
     progress: bool = True,
     choices: Sequence[Mapping] = (),
@@ -56,8 +57,9 @@ def evaluate(
         protocol: "subjects", "trials", or "windows" (which leaks).
         seeds: of first weights, batches and dropout; the folds stay the same. Closed-form models use the first alone.
         folds: number of folds; None is the protocol's default (one subject at a time; five otherwise).
-        workers: processes; each computes on one thread. None: one a core where there are four fits a core and more. On a
-            GPU all folds and seeds of a model that can be stacked are one fit (`helo.stacked`).
+        workers: processes; each computes on one thread. 0: one a core where there is much to do, else one on all cores.
+            Folds and seeds of a model that can be stacked are trained as one (`helo.stacked`), all of them on a GPU, on a
+            CPU 15 at a time where the model is small; their numbers are those of `helo.fit` but for the order of sums.
         folder: where finished results are kept; a second call of the same code and settings goes on from there.
         progress: show a progress bar.
         choices: training settings to choose from, such as `SETTINGS`. Every fit is made once with each, and the one with
@@ -95,9 +97,9 @@ def evaluate(
     for label, entry in entries.items():
         seeded = seeds[:1] if is_closed_form(entry["model"]) else seeds
         fits = [(split, seed) for split in splits for seed in seeded]
-        together = _at_once(data, entry, training)
-        jobs += [(label, entry, part) for part in ([fits] if together else [[one] for one in fits])]
-    if workers is None:
+        size = min(_together(data, entry, training), len(fits))
+        jobs += [(label, entry, fits[k : k + size]) for k in range(0, len(fits), size)]
+    if not workers:
         workers = cpu_count() if len(jobs) >= 4 * cpu_count() else 1
     folder = None if folder is None else Path(folder)
     if workers == 1:
@@ -213,11 +215,17 @@ def reference_kl(data: EmotionData, split: Split) -> tuple[float, float]:
     return low, float(kl(truth, ceiling).mean())
 
 
-def _at_once(data, entry, training):
-    """Whether folds and seeds are trained as one stack: faster on a GPU, not on a CPU (`benchmarks/stacked.py`)."""
-    device = torch.device(training.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
-    own = {"checkpoint", "on_epoch"} & set(training)  # are of a single model
-    return device.type == "cuda" and not own and build(entry["model"], data, **_options(entry)).stackable
+def _together(data, entry, training):
+    """How many fits of a model are trained as one stack: all of them on a GPU.
+
+    On a CPU, 15 of a model that is small enough for that to be faster than processes (`benchmarks/stacked.py`).
+    """
+    model = build(entry["model"], data, **_options(entry))
+    if not model.stackable or {"checkpoint", "on_epoch"} & set(training):  # those are of a single model
+        return 1
+    if torch.device(training.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")).type == "cuda":
+        return sys.maxsize
+    return 15 if sum(p.numel() for p in model.parameters()) < 1_000_000 else 1
 
 
 def _on_one_thread(*job):

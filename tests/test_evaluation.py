@@ -67,8 +67,8 @@ def test_processes_give_the_serial_table(simulated):
 
 
 def test_a_second_call_goes_on_from_the_folder(simulated, tmp_path, monkeypatch):
-    first = helo.evaluate(["mean", "helo"], simulated, folds=3, folder=tmp_path, **FAST)
-    next(iter(tmp_path.glob("helo-*"))).unlink()
+    first = helo.evaluate(["mean", "foalnet"], simulated, folds=3, folder=tmp_path, **FAST)
+    next(iter(tmp_path.glob("foalnet-*"))).unlink()
     calls = []
     real = evaluation.fit
 
@@ -78,10 +78,10 @@ def test_a_second_call_goes_on_from_the_folder(simulated, tmp_path, monkeypatch)
         return real(model, *a, **k)
 
     monkeypatch.setattr(evaluation, "fit", counted)
-    again = helo.evaluate(["mean", "helo"], simulated, folds=3, folder=tmp_path, **FAST)
-    assert calls == ["helo"]
+    again = helo.evaluate(["mean", "foalnet"], simulated, folds=3, folder=tmp_path, **FAST)
+    assert calls == ["foalnet"]
     assert first.drop(columns="seconds").equals(again.drop(columns="seconds"))
-    helo.evaluate(["helo"], simulated, folds=3, folder=tmp_path, epochs=1, progress=False)
+    helo.evaluate(["foalnet"], simulated, folds=3, folder=tmp_path, epochs=1, progress=False)
     assert len(calls) == 4, "other settings are other results"
     other = dataclasses.replace(simulated, conditions=np.roll(simulated.conditions, 2))
     low = helo.evaluate(["mean"], other, folds=3, folder=tmp_path, progress=False)
@@ -181,9 +181,8 @@ def test_a_modality_left_out_is_one_never_recorded(simulated):
 
 
 def test_folds_and_seeds_as_one_stack(simulated, tmp_path, monkeypatch):
-    """What a GPU does by itself: the same table, kept and resumed; in halves where the memory is too small."""
+    """What `evaluate` does by itself: the same table, kept and resumed; in halves where the memory is too small."""
     arguments = {"folds": 3, "seeds": [0, 1], "folder": tmp_path} | FAST
-    alone = helo.evaluate(["ridge", "early"], simulated, **arguments | {"folder": None})
     sizes = []
 
     def small_memory(models, *rest, **training):
@@ -192,7 +191,9 @@ def test_folds_and_seeds_as_one_stack(simulated, tmp_path, monkeypatch):
             raise torch.OutOfMemoryError
         return helo.stacked.fit_together(models, *rest, **training)
 
-    monkeypatch.setattr(evaluation, "_at_once", lambda data, entry, training: entry["model"] == "early")
+    monkeypatch.setattr(evaluation, "_together", lambda data, entry, training: 1)
+    alone = helo.evaluate(["ridge", "early"], simulated, **arguments | {"folder": None})
+    monkeypatch.undo()
     monkeypatch.setattr(evaluation, "fit_together", small_memory)
     together = helo.evaluate(["ridge", "early"], simulated, **arguments)
     assert sizes == [6, 3, 3]
@@ -204,8 +205,11 @@ def test_folds_and_seeds_as_one_stack(simulated, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(together.drop(columns="seconds"), again.drop(columns="seconds"), rtol=1e-3)
 
 
-def test_a_stack_is_for_a_gpu(simulated):
-    assert evaluation._at_once(simulated, {"model": "helo"}, {"device": "cuda"})
-    assert not evaluation._at_once(simulated, {"model": "helo"}, {"device": "cpu"})
-    assert not evaluation._at_once(simulated, {"model": "foalnet"}, {"device": "cuda"})
-    assert not evaluation._at_once(simulated, {"model": "helo"}, {"device": "cuda", "checkpoint": "file"})
+def test_what_is_trained_as_one(simulated):
+    together = functools.partial(evaluation._together, simulated)
+    assert together({"model": "helo"}, {"device": "cuda"}) > 1000
+    assert together({"model": "helo"}, {"device": "cpu"}) == 15
+    assert together({"model": "helo", "width": 512}, {"device": "cpu"}) == 1, "too large for a CPU's memory of its own"
+    assert together({"model": "foalnet"}, {"device": "cuda"}) == 1
+    assert together({"model": "ridge"}, {"device": "cuda"}) == 1
+    assert together({"model": "helo"}, {"device": "cuda", "checkpoint": "file"}) == 1
