@@ -1,6 +1,7 @@
 """A cross-validation of HeLo fold by fold, by processes, and as one stacked model: `python benchmarks/stacked.py`.
 
-15 folds by subject x --seeds on the simulated study, --epochs each. The ways take turns; the median over the turns counts.
+Folds by subject x --seeds on the simulated study (15 folds), or on random windows of DMER's sizes (8), --epochs each. The ways
+take turns; the median over the turns counts.
 
     one by one   `helo.fit`, one after the other, all cores
     processes    the same, a process a core, a thread each (not on a GPU)
@@ -17,6 +18,7 @@ import time
 import torch
 from joblib import Parallel, cpu_count, delayed
 from machine import describe
+from training import study
 
 import helo
 from helo.stacked import fit_together
@@ -45,13 +47,14 @@ def spread(way, data, jobs, training):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", choices=["simulated", "dmer"], default="simulated")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 128])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
-    data = helo.load("simulated", subjects=15, seed=0)
+    data = helo.load("simulated", subjects=15, seed=0) if options.study == "simulated" else study(512)
     jobs = [(split, seed) for split in helo.splits.by_subject(data) for seed in range(options.seeds)]
     print(describe())
     print(f"{len(jobs)} models, {len(data)} windows, {options.epochs} epochs, on {options.device}\n")

@@ -230,6 +230,8 @@ def _together(data, entry, training):
 
 def _on_one_thread(*job):
     torch.set_num_threads(1)
+    # processes share large arrays read-only, and nothing here writes to them
+    warnings.filterwarnings("ignore", "The given NumPy array is not writable")
     return _rows(*job)
 
 

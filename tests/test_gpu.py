@@ -13,6 +13,7 @@ import numpy as np, torch
 if not torch.cuda.is_available():
     sys.exit(77)
 import helo
+from helo.stacked import fit_together
 from helo.transport import plan
 data = helo.load("simulated", subjects=6, clips=5, seconds=48, seed=0)
 split = helo.splits.by_subject(data, 3)[0]
@@ -42,6 +43,12 @@ plan(c, 0.1).pow(2).sum().backward()
 torch.testing.assert_close(cost.grad.cpu(), c.grad, atol=1e-5, rtol=1e-3)
 table = helo.evaluate(["mean", "ridge", "mixture", "helo"], data, folds=3, epochs=2, progress=False)
 assert np.isfinite(table.kl).all()
+splits, training = helo.splits.by_subject(data, 3), {"epochs": 2, "progress": False}
+alone = [helo.fit(helo.build("helo", data, seed=k), data, s, seed=k, **training) for k, s in enumerate(splits)]
+together = fit_together([helo.build("helo", data, seed=k) for k in range(3)], data, splits, seeds=range(3), **training)
+for one, other in zip(alone, together):
+    a, b = (helo.predict(run.model, data).distributions for run in (one, other))
+    np.testing.assert_allclose(a, b, atol=1e-4)
 print(torch.cuda.get_device_name())
 """
 
