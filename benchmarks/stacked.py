@@ -40,7 +40,7 @@ def alone(way, *job):
 
 def spread(way, data, jobs, training):
     """The jobs on a process a core."""
-    cores = cpu_count()
+    cores = min(cpu_count(), len(jobs))
     parts = [jobs[k::cores] for k in range(cores)] if way is stacked else [[job] for job in jobs]
     Parallel(n_jobs=cores)(delayed(alone)(way, data, part, training) for part in parts)
 

@@ -24,12 +24,13 @@ from machine import describe
 from tqdm import tqdm
 
 import helo
-from helo import losses
+from helo import losses, models
 from helo.evaluation import reference_kl
 from helo.files import atomic_write, code_digest
 from helo.measures import calibration, correlation_gap, kl, skill
 from helo.splits import nested
 from helo.stacked import fit_together
+from helo.training import data_digest
 
 GROUPS = 5
 WIDE = {"context": 120, "tokens": 5}
@@ -57,17 +58,18 @@ ROWS = {
 
 def fit(data, split, model: str, options: dict, training: dict, seed: int, folder: Path) -> dict[str, np.ndarray]:
     """One person left out: the models' answers (groups, windows, emotions), KL over the others, label correlation. Kept in a file."""
-    key = hashlib.sha256(json.dumps([model, options, training, seed, GROUPS, code_digest("*.py", "models/*.py")]).encode())
-    for values in (data.distributions, split.train, split.test, *data.signals.values(), *data.masks.values()):
-        key.update(values.tobytes())
+    about = [model, options, training, seed, GROUPS, data_digest(data, split), split.test.tolist(), code_digest("*.py", "models/*.py")]
+    about += [list(map(str, names)) for names in (data.subjects, data.trials, data.conditions)]
+    key = hashlib.sha256(json.dumps(about).encode())
     file = folder / f"{model}-{split.name}-{seed}-{key.hexdigest()[:12]}.npz"
     if not file.exists():
         torch.set_num_threads(1)
         started = time.perf_counter()
-        parts = nested(data, split, GROUPS)
-        seeds = [GROUPS * seed + k for k in range(GROUPS)]
+        closed = models.is_closed_form(model)  # fitted to all others at once
+        parts = [split] if closed else nested(data, split, GROUPS)
+        seeds = [GROUPS * seed + k for k in range(len(parts))]
         networks = [helo.build(model, data, seed=own, **options) for own in seeds]
-        if networks[0].stackable:
+        if not closed and networks[0].stackable:
             runs = fit_together(networks, data, parts, seeds=seeds, **training)
         else:
             runs = [helo.fit(n, data, p, seed=own, **training) for n, p, own in zip(networks, parts, seeds, strict=True)]
@@ -78,7 +80,7 @@ def fit(data, split, model: str, options: dict, training: dict, seed: int, folde
             "seconds": time.perf_counter() - started,
         }
         if hasattr(networks[0], "learned_correlation"):
-            kept["learned"] = np.mean([n.learned_correlation().detach().numpy() for n in networks], 0)
+            kept["learned"] = np.mean([n.learned_correlation().detach().cpu().numpy() for n in networks], 0)
         content = io.BytesIO()
         np.savez(content, **kept)
         atomic_write(file, content.getvalue())
@@ -161,7 +163,7 @@ def main() -> None:
         answers = [[person["answers"].mean(0) for person in people] for people in fits]
         mean = [np.mean(each, 0) for each in zip(*answers, strict=True)]
         skills = [measure(a) for a in answers]
-        single = np.mean([measure([person["answers"][k] for person in people]) for people in fits for k in range(GROUPS)])
+        single = np.mean([measure([person["answers"][k] for person in people]) for people in fits for k in range(len(people[0]["answers"]))])
         spread = f" ± {np.std(skills, ddof=1):.2f}" if seeds > 1 else ""
         minutes = sum(float(person["seconds"]) for people in fits for person in people) / 60
         print(f"| {label} | {np.mean([measure.kl(a) for a in answers]):.4f} | {np.mean(skills):.2f}{spread} | {single:.2f} | "

@@ -57,10 +57,11 @@ def evaluate(
         protocol: "subjects", "trials", or "windows" (which leaks).
         seeds: of first weights, batches and dropout; the folds stay the same. Closed-form models use the first alone.
         folds: number of folds; None is the protocol's default (one subject at a time; five otherwise).
-        workers: processes; each computes on one thread. 0: one a core where there is much to do, else one on all cores.
-            Folds and seeds of a model that can be stacked are trained as one (`helo.stacked`), all of them on a GPU, on a
-            CPU 15 at a time where the model is small; their numbers are those of `helo.fit` but for the order of sums.
-        folder: where finished results are kept; a second call of the same code and settings goes on from there.
+        workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else, and on
+            a GPU, this process alone. Folds and seeds of a model that can be stacked are trained as one (`helo.stacked`):
+            all of them on a GPU; on a CPU at most 15, where the model has fewer than a million weights.
+        folder: where finished results are kept, a stack's all together; a second call of the same code and settings goes on
+            from there.
         progress: show a progress bar.
         choices: training settings to choose from, such as `SETTINGS`. Every fit is made once with each, and the one with
             the lowest KL on the fold's validation windows is kept: test people have no say.
@@ -93,14 +94,16 @@ def evaluate(
     splits = by_protocol(data, protocol, folds)
     if choices and not all(len(split.validation) for split in splits):
         raise ValueError(f"choices need validation windows to choose by; protocol {protocol!r} has folds without them")
+    cuda = _device(training).type == "cuda"
+    if not workers:
+        count = sum(len(splits) * (1 if is_closed_form(entry["model"]) else len(seeds)) for entry in entries.values())
+        workers = 1 if cuda or count < 4 * cpu_count() else cpu_count()
     jobs = []
     for label, entry in entries.items():
         seeded = seeds[:1] if is_closed_form(entry["model"]) else seeds
         fits = [(split, seed) for split in splits for seed in seeded]
-        size = min(_together(data, entry, training), len(fits))
+        size = min(_together(data, entry, training, choices), -(-len(fits) // workers))
         jobs += [(label, entry, fits[k : k + size]) for k in range(0, len(fits), size)]
-    if not workers:
-        workers = cpu_count() if len(jobs) >= 4 * cpu_count() else 1
     folder = None if folder is None else Path(folder)
     if workers == 1:
         results = (_rows(data, *job, training, choices, folder) for job in jobs)
@@ -215,15 +218,19 @@ def reference_kl(data: EmotionData, split: Split) -> tuple[float, float]:
     return low, float(kl(truth, ceiling).mean())
 
 
-def _together(data, entry, training):
+def _device(training):
+    return torch.device(training.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _together(data, entry, training, choices):
     """How many fits of a model are trained as one stack: all of them on a GPU.
 
-    On a CPU, 15 of a model that is small enough for that to be faster than processes (`benchmarks/stacked.py`).
+    On a CPU, 15 of a model that is small enough for that to pay (`benchmarks/stacked.py`).
     """
     model = build(entry["model"], data, **_options(entry))
-    if not model.stackable or {"checkpoint", "on_epoch"} & set(training):  # those are of a single model
+    if not model.stackable or {"checkpoint", "on_epoch"} & set(training).union(*choices):  # those are of a single model
         return 1
-    if torch.device(training.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")).type == "cuda":
+    if _device(training).type == "cuda":
         return sys.maxsize
     return 15 if sum(p.numel() for p in model.parameters()) < 1_000_000 else 1
 
@@ -280,6 +287,7 @@ def _runs(data, entry, fits, settings):
         return fit_together(models, data, splits, seeds=seeds, progress=False, **settings)
     except torch.OutOfMemoryError:
         half = len(fits) // 2
+    del models  # on a GPU they hold the whole stack
     return _runs(data, entry, fits[:half], settings) + _runs(data, entry, fits[half:], settings)
 
 

@@ -66,7 +66,7 @@ def nested(data: EmotionData, split: Split, folds: int = 5, seed: int = 0) -> li
     Args:
         data: the data set.
         split: from `by_subject`.
-        folds: number of nested folds; none has more than the training side's people.
+        folds: number of nested folds, at most as many as the training side has people.
         seed: which people go together.
 
     Raises:

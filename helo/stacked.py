@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from helo.data.emotion_data import EmotionData
 from helo.models import EmotionModel
 from helo.models.dropout import streams
 from helo.splits import Split
-from helo.training import Run, epoch_seed, fit
+from helo.training import Run, check_training, epoch_seed, fit
 
 
 def fit_together(
@@ -41,8 +42,8 @@ def fit_together(
     """`helo.fit` for several models of one kind at once: one forward and backward pass for all (`torch.func.vmap`).
 
     Each model has its own split, batches, dropout, optimizer, early stopping and best epoch, and ends with the weights it
-    would have alone, up to the order in which a sum is taken. A GPU that one small model leaves idle is filled so; on a CPU
-    processes are faster (`benchmarks/stacked.py`).
+    would have alone, up to the order in which a sum is taken. Small models that leave a device idle gain by it
+    (`benchmarks/stacked.py`).
 
     Args:
         models: from `helo.build`, the same name and options, `stackable`, not trained before.
@@ -53,82 +54,89 @@ def fit_together(
         centre_people, refit: as in `helo.fit`.
 
     Returns:
-        One `Run` for each model. A model whose loss stops being finite is trained again by `helo.fit`, which says why.
+        One `Run` for each model. A model whose loss stops being finite is at once trained by `helo.fit`, which says why.
 
     Raises:
-        ValueError: models that cannot be stacked, or not as many splits and seeds as models.
+        ValueError: models that cannot be stacked, not as many splits and seeds as models, or as `helo.fit`.
+        FloatingPointError: as `helo.fit`.
     """
-    kinds = {(type(m), repr(m.options), repr(m.layout)) for m in models}
-    if len(kinds) != 1 or not models[0].stackable:
-        raise ValueError(f"models are {sorted({m.name for m in models})}; expected one stackable kind with the same options")
+    kinds = {(m.name, repr(m.options), repr(m.layout)) for m in models}
+    if len(kinds) != 1 or not all(m.stackable and not m.prepared for m in models):
+        raise ValueError(
+            f"models are {sorted({m.name for m in models})}; expected untrained ones of one stackable kind with the same options"
+        )
     if not len(models) == len(splits) == len(seeds):
         raise ValueError(f"{len(models)} models, {len(splits)} splits, {len(seeds)} seeds; expected as many of each")
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    for model, split in zip(models, splits, strict=True):
+        check_training(model, data, split, epochs=epochs, batch_size=batch_size, patience=patience)
     settings = {
         "batch_size": batch_size, "learning_rate": learning_rate, "weight_decay": weight_decay, "decay": decay,
-        "patience": patience, "device": device, "progress": progress,
+        "patience": patience, "device": torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
     }  # fmt: skip
     alone = settings | {"epochs": epochs, "centre_people": centre_people, "refit": refit, "progress": False}
-    own = [within_person(data, split) if centre_people else data for split in splits]
-    first = [weights(model) for model in models]
-    members = [_Member(*each, device, settings, epochs) for each in zip(models, own, splits, seeds, strict=True)]
-    _train(members, data, settings)
-    runs = [Run(m.model, m.history, m.best_epoch) for m in members]
-    if refit:
-        again = []
-        for member, start in zip(members, first, strict=True):
-            if member.finite and member.best_epoch and len(member.split.validation):
-                member.model.load_state_dict(start)
-                s = member.split
-                everybody = Split(s.name, np.union1d(s.train, s.validation), s.validation[:0], s.test)
-                again.append(_Member(member.model, member.data, everybody, member.seed, device, settings, member.best_epoch))
-                again[-1].of = member
-        _train(again, data, settings)
-        for member in again:
-            member.of.finite = member.finite
-    for k, member in enumerate(members):
-        if not member.finite:
-            models[k].load_state_dict(first[k])
-            runs[k] = fit(models[k], data, splits[k], seed=seeds[k], **alone)
-    return runs
+    members = []
+    for model, split, seed in zip(models, splits, seeds, strict=True):
+        first = weights(model)
+        own = within_person(data, split) if centre_people else data
+        members.append(_Member(model, own, split, seed, settings, epochs, partial(_alone, model, first, data, split, seed, alone)))
+    _train(members, data, settings, progress)
+    if not refit:
+        return [m.run for m in members]
+    again = {}
+    for m in members:
+        if m.finite and m.best_epoch and len(m.split.validation):
+            m.model.load_state_dict(m.first)
+            everybody = Split(m.split.name, np.union1d(m.split.train, m.split.validation), m.split.validation[:0], m.split.test)
+            again[m] = _Member(m.model, m.data, everybody, m.seed, settings, m.best_epoch, m.alone)
+    _train(list(again.values()), data, settings, progress)
+    return [Run(m.model, m.history, m.best_epoch) if m in again and again[m].finite else again.get(m, m).run for m in members]
+
+
+def _alone(model, first, data, split, seed, settings):
+    """A model that broke, trained once more by `fit`, which tells what is wrong or ends where it broke."""
+    model.load_state_dict(first)
+    return fit(model, data, split, seed=seed, **settings)
 
 
 @dataclass(eq=False)
 class _Member:
-    """One model of the stack; its parameters are views of the stack's."""
+    """One model of the stack; while it trains, its parameters are views of the stack's."""
 
     model: EmotionModel
     data: EmotionData
     split: Split
     seed: int
-    device: torch.device
     settings: dict
     epochs: int
+    alone: Callable[[], Run]
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     lowest: float = float("inf")
     finite: bool = True
+    run: Run | None = None
 
     def __post_init__(self):
+        device = self.settings["device"]
+        self.first = weights(self.model)
         self.model.prepare(self.data, self.split)
         self.model.prepared.fill_(True)
-        self.model.to(self.device)
+        self.model.to(device)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=self.settings["learning_rate"], weight_decay=self.settings["weight_decay"], fused=True
         )
         self.best = weights(self.model)
-        self.truth = torch.as_tensor(self.data.distributions, device=self.device)
-        self.order, self.draws = torch.Generator(), torch.Generator(self.device)
+        self.truth = torch.as_tensor(self.data.distributions, device=device)
+        self.order = torch.Generator()
+        # on a CPU one generator gives the order and then the dropout
+        self.draws = self.order if device.type == "cpu" else torch.Generator(device)
 
     def batches(self, epoch: int) -> Sequence[Tensor]:
         """The epoch's batches, and generators at its start, as `helo.fit` has them."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings["learning_rate"] * self.settings["decay"] ** (epoch - 1)
-        self.order.manual_seed(epoch_seed(self.seed, epoch))
-        self.draws.manual_seed(epoch_seed(self.seed, epoch))
+        for generator in (self.order, self.draws):
+            generator.manual_seed(epoch_seed(self.seed, epoch))
         order = torch.randperm(len(self.split.train), generator=self.order)
-        if self.device.type == "cpu":  # there one generator gives both, one after the other
-            self.draws = self.order
         return torch.as_tensor(self.split.train)[order].split(self.settings["batch_size"])
 
     @property
@@ -137,11 +145,11 @@ class _Member:
         return not self.finite or len(self.history) >= self.epochs or bool(len(self.split.validation) and waited)
 
     def leave(self) -> None:
-        """Take the best weights, in memory of the model's own."""
+        """Take the best weights, in memory of the model's own; train it alone where it broke."""
         for p in self.model.parameters():
-            p.data = p.data.clone()
+            p.data, p.grad = p.data.clone(), None
         self.model.load_state_dict(self.best)
-        self.model.eval()
+        self.run = Run(self.model.eval(), self.history, self.best_epoch) if self.finite else self.alone()
 
 
 class _Loss(nn.Module):
@@ -217,14 +225,14 @@ class _Stack:
         return [a[: len(r)].numpy() for a, r in zip(torch.cat(parts, 1), rows, strict=True)] if parts else []
 
 
-def _train(members: Sequence[_Member], data: EmotionData, settings: dict) -> None:
+def _train(members: Sequence[_Member], data: EmotionData, settings: dict, progress: bool) -> None:
     """Train until every member is done."""
     if not members:
         return
     x = {m: torch.as_tensor(v, device=settings["device"]) for m, v in data.signals.items()}
     masks = {m: torch.as_tensor(v, device=settings["device"]) for m, v in data.masks.items()}
     name = f"{members[0].model.name}, {len(members)} together"
-    with tqdm(total=max(m.epochs for m in members), desc=name, unit="epoch", disable=not settings["progress"], leave=False) as bar:
+    with tqdm(total=max(m.epochs for m in members), desc=name, unit="epoch", disable=not progress, leave=False) as bar:
         for stack in _stacks(members, x, masks):
             _epoch(stack)
             bar.update()

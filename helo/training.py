@@ -85,15 +85,7 @@ def fit(
         FloatingPointError: a loss or gradient was not finite in the first epoch; the message names the step, the loss
             or weight, and the modality and window to look at. Later, training ends with the best epoch and a warning.
     """
-    check_layout(model, data)
-    if len(split.train) == 0:
-        raise ValueError(f"split {split.name!r} has no training windows")
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}; expected at least 1")
-    wrong = not_a_number(data, np.concatenate([split.train, split.validation]))
-    if wrong:  # the arrays were changed after EmotionData had checked them
-        raise FloatingPointError(f"{data.name}: {wrong}")
+    check_training(model, data, split, epochs=epochs, batch_size=batch_size, patience=patience)
     if centre_people:
         data = within_person(data, split)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -277,6 +269,19 @@ def check_layout(model: EmotionModel, data: EmotionData) -> None:
         # tokens beyond the model's may only be padding
         if found[1] != features or found[0] < tokens or data.masks[m][:, tokens:].any():
             raise ValueError(f"{data.name}: {m!r} has (tokens, features) {found}; the model takes {(tokens, features)}")
+
+
+def check_training(model: EmotionModel, data: EmotionData, split: Split, **counts: int) -> None:
+    """Raise where model and data do not fit, a split has nothing to train on, or a number is below 1."""
+    check_layout(model, data)
+    if len(split.train) == 0:
+        raise ValueError(f"split {split.name!r} has no training windows")
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}; expected at least 1")
+    wrong = not_a_number(data, np.concatenate([split.train, split.validation]))
+    if wrong:  # the arrays were changed after EmotionData had checked them
+        raise FloatingPointError(f"{data.name}: {wrong}")
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

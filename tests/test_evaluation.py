@@ -182,7 +182,7 @@ def test_a_modality_left_out_is_one_never_recorded(simulated):
 
 def test_folds_and_seeds_as_one_stack(simulated, tmp_path, monkeypatch):
     """What `evaluate` does by itself: the same table, kept and resumed; in halves where the memory is too small."""
-    arguments = {"folds": 3, "seeds": [0, 1], "folder": tmp_path} | FAST
+    arguments = {"folds": 3, "seeds": [0, 1], "folder": tmp_path, "workers": 1} | FAST
     sizes = []
 
     def small_memory(models, *rest, **training):
@@ -191,7 +191,7 @@ def test_folds_and_seeds_as_one_stack(simulated, tmp_path, monkeypatch):
             raise torch.OutOfMemoryError
         return helo.stacked.fit_together(models, *rest, **training)
 
-    monkeypatch.setattr(evaluation, "_together", lambda data, entry, training: 1)
+    monkeypatch.setattr(evaluation, "_together", lambda *_: 1)
     alone = helo.evaluate(["ridge", "early"], simulated, **arguments | {"folder": None})
     monkeypatch.undo()
     monkeypatch.setattr(evaluation, "fit_together", small_memory)
@@ -207,9 +207,10 @@ def test_folds_and_seeds_as_one_stack(simulated, tmp_path, monkeypatch):
 
 def test_what_is_trained_as_one(simulated):
     together = functools.partial(evaluation._together, simulated)
-    assert together({"model": "helo"}, {"device": "cuda"}) > 1000
-    assert together({"model": "helo"}, {"device": "cpu"}) == 15
-    assert together({"model": "helo", "width": 512}, {"device": "cpu"}) == 1, "too large for a CPU's memory of its own"
-    assert together({"model": "foalnet"}, {"device": "cuda"}) == 1
-    assert together({"model": "ridge"}, {"device": "cuda"}) == 1
-    assert together({"model": "helo"}, {"device": "cuda", "checkpoint": "file"}) == 1
+    assert together({"model": "helo"}, {"device": "cuda"}, ()) > 1000
+    assert together({"model": "helo"}, {"device": "cpu"}, ()) == 15
+    assert together({"model": "helo", "width": 512}, {"device": "cpu"}, ()) == 1, "too large for a CPU's cache"
+    assert together({"model": "foalnet"}, {"device": "cuda"}, ()) == 1
+    assert together({"model": "ridge"}, {"device": "cuda"}, ()) == 1
+    assert together({"model": "helo"}, {"device": "cuda", "checkpoint": "file"}, ()) == 1
+    assert together({"model": "helo"}, {"device": "cuda"}, [{"on_epoch": print}, {}]) == 1

@@ -91,6 +91,7 @@ def test_which_systems_can_be_stacked(study):
     ("models", "message"),
     [
         (["helo", "early"], "one stackable kind"),
+        (["helo", "helo-no-ot"], "one stackable kind"),
         (["foalnet", "foalnet"], "one stackable kind"),
         (["helo"], "1 models, 2 splits, 2 seeds"),
     ],
@@ -99,6 +100,20 @@ def test_what_cannot_be_stacked_is_refused(study, models, message):
     data, splits = study
     with pytest.raises(ValueError, match=message):
         fit_together([build(name, data) for name in models], data, splits[:2], seeds=[0, 0])
+
+
+def test_the_checks_of_fit(study):
+    data, splits = study
+    nothing = Split("nothing", splits[0].train[:0], splits[0].validation, splits[0].test)
+    for change, message in (({"epochs": 0}, "epochs is 0"), ({"patience": 0}, "patience is 0"), ({"batch_size": 0}, "batch_size is 0")):
+        with pytest.raises(ValueError, match=message):
+            fit_together([build("early", data)], data, splits[:1], seeds=[0], **FAST | change)
+    with pytest.raises(ValueError, match="'nothing' has no training windows"):
+        fit_together([build("early", data) for _ in range(2)], data, [splits[0], nothing], seeds=[0, 0], **FAST)
+    (run,) = fit_together([build("early", data)], data, splits[:1], seeds=[0], **FAST)
+    assert all(p.grad is None and p.untyped_storage().nbytes() == p.nbytes for p in run.model.parameters())
+    with pytest.raises(ValueError, match="expected untrained ones"):
+        fit_together([run.model], data, splits[:1], seeds=[0], **FAST)
 
 
 def test_a_loss_that_is_no_number_is_told_as_fit_tells_it(study):

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
 # (generator, windows) of each model of the stack that is running; None where a model runs alone
-_streams: Sequence[tuple[torch.Generator, int]] | None = None
+_streams: ContextVar[Sequence[tuple[torch.Generator, int]] | None] = ContextVar("streams", default=None)
 
 
 class Dropout(nn.Module):
     """In training, set a share of the activations to 0 and scale the others so that the mean stays.
 
     Args:
-        share: probability to drop an activation, 0 <= share < 1, taken to the nearest 1/256.
+        share: probability to drop an activation, 0 <= share < 1, in steps of 1/256 from there to 255/256.
     """
 
     def __init__(self, share: float):
@@ -39,18 +40,17 @@ class Dropout(nn.Module):
 
 def kept(x: Tensor, share: float) -> Tensor:
     """Which entries of x (B, ...) stay, True with probability 1 - share; bool, of x's shape."""
-    return _draw(x.shape, share, x.device) if _streams is None else _Kept.apply(x.detach(), share)
+    return _draw(x.shape, share, x.device) if _streams.get() is None else _Kept.apply(x.detach(), share)
 
 
 @contextmanager
 def streams(of_models: Sequence[tuple[torch.Generator, int]]) -> Iterator[None]:
     """Models under `torch.func.vmap` draw from these (generator, windows); windows beyond a model's own are padding."""
-    global _streams
-    _streams = of_models
+    before = _streams.set(of_models)
     try:
         yield
     finally:
-        _streams = None
+        _streams.reset(before)
 
 
 class _Kept(torch.autograd.Function):
@@ -62,17 +62,14 @@ class _Kept(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.mark_non_differentiable(output)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return None, None
+        pass  # the input is detached: there is no gradient
 
     @staticmethod
     def vmap(info, in_dims, x, share):
         shape = x.movedim(in_dims[0], 0).shape[1:]
-        result = torch.zeros((len(_streams), *shape), dtype=torch.bool, device=x.device)
-        for own, (generator, windows) in zip(result, _streams, strict=True):
+        own_streams = _streams.get()
+        result = torch.zeros((len(own_streams), *shape), dtype=torch.bool, device=x.device)
+        for own, (generator, windows) in zip(result, own_streams, strict=True):
             own[:windows] = _draw((windows, *shape[1:]), share, x.device, generator)
         return result, 0
 
