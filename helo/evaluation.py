@@ -59,7 +59,7 @@ def evaluate(
         folds: number of folds; None is the protocol's default (one subject at a time; five otherwise).
         workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else, and on
             a GPU, this process alone. Folds and seeds of a model that can be stacked are trained as one (`helo.stacked`):
-            all of them on a GPU; on a CPU at most 15, where the model has fewer than a million weights.
+            all of a process's on a GPU; on a CPU at most 15, where the model has fewer than a million weights.
         folder: where finished results are kept, a stack's all together; a second call of the same code and settings goes on
             from there.
         progress: show a progress bar.
@@ -94,10 +94,9 @@ def evaluate(
     splits = by_protocol(data, protocol, folds)
     if choices and not all(len(split.validation) for split in splits):
         raise ValueError(f"choices need validation windows to choose by; protocol {protocol!r} has folds without them")
-    cuda = _device(training).type == "cuda"
     if not workers:
         count = sum(len(splits) * (1 if is_closed_form(entry["model"]) else len(seeds)) for entry in entries.values())
-        workers = 1 if cuda or count < 4 * cpu_count() else cpu_count()
+        workers = 1 if _device(training).type == "cuda" or count < 4 * cpu_count() else cpu_count()
     jobs = []
     for label, entry in entries.items():
         seeded = seeds[:1] if is_closed_form(entry["model"]) else seeds
@@ -254,20 +253,14 @@ def _rows(data, label, entry, fits, training, choices, folder):
     runs = [_runs(data, entry, [fits[k] for k in todo], settings) for settings in training]
     for k, tried in zip(todo, zip(*runs, strict=True), strict=True):
         split, seed = fits[k]
-        kl = [min((epoch.get("validation_kl", 0.0) for epoch in run.history), default=0.0) for run in tried]
-        choice = int(np.argmin(kl))
+        lowest = [min((epoch.get("validation_kl", 0.0) for epoch in run.history), default=0.0) for run in tried]
+        choice = int(np.argmin(lowest))
         answer = predict(tried[choice].model, data, split.test, explain=False)
         low, ceiling = reference_kl(data, split)
-        rows[k] = {"model": label, "seed": seed, "fold": split.name}
-        rows[k] |= score(data.distributions[split.test], answer.distributions)
-        rows[k] |= {
-            "skill": skill(rows[k]["kl"], low, ceiling),
-            "kl_mean": low,
-            "kl_ceiling": ceiling,
-            "windows": len(split.test),
-            "epochs": tried[choice].best_epoch,
-            "choice": choice,
-        }
+        measures = score(data.distributions[split.test], answer.distributions)
+        rows[k] = {"model": label, "seed": seed, "fold": split.name} | measures
+        rows[k] |= {"skill": skill(measures["kl"], low, ceiling), "kl_mean": low, "kl_ceiling": ceiling}
+        rows[k] |= {"windows": len(split.test), "epochs": tried[choice].best_epoch, "choice": choice}
         rows[k]["seconds"] = (time.perf_counter() - started) / len(todo)
         if files[k] is not None:
             atomic_write(files[k], json.dumps(rows[k]).encode())

@@ -35,6 +35,12 @@ def kl(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return (truth * np.log(np.maximum(truth, EPS) / np.maximum(prediction, EPS))).sum(1)
 
 
+def mean_kl(truth: np.ndarray, log_prediction: np.ndarray) -> float:
+    """The mean of `kl` over the rows, from log-probabilities log p, which lose nothing where p is small."""
+    truth = truth.astype(np.float64)
+    return float((truth * (np.log(np.maximum(truth, 1e-12)) - log_prediction)).sum(1).mean())
+
+
 def cosine(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """l . p / (||l|| ||p||), shape (n,)."""
     return (truth * prediction).sum(1) / (np.linalg.norm(truth, axis=1) * np.linalg.norm(prediction, axis=1))

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from helo.centring import within_person
 from helo.checkpoints import weights
 from helo.data.emotion_data import EmotionData
+from helo.measures import mean_kl
 from helo.models import EmotionModel
 from helo.models.dropout import streams
 from helo.splits import Split
@@ -80,16 +81,16 @@ def fit_together(
         own = within_person(data, split) if centre_people else data
         members.append(_Member(model, own, split, seed, settings, epochs, partial(_alone, model, first, data, split, seed, alone)))
     _train(members, data, settings, progress)
-    if not refit:
-        return [m.run for m in members]
     again = {}
     for m in members:
-        if m.finite and m.best_epoch and len(m.split.validation):
+        if refit and m.finite and m.best_epoch and len(m.split.validation):
             m.model.load_state_dict(m.first)
             everybody = Split(m.split.name, np.union1d(m.split.train, m.split.validation), m.split.validation[:0], m.split.test)
             again[m] = _Member(m.model, m.data, everybody, m.seed, settings, m.best_epoch, m.alone)
     _train(list(again.values()), data, settings, progress)
-    return [Run(m.model, m.history, m.best_epoch) if m in again and again[m].finite else again.get(m, m).run for m in members]
+    for m, second in again.items():
+        m.run = Run(m.model, m.history, m.best_epoch) if second.finite else second.run
+    return [m.run for m in members]
 
 
 def _alone(model, first, data, split, seed, settings):
@@ -222,7 +223,7 @@ class _Stack:
         """Log-distributions of each model's windows."""
         longest = max(map(len, rows))
         parts = [self([r[start : start + most] for r in rows], training=False).cpu() for start in range(0, longest, most)]
-        return [a[: len(r)].numpy() for a, r in zip(torch.cat(parts, 1), rows, strict=True)] if parts else []
+        return [a[: len(r)].numpy() for a, r in zip(torch.cat(parts, 1), rows, strict=True)]
 
 
 def _train(members: Sequence[_Member], data: EmotionData, settings: dict, progress: bool) -> None:
@@ -273,8 +274,7 @@ def _epoch(stack: _Stack) -> None:
     for k, m in enumerate(members):
         row = {"epoch": epoch} | {f"train_{name}": s[k] / len(m.split.train) for name, s in losses.items()}
         if len(m.split.validation):
-            d = m.data.distributions[m.split.validation].astype(np.float64)
-            row["validation_kl"] = float((d * (np.log(np.maximum(d, 1e-12)) - answers[k])).sum(1).mean())
+            row["validation_kl"] = mean_kl(m.data.distributions[m.split.validation], answers[k])
         row["seconds"] = seconds
         m.finite = finite[k] and all(np.isfinite(list(row.values())))
         m.history.append(row)

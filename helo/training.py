@@ -18,6 +18,7 @@ from helo.checkpoints import layout_to_json, resume, weights, write_checkpoint
 from helo.data.emotion_data import EmotionData
 from helo.faults import not_a_number, not_finite, suspect
 from helo.files import code_digest
+from helo.measures import mean_kl
 from helo.models import EmotionModel, Prediction
 from helo.splits import Split
 
@@ -150,8 +151,7 @@ def fit(
             row = {"epoch": epoch} | {f"train_{name}": float(s) / len(train) for name, s in sums.items()}
             if len(split.validation) and not fault:
                 answer = _predict(model, data, split.validation, device=device, explain=False).log_distributions
-                d = data.distributions[split.validation].astype(np.float64)
-                row["validation_kl"] = float((d * (np.log(np.maximum(d, 1e-12)) - answer)).sum(1).mean())
+                row["validation_kl"] = mean_kl(data.distributions[split.validation], answer)
             row["seconds"] = time.perf_counter() - started
             if not fault and not all(np.isfinite(list(row.values()))):
                 fault = f"{', '.join(name for name, value in row.items() if not np.isfinite(value))} is not finite"

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from helo.measures import MEASURES, calibration, correlation_gap, score, skill
+from helo.measures import MEASURES, calibration, correlation_gap, kl, mean_kl, score, skill
 
 RNG = np.random.default_rng(0)
 
@@ -92,3 +92,11 @@ def test_calibration_of_known_answers():
     # one answer for all is one bin
     even = np.full((10, 4), 0.25)
     assert calibration(even, even)["weight"].tolist() == [1.0]
+
+
+def test_mean_kl_is_the_mean_of_kl_and_keeps_small_shares():
+    rng = np.random.default_rng(0)
+    truth, prediction = rng.dirichlet(np.ones(6), (2, 50))
+    truth[0], truth[0, 2] = 0, 1
+    assert mean_kl(truth, np.log(prediction)) == pytest.approx(kl(truth, prediction).mean(), abs=1e-12)
+    assert mean_kl(np.array([[0.0, 1.0]]), np.array([[0.0, -100.0]])) == pytest.approx(100)
