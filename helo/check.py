@@ -25,9 +25,7 @@ RANGES = {
     "level (log uS)": (math.log(0.01), math.log(100)),
     "phasic peak (uS)": (-10, 50),
     "breaths (1/min)": (2, 80),
-    "mean x (g)": (-4, 4),
-    "mean y (g)": (-4, 4),
-    "mean z (g)": (-4, 4),
+    "movement (log g)": (math.log(0.001), math.log(4)),
 }
 
 

@@ -47,8 +47,9 @@ def window_starts(start: float, stop: float, window: float, step: float) -> np.n
 
 
 def pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
-    """Heart rate, its variability and the pulse's size from a photoplethysmogram (BVP).
+    """Heart rate, its variability, the pulse's size and how fast that size sways from a photoplethysmogram (BVP).
 
+    Breathing makes the pulse swell and shrink, so the mean frequency of its size (`_sway`) tells of slow and fast breathing.
     A token with fewer than two plausible beat-to-beat intervals is masked.
     """
     import neurokit2 as nk
@@ -60,7 +61,10 @@ def pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
         beats = np.zeros(0)
     heart, mask, names = _intervals(beats, tokens)
     size = np.log(tokens.cut(clean, rate).std(2) + 1e-6)
-    return Features(np.concatenate([heart, size[..., None]], 2), mask, (*names, "pulse size (log SD)"))
+    swell, slow_rate = _slow(np.abs(_band(clean, rate, 0.6, 3.0)), rate)
+    breath = _sway(np.log(swell + 1e-3 * swell.mean() + 1e-9), slow_rate, 0.06, 0.45, tokens)
+    values = np.concatenate([heart, size[..., None], breath[..., None]], 2)
+    return Features(values, mask, (*names, "pulse size (log SD)", "sway of the pulse's size (1/min)"))
 
 
 def heart(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
@@ -100,15 +104,30 @@ def temperature(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
 
 
 def movement(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
-    """Posture (mean of each axis, in g) and movement energy from three-axis acceleration in g."""
-    a = tokens.cut(signal, rate)
-    energy = np.log(np.linalg.norm(a.std(2), axis=-1) + 1e-3)
-    jerk = np.log(np.abs(np.diff(a, axis=2)).mean((2, 3)) * rate + 1e-3)
-    mean = a.mean(2)
-    return _all_there(
-        [mean[..., 0], mean[..., 1], mean[..., 2], energy, jerk],
-        ("mean x (g)", "mean y (g)", "mean z (g)", "movement (log g)", "jerk (log g/s)"),
-    )
+    """Movement energy, its size in three bands, and the frequency of slow sway from three-axis acceleration in g.
+
+    Seconds of rest and seconds of movement say different things (turning a page, a tremor, breathing), so the root mean
+    square of each second in a band counts by three quantiles of a token: its quiet, its usual and its moving seconds. The
+    mean of an axis is no feature: how the sensor is worn says nothing of the emotion.
+
+    Raises:
+        ValueError: fewer than 10 samples a second.
+    """
+    if rate < 10:
+        raise ValueError(f"acceleration is sampled at {rate:g} Hz; expected at least 10 Hz to see movement")
+    a, rate = _slow(signal, rate, target=32)
+    cut = tokens.cut(a, rate)
+    values, names = [np.log(np.linalg.norm(cut.std(2), axis=-1) + 1e-3)], ["movement (log g)"]
+    second = round(rate)
+    whole = cut.shape[2] // second * second
+    for low, high in ((0.1, 0.5), (0.5, 3.0), (3.0, 10.0)):
+        power = tokens.cut((_band(a, rate, low, min(high, 0.45 * rate)) ** 2).sum(1), rate)[:, :, :whole]
+        seconds = np.log(np.sqrt(power.reshape(*power.shape[:2], -1, second).mean(3)) + 1e-4)
+        for quantile, which in ((0.2, "quiet"), (0.5, "usual"), (0.9, "moving")):
+            values.append(np.quantile(seconds, quantile, axis=2))
+            names.append(f"{low:g}-{high:g} Hz, {which} seconds (log g)")
+    values.append(_sway(a, rate, 0.1, 0.5, tokens))
+    return _all_there(values, (*names, "sway (1/min)"))
 
 
 def muscle(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
@@ -210,7 +229,24 @@ def _slow(signal, rate, target=4.0):
     if block < 4:
         return signal, rate
     whole = len(signal) // block * block
-    return signal[:whole].reshape(-1, block).mean(1), rate / block
+    return signal[:whole].reshape(-1, block, *signal.shape[1:]).mean(1), rate / block
+
+
+def _band(signal, rate, low, high):
+    """What lies between `low` and `high` Hz, without delay."""
+    from scipy.signal import butter, sosfiltfilt
+
+    return sosfiltfilt(butter(2, (low, high), "bandpass", fs=rate, output="sos"), signal, axis=0)
+
+
+def _sway(signal, rate, low, high, tokens):
+    """Frequency per minute of what lies between `low` and `high` Hz, all axes together: that of a sine is its own.
+
+    From the medians of squared slope and squared signal, so that a short burst of movement does not rule it.
+    """
+    x = _band(signal, rate, low, high).reshape(len(signal), -1)
+    speed, size = (tokens.cut((y**2).sum(1), rate) for y in (np.gradient(x, 1 / rate, axis=0), x))
+    return 60 * np.sqrt(np.median(speed, 2) / (np.median(size, 2) + 1e-12)) / (2 * np.pi)
 
 
 def _all_there(values, names):

@@ -234,6 +234,7 @@ def test_unknown_names_and_options():
         ({"depth": -1}, "depth is -1"),
         ({"tokens": 0}, "tokens is 0"),
         ({"dropkey": 1.5}, "dropkey is 1.5"),
+        ({"input_dropout": 1.0}, "input_dropout is 1.0"),
         ({"epsilon": 0.0}, "epsilon is 0.0; expected above 0"),
         ({"iterations": 0}, "iterations is 0"),
         ({"correlation_weight": -1}, "correlation_weight is -1"),
@@ -413,6 +414,22 @@ def test_transport_carries_physiology_to_behavior():
     fused, _, plan, _ = model.transport_and_fuse(z, there, z[:, order], there)
     torch.testing.assert_close(fused[:, :4], z[:, order], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(plan.sum(2), torch.full((1, 4), 0.25), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["helo", "early"])
+def test_input_dropout_hides_single_features_in_training_only(name):
+    model = helo.build(name, DATA, seed=0, width=16, input_dropout=0.5)
+    signals = {m: torch.randn(400, *shape) for m, shape in DATA.layout.shapes.items()}
+    masks = {m: torch.ones(x.shape[:2], dtype=torch.bool) for m, x in signals.items()}
+    torch.manual_seed(0)
+    seen = model.train().standardise(signals, masks)
+    for m, x in seen.items():
+        hidden = (x == 0).float()
+        assert hidden.mean() == pytest.approx(0.5, abs=0.05), m
+        assert hidden.flatten(1).mean(0).std() < 0.1, m  # every feature and token alike
+        torch.testing.assert_close(x[x != 0], 2 * signals[m][x != 0])
+    for m, x in model.eval().standardise(signals, masks).items():
+        torch.testing.assert_close(x, signals[m])
 
 
 def test_dropkey_hides_keys_in_training_only():

@@ -65,12 +65,69 @@ def test_sampling_rate_does_not_change_slow_features():
     )
 
 
-def test_posture_and_movement():
-    still = np.tile([0.0, 0.6, 0.8], (110 * 32, 1))
-    moving = still + np.random.default_rng(0).normal(0, 0.3, still.shape)
-    a, b = (signals.movement(x, 32, TOKENS).values for x in (still, moving))
-    np.testing.assert_allclose(a[..., :3], still[0] + np.zeros((9, 2, 3)), atol=1e-9)
-    assert (b[..., 3] > a[..., 3] + 3).all()
+def _named(found, name):
+    return found.values[..., found.names.index(name)]
+
+
+def _wave(frequency, size, seconds=110, rate=32, axis=(0.6, 0.0, 0.8)):
+    t = np.arange(0, seconds, 1 / rate)
+    return np.array([0.0, 1.0, 0.0]) + size * np.sin(2 * np.pi * frequency * t)[:, None] * np.array(axis)
+
+
+BANDS = {0.25: "0.1-0.5 Hz", 1.5: "0.5-3 Hz", 6.0: "3-10 Hz"}
+
+
+@pytest.mark.parametrize("frequency", BANDS)
+def test_movement_shows_in_its_band(frequency):
+    found = signals.movement(_wave(frequency, 0.1), 32, TOKENS)
+    middle = slice(2, -2)  # away from the filter's edges
+    np.testing.assert_allclose(np.exp(_named(found, "movement (log g)"))[middle], 0.1 / np.sqrt(2), rtol=0.15)
+    for other, band in BANDS.items():
+        size = np.exp(_named(found, f"{band}, usual seconds (log g)"))[middle]
+        if other == frequency:
+            np.testing.assert_allclose(size, 0.1 / np.sqrt(2), rtol=0.35)  # seconds of a slow wave differ
+        else:
+            assert (size < 0.02).all(), band
+
+
+def test_sway_is_the_frequency_of_a_slow_movement():
+    for breaths in (9, 15, 24):
+        found = signals.movement(_wave(breaths / 60, 0.02), 32, TOKENS)
+        np.testing.assert_allclose(_named(found, "sway (1/min)")[2:-2], breaths, rtol=0.12)
+
+
+def test_sway_of_the_pulse_is_the_breathing_that_changes_its_size():
+    t = np.arange(0, 200, 1 / 64)
+    tokens = signals.Tokens.of(np.array([30.0, 90.0]), 60, 1)
+    for breaths in (8, 14, 20):
+        pulse = (1 + 0.3 * np.sin(2 * np.pi * breaths / 60 * t)) * np.sin(2 * np.pi * 1.2 * t)
+        found = signals.pulse(pulse[:, None], 64, tokens)
+        np.testing.assert_allclose(_named(found, "sway of the pulse's size (1/min)"), breaths, rtol=0.12)
+
+
+def test_a_turned_page_is_in_the_moving_seconds_only():
+    turning = _wave(1.5, 0.3) - [0, 1, 0]
+    turning[np.arange(len(turning)) // 32 % 5 != 0] = 0  # one second in five
+    found = signals.movement(turning + np.array([0, 1, 0]), 32, TOKENS)
+    quiet, moving = (_named(found, f"0.5-3 Hz, {which} seconds (log g)") for which in ("quiet", "moving"))
+    assert (moving > quiet + 1.5).all()
+
+
+def test_movement_is_the_same_however_the_sensor_is_worn():
+    rng = np.random.default_rng(0)
+    x = np.cumsum(rng.normal(0, 0.01, (110 * 32, 3)), 0) + rng.normal(0, 0.02, (110 * 32, 3))
+    turned = x @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    for y in (turned, turned + np.array([0.3, -0.5, 0.7])):
+        found, expected = (signals.movement(a, 32, TOKENS).values for a in (y, x))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_rate_hardly_changes_movement():
+    fast = _wave(1.5, 0.2, rate=700) + _wave(0.2, 0.05, rate=700)
+    found = [signals.movement(x, rate, TOKENS).values[2:-2] for x, rate in ((fast, 700), (_wave(1.5, 0.2) + _wave(0.2, 0.05), 32))]
+    np.testing.assert_allclose(*found, rtol=0.05, atol=0.1)
+    with pytest.raises(ValueError, match="sampled at 4 Hz; expected at least 10 Hz"):
+        signals.movement(fast, 4, TOKENS)
 
 
 def test_breathing_rate():

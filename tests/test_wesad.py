@@ -19,10 +19,10 @@ def test_real_recordings_have_the_known_counts(wesad):
     assert len(wesad) == 1398 and len(wesad.emotions) == 24
     assert sorted(set(wesad.subjects), key=lambda s: int(s[1:])) == [f"S{k}" for k in (*range(2, 12), *range(13, 18))]
     assert {m: x.shape[1:] for m, x in wesad.signals.items()} == {
-        "bvp": (6, 4),
+        "bvp": (6, 5),
         "eda": (6, 5),
         "temp": (6, 2),
-        "acc": (6, 5),
+        "acc": (6, 11),
     }
     assert wesad.roles == {"physiological": ("bvp", "eda", "temp"), "behavioral": ("acc",)}
     # S2: labels of 1144, 615, 391, 362 and 377 s
@@ -66,6 +66,18 @@ def test_stress_raises_heart_rate_and_skin_conductance(wesad_root):
         higher["rate"] += rate[stress][data.masks["bvp"][stress]].mean() > rate[calm][data.masks["bvp"][calm]].mean()
         higher["level"] += level[stress].mean() > level[calm].mean()
     assert higher["rate"] >= 13 and higher["level"] >= 12
+
+
+def test_people_sit_stiller_and_breathe_slower_when_they_meditate(wesad):
+    names = {m: wesad.features[m].index(n) for m, n in (("acc", "movement (log g)"), ("bvp", "sway of the pulse's size (1/min)"))}
+    lower = dict.fromkeys(names, 0)
+    for subject in np.unique(wesad.subjects):
+        own = wesad.subjects == subject
+        calm, stress = own & np.char.startswith(wesad.conditions, "Medi"), own & (wesad.conditions == "TSST")
+        for m, k in names.items():
+            calm_mean, stress_mean = (wesad.signals[m][rows][wesad.masks[m][rows]][:, k].mean() for rows in (calm, stress))
+            lower[m] += calm_mean < stress_mean
+    assert lower["acc"] == 15 and lower["bvp"] >= 12
 
 
 def test_second_load_comes_from_the_cache(wesad_root, wesad, monkeypatch):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from helo.data.emotion_data import EmotionData, Layout
 from helo.losses import kl_divergence
+from helo.models.dropout import Dropout
 from helo.splits import Split
 
 
@@ -50,6 +51,7 @@ class EmotionModel(nn.Module):
 
     Args:
         layout: modalities, roles and emotions of the data, from `data.layout`.
+        input_dropout: share of the standardised features hidden in training, each by itself, so that no answer hangs on one.
     """
 
     #: True for models that `solve` fits in one step.
@@ -60,9 +62,10 @@ class EmotionModel(nn.Module):
     #: False for adapters to libraries whose objects have no format but pickle.
     can_be_saved = True
 
-    def __init__(self, layout: Layout):
+    def __init__(self, layout: Layout, input_dropout: float = 0.0):
         super().__init__()
         self.layout = layout
+        self.input_dropout = Dropout(input_dropout)
         #: name of a loss -> its weight in the total
         self.weights: dict[str, float] = {"kl": 1.0}
         #: whether `prepare` has taken its constants from a training side
@@ -97,8 +100,8 @@ class EmotionModel(nn.Module):
         raise NotImplementedError
 
     def standardise(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Signals centred and scaled by the training windows; 0 where masked."""
+        """Signals centred and scaled by the training windows; 0 where masked, and where training hides them."""
         return {
-            m: ((signals[m] - getattr(self, f"mean_{i}")) / getattr(self, f"scale_{i}")) * masks[m].unsqueeze(-1)
+            m: self.input_dropout((signals[m] - getattr(self, f"mean_{i}")) / getattr(self, f"scale_{i}")) * masks[m].unsqueeze(-1)
             for i, m in enumerate(self.layout.modalities)
         }

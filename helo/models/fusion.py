@@ -32,12 +32,15 @@ class FusionModel(EmotionModel):
         width: d, width of every token.
         dropout: share of activations dropped in training.
         per_modality: one stream a modality instead of two streams.
+        input_dropout: share of the standardised features hidden in training.
     """
 
     stackable = True
 
-    def __init__(self, layout: Layout, vector: int, width: int, dropout: float, per_modality: bool = False):
-        super().__init__(layout)
+    def __init__(
+        self, layout: Layout, vector: int, width: int, dropout: float, per_modality: bool = False, input_dropout: float = 0.0
+    ):
+        super().__init__(layout, input_dropout)
         self.groups = [(m,) for m in layout.modalities] if per_modality else two_streams(layout)
         self.encoders = nn.ModuleList(TokenEncoder(own, features, width, 1) for own, features in layout.shapes.values())
         self.head = head(vector, width, len(layout.emotions), dropout)

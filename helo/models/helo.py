@@ -32,6 +32,7 @@ class HeLo(EmotionModel):
         tokens: tokens a modality without tokens of its own is expanded to, where it is the query.
         dropout: share of activations dropped in training.
         dropkey: share of attention keys hidden in training.
+        input_dropout: share of the standardised features hidden in training.
         epsilon: entropy of the transport, in units of the cosine cost (0 to 2).
         iterations: Sinkhorn iterations.
         transport: "wasserstein" moves tokens by the cosine cost between the modalities; "gromov" by how tokens relate
@@ -68,8 +69,9 @@ class HeLo(EmotionModel):
         detach_plan: bool = False,
         steer: bool = True,
         redraw_labels: bool = False,
+        input_dropout: float = 0.0,
     ):
-        super().__init__(layout)
+        super().__init__(layout, input_dropout)
         physiological, behavioral = layout.roles[PHYSIOLOGICAL], layout.roles[BEHAVIORAL]
         if not physiological or not behavioral:
             raise ValueError(
@@ -89,6 +91,7 @@ class HeLo(EmotionModel):
             ("tokens", tokens, tokens >= 1, "at least 1"),
             ("dropout", dropout, 0 <= dropout < 1, "0 <= dropout < 1"),
             ("dropkey", dropkey, 0 <= dropkey < 1, "0 <= dropkey < 1"),
+            ("input_dropout", input_dropout, 0 <= input_dropout < 1, "0 <= input_dropout < 1"),
             ("epsilon", epsilon, epsilon > 0, "above 0"),
             ("iterations", iterations, iterations >= 1, "at least 1"),
             ("correlation_weight", correlation_weight, correlation_weight >= 0, "at least 0"),
