@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from machine import peak
 from scipy.io import savemat
 
 import helo
@@ -35,11 +35,6 @@ def write(root: Path, people: int) -> int:
     return total
 
 
-def peak() -> float:
-    """Most memory this process ever held, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=73)
@@ -50,10 +45,10 @@ def main() -> None:
         root = Path(folder)
         total = write(root, options.people)
         size = sum(f.stat().st_size for f in root.rglob("*.mat")) / 1e6
-        before = peak()
+        before = peak() / 1e9
         started = time.perf_counter()
         data = helo.load("dmer", root)
-        print(f"{data}\nload: {time.perf_counter() - started:.1f} s from {size:.0f} MB; peak {peak():.2f} GB, {before:.2f} before")
+        print(f"{data}\nload: {time.perf_counter() - started:.1f} s from {size:.0f} MB; peak {peak() / 1e9:.2f} GB, {before:.2f} before")
         assert len(data) == total
     split = helo.splits.by_subject(data, folds=5)[0]
     found = helo.splits.leaks(data, split)
@@ -61,7 +56,7 @@ def main() -> None:
     started = time.perf_counter()
     run = helo.fit(model, data, split, epochs=options.epochs, batch_size=128, progress=False)
     seconds = (time.perf_counter() - started) / options.epochs
-    print(f"train: {len(split.train)} windows, batches of 128, {seconds:.0f} s an epoch; peak {peak():.2f} GB; leaks {found}")
+    print(f"train: {len(split.train)} windows, batches of 128, {seconds:.0f} s an epoch; peak {peak() / 1e9:.2f} GB; leaks {found}")
     print(f"train KL {[round(row['train_kl'], 4) for row in run.history]}")
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 
 import torch
-from machine import describe
+from machine import describe, peak
 from ot.batch import solve_batch
 
 from helo import transport
@@ -82,13 +81,13 @@ def speed(options, device):
     print(f"\nmedian speed {statistics.median(ratios):.1f}, from {min(ratios):.1f} to {max(ratios):.1f}")
 
 
-def peak(way: str, iterations: int) -> None:
+def added(way: str, iterations: int) -> None:
     """Print how many MB one step added to this process."""
     cost, weight = problem(256, 32, 32)
     step(way, cost, weight, 0.1, 1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     step(way, cost, weight, 0.1, iterations)
-    print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
+    print(json.dumps((peak() - before) / 1e6))
 
 
 def main() -> None:
@@ -99,7 +98,7 @@ def main() -> None:
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peak:
-        peak(options.peak[0], int(options.peak[1]))
+        added(options.peak[0], int(options.peak[1]))
         return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(describe("POT"))

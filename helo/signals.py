@@ -47,9 +47,8 @@ def window_starts(start: float, stop: float, window: float, step: float) -> np.n
 
 
 def pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
-    """Heart rate, its variability, the pulse's size and how fast that size sways from a photoplethysmogram (BVP).
+    """Heart rate, its variability and the pulse's size from a photoplethysmogram (BVP).
 
-    Breathing makes the pulse swell and shrink, so the mean frequency of its size (`_sway`) tells of slow and fast breathing.
     A token with fewer than two plausible beat-to-beat intervals is masked.
     """
     import neurokit2 as nk
@@ -61,10 +60,18 @@ def pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
         beats = np.zeros(0)
     heart, mask, names = _intervals(beats, tokens)
     size = np.log(tokens.cut(clean, rate).std(2) + 1e-6)
-    swell, slow_rate = _slow(np.abs(_band(clean, rate, 0.6, 3.0)), rate)
-    breath = _sway(np.log(swell + 1e-3 * swell.mean() + 1e-9), slow_rate, 0.06, 0.45, tokens)
-    values = np.concatenate([heart, size[..., None], breath[..., None]], 2)
-    return Features(values, mask, (*names, "pulse size (log SD)", "sway of the pulse's size (1/min)"))
+    return Features(np.concatenate([heart, size[..., None]], 2), mask, (*names, "pulse size (log SD)"))
+
+
+def breathing_pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
+    """`pulse`, and how fast the pulse's size sways: breathing makes it swell and shrink. For tokens that hold a few breaths."""
+    import neurokit2 as nk
+
+    own = pulse(signal, rate, tokens)
+    beating = np.abs(_band(nk.ppg_clean(signal[:, 0], sampling_rate=rate), rate, 0.6, 3.0))
+    size, slow_rate = _slow(beating, rate)
+    sway = _sway(np.log(size + 1e-3 * size.mean() + 1e-9), slow_rate, 0.06, 0.45, tokens)
+    return Features(np.concatenate([own.values, sway[..., None]], 2), own.mask, (*own.names, "sway of the pulse's size (1/min)"))
 
 
 def heart(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:

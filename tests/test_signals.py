@@ -101,7 +101,7 @@ def test_sway_of_the_pulse_is_the_breathing_that_changes_its_size():
     tokens = signals.Tokens.of(np.array([30.0, 90.0]), 60, 1)
     for breaths in (8, 14, 20):
         pulse = (1 + 0.3 * np.sin(2 * np.pi * breaths / 60 * t)) * np.sin(2 * np.pi * 1.2 * t)
-        found = signals.pulse(pulse[:, None], 64, tokens)
+        found = signals.breathing_pulse(pulse[:, None], 64, tokens)
         np.testing.assert_allclose(_named(found, "sway of the pulse's size (1/min)"), breaths, rtol=0.12)
 
 

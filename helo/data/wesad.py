@@ -31,7 +31,7 @@ LABEL_RATE = 700.0
 
 # modality -> (site, key in the pickle, rate in Hz, factor to the unit, unit, role, feature function)
 _MODALITIES = {
-    "bvp": ("wrist", "BVP", 64.0, 1.0, "a.u.", PHYSIOLOGICAL, features.pulse),
+    "bvp": ("wrist", "BVP", 64.0, 1.0, "a.u.", PHYSIOLOGICAL, features.breathing_pulse),
     "eda": ("wrist", "EDA", 4.0, 1.0, "uS", PHYSIOLOGICAL, features.electrodermal),
     "temp": ("wrist", "TEMP", 4.0, 1.0, "degC", PHYSIOLOGICAL, features.temperature),
     "acc": ("wrist", "ACC", 32.0, 1 / 64, "g", BEHAVIORAL, features.movement),
@@ -255,8 +255,8 @@ def _extract(root, subjects, site, window, step, tokens, context, normalise):
         # a token that the recording does not hold whole is masked, and cut where there is something to cut
         held = (cut.starts >= -1e-6) & (cut.starts + cut.length <= shortest + 1e-6)
         cut = features.Tokens(cut.starts.clip(0, shortest - cut.length), cut.length)
-        for modality, x in raw.items():
-            feature = _MODALITIES[modality][6](x, _MODALITIES[modality][2], cut)
+        for modality in sorted(raw, key=lambda m: -raw[m].nbytes):  # the largest goes first, so that later ones find room
+            feature = _MODALITIES[modality][6](raw.pop(modality), _MODALITIES[modality][2], cut)
             mask = feature.mask & held
             own, there = feature.values[:n], mask[:n]
             if len(everywhere):
@@ -266,8 +266,8 @@ def _extract(root, subjects, site, window, step, tokens, context, normalise):
             names[modality] = feature.names
     if not values:
         raise ValueError(f"{root}: no condition holds a window of {window} s; choose a shorter window")
-    values = {m: np.concatenate(x) for m, x in values.items()}
-    masks = {m: np.concatenate(x) for m, x in masks.items()}
+    values = {m: np.concatenate(values[m]) for m in _MODALITIES if m in values}
+    masks = {m: np.concatenate(masks[m]) for m in values}
     who = np.array(columns["subjects"])
     if normalise == "subject":
         values = {m: features.normalise_by_subject(x, masks[m], who) for m, x in values.items()}
@@ -288,6 +288,6 @@ def _extract(root, subjects, site, window, step, tokens, context, normalise):
         window=window + 2 * context,
         roles=roles,
         query="eda" if "eda" in values else "chest_eda",  # never missing a token
-        features=names,
+        features={m: names[m] for m in values},
         tokens={m: segments for m in values},
     )
