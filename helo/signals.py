@@ -118,10 +118,12 @@ def movement(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     mean of an axis is no feature: how the sensor is worn says nothing of the emotion.
 
     Raises:
-        ValueError: fewer than 10 samples a second.
+        ValueError: fewer than 10 samples a second, or tokens shorter than a second.
     """
     if rate < 10:
         raise ValueError(f"acceleration is sampled at {rate:g} Hz; expected at least 10 Hz to see movement")
+    if tokens.length < 1:
+        raise ValueError(f"tokens last {tokens.length:g} s; expected at least 1 s to tell quiet seconds from moving ones")
     a, rate = _slow(signal, rate, target=32)
     cut = tokens.cut(a, rate)
     values, names = [np.log(np.linalg.norm(cut.std(2), axis=-1) + 1e-3)], ["movement (log g)"]

@@ -128,6 +128,8 @@ def test_the_rate_hardly_changes_movement():
     np.testing.assert_allclose(*found, rtol=0.05, atol=0.1)
     with pytest.raises(ValueError, match="sampled at 4 Hz; expected at least 10 Hz"):
         signals.movement(fast, 4, TOKENS)
+    with pytest.raises(ValueError, match="tokens last 0.5 s; expected at least 1 s"):
+        signals.movement(fast, 700, signals.Tokens.of(np.array([0.0]), 1, 2))
 
 
 def test_breathing_rate():
