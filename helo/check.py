@@ -25,7 +25,7 @@ RANGES = {
     "level (log uS)": (math.log(0.01), math.log(100)),
     "phasic peak (uS)": (-10, 50),
     "breaths (1/min)": (2, 80),
-    "movement (log g)": (math.log(0.001), math.log(4)),
+    "movement (log g)": (-7, math.log(4)),  # a sensor that lies still has -6.9
 }
 
 

@@ -51,6 +51,19 @@ def pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
 
     A token with fewer than two plausible beat-to-beat intervals is masked.
     """
+    return _pulse(signal, rate, tokens)[0]
+
+
+def breathing_pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
+    """`pulse`, and how fast the pulse's size sways: breathing makes it swell and shrink. For tokens that hold a few breaths."""
+    own, clean = _pulse(signal, rate, tokens)
+    size, slow_rate = _slow(np.abs(_band(clean, rate, 0.6, 3.0)), rate)
+    sway = _sway(np.log(size + 1e-3 * size.mean() + 1e-9), slow_rate, 0.06, 0.45, tokens)
+    return Features(np.concatenate([own.values, sway[..., None]], 2), own.mask, (*own.names, "pulse sway (1/min)"))
+
+
+def _pulse(signal, rate, tokens):
+    """`pulse`, and the cleaned signal."""
     import neurokit2 as nk
 
     clean = nk.ppg_clean(signal[:, 0], sampling_rate=rate)
@@ -60,18 +73,7 @@ def pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
         beats = np.zeros(0)
     heart, mask, names = _intervals(beats, tokens)
     size = np.log(tokens.cut(clean, rate).std(2) + 1e-6)
-    return Features(np.concatenate([heart, size[..., None]], 2), mask, (*names, "pulse size (log SD)"))
-
-
-def breathing_pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
-    """`pulse`, and how fast the pulse's size sways: breathing makes it swell and shrink. For tokens that hold a few breaths."""
-    import neurokit2 as nk
-
-    own = pulse(signal, rate, tokens)
-    beating = np.abs(_band(nk.ppg_clean(signal[:, 0], sampling_rate=rate), rate, 0.6, 3.0))
-    size, slow_rate = _slow(beating, rate)
-    sway = _sway(np.log(size + 1e-3 * size.mean() + 1e-9), slow_rate, 0.06, 0.45, tokens)
-    return Features(np.concatenate([own.values, sway[..., None]], 2), own.mask, (*own.names, "sway of the pulse's size (1/min)"))
+    return Features(np.concatenate([heart, size[..., None]], 2), mask, (*names, "pulse size (log SD)")), clean
 
 
 def heart(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
@@ -114,7 +116,7 @@ def movement(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     """Movement energy, its size in three bands, and the frequency of slow sway from three-axis acceleration in g.
 
     Seconds of rest and seconds of movement say different things (turning a page, a tremor, breathing), so the root mean
-    square of each second in a band counts by three quantiles of a token: its quiet, its usual and its moving seconds. The
+    square of each second in a band counts by three quantiles of a token (0.2, 0.5, 0.9): its quiet, usual and moving seconds. The
     mean of an axis is no feature: how the sensor is worn says nothing of the emotion.
 
     Raises:
@@ -134,7 +136,7 @@ def movement(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
         seconds = np.log(np.sqrt(power.reshape(*power.shape[:2], -1, second).mean(3)) + 1e-4)
         for quantile, which in ((0.2, "quiet"), (0.5, "usual"), (0.9, "moving")):
             values.append(np.quantile(seconds, quantile, axis=2))
-            names.append(f"{low:g}-{high:g} Hz, {which} seconds (log g)")
+            names.append(f"{low:g}-{high:g} Hz {which} (log g)")
     values.append(_sway(a, rate, 0.1, 0.5, tokens))
     return _all_there(values, (*names, "sway (1/min)"))
 

@@ -7,6 +7,7 @@ from test_dmer import write_features
 from typer.testing import CliRunner
 
 import helo
+from helo import signals
 from helo.__main__ import app
 from helo.check import CAUTION, FAULT, check
 
@@ -73,6 +74,18 @@ def test_faults_of_units_by_name():
     hertz = changed(lambda p: p["signals"]["eda"].__setitem__((..., 0), 1.2 + p["signals"]["eda"][..., 0] / 60), features=names)
     assert found(hertz) == {(FAULT, "units out of range")}
     assert not found(clean(features=names))  # centred and scaled
+
+
+def test_a_sensor_that_lies_still_is_no_fault_and_another_unit_is():
+    tokens = signals.Tokens.of(np.arange(0, 200, 10.0), 10, 1)
+    moving = np.random.default_rng(0).normal(0, 0.8, (210 * 32, 3))
+    for x, expected in ((np.ones_like(moving), []), (moving, []), (9.81 * moving, ["units out of range"])):
+        found = signals.movement(x, 32, tokens)
+        data = random_data(
+            n=20, signals={"acc": found.values.astype(np.float32)}, features={"acc": found.names},
+            roles={"physiological": [], "behavioral": ["acc"]},
+        )  # fmt: skip
+        assert [f.what for f in check(data) if "units" in f.what] == expected
 
 
 def test_missing_modalities():

@@ -83,7 +83,7 @@ def test_movement_shows_in_its_band(frequency):
     middle = slice(2, -2)  # away from the filter's edges
     np.testing.assert_allclose(np.exp(_named(found, "movement (log g)"))[middle], 0.1 / np.sqrt(2), rtol=0.15)
     for other, band in BANDS.items():
-        size = np.exp(_named(found, f"{band}, usual seconds (log g)"))[middle]
+        size = np.exp(_named(found, f"{band} usual (log g)"))[middle]
         if other == frequency:
             np.testing.assert_allclose(size, 0.1 / np.sqrt(2), rtol=0.35)  # seconds of a slow wave differ
         else:
@@ -102,14 +102,14 @@ def test_sway_of_the_pulse_is_the_breathing_that_changes_its_size():
     for breaths in (8, 14, 20):
         pulse = (1 + 0.3 * np.sin(2 * np.pi * breaths / 60 * t)) * np.sin(2 * np.pi * 1.2 * t)
         found = signals.breathing_pulse(pulse[:, None], 64, tokens)
-        np.testing.assert_allclose(_named(found, "sway of the pulse's size (1/min)"), breaths, rtol=0.12)
+        np.testing.assert_allclose(_named(found, "pulse sway (1/min)"), breaths, rtol=0.12)
 
 
 def test_a_turned_page_is_in_the_moving_seconds_only():
     turning = _wave(1.5, 0.3) - [0, 1, 0]
     turning[np.arange(len(turning)) // 32 % 5 != 0] = 0  # one second in five
     found = signals.movement(turning + np.array([0, 1, 0]), 32, TOKENS)
-    quiet, moving = (_named(found, f"0.5-3 Hz, {which} seconds (log g)") for which in ("quiet", "moving"))
+    quiet, moving = (_named(found, f"0.5-3 Hz {which} (log g)") for which in ("quiet", "moving"))
     assert (moving > quiet + 1.5).all()
 
 

@@ -24,6 +24,7 @@ def test_real_recordings_have_the_known_counts(wesad):
         "temp": (6, 2),
         "acc": (6, 11),
     }
+    assert list(wesad.signals) == ["bvp", "eda", "temp", "acc"]
     assert wesad.roles == {"physiological": ("bvp", "eda", "temp"), "behavioral": ("acc",)}
     # S2: labels of 1144, 615, 391, 362 and 377 s
     assert Counter(wesad.trials[wesad.subjects == "S2"]) == {
@@ -69,7 +70,7 @@ def test_stress_raises_heart_rate_and_skin_conductance(wesad_root):
 
 
 def test_people_sit_stiller_and_breathe_slower_when_they_meditate(wesad):
-    names = {m: wesad.features[m].index(n) for m, n in (("acc", "movement (log g)"), ("bvp", "sway of the pulse's size (1/min)"))}
+    names = {m: wesad.features[m].index(n) for m, n in (("acc", "movement (log g)"), ("bvp", "pulse sway (1/min)"))}
     lower = dict.fromkeys(names, 0)
     for subject in np.unique(wesad.subjects):
         own = wesad.subjects == subject

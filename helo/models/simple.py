@@ -17,7 +17,7 @@ class Early(FusionModel):
     """Early fusion: the modalities' masked means side by side, then the head."""
 
     def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3, input_dropout: float = 0.0):
-        super().__init__(layout, len(layout.modalities) * width, width, dropout, True, input_dropout)
+        super().__init__(layout, len(layout.modalities) * width, width, dropout, per_modality=True, input_dropout=input_dropout)
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         return torch.cat(means(streams), 1), {}

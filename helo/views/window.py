@@ -60,7 +60,9 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
     layout[f"yaxis{n}"] = NAMES | {"autorange": "reversed"}
     share = np.mean([data.masks[m][index].mean() for m in modalities])
     title = f"{data.subjects[index]}, {data.trials[index]}, window {index}: {share:.0%} of the tokens are there"
-    return finish(frame, traces, title, 190 + 130 * rows, shapes=shapes, margin={"l": 60, "r": 30, "t": 60, "b": 110}, **layout)
+    # room for every name of a dozen features
+    height = max(130, 25 + 12 * min(12, max(map(len, data.features.values()))))
+    return finish(frame, traces, title, 190 + height * rows, shapes=shapes, margin={"l": 60, "r": 30, "t": 60, "b": 110}, **layout)
 
 
 def _raw(recording, m, data, index, axis):
