@@ -86,6 +86,15 @@ def by_loader(data, split, options) -> float:
     return (time.perf_counter() - started) / len(loader)
 
 
+def products(data, split, options) -> float:
+    """Seconds a step of `helo` that go into matrix products, which every way shares."""
+    kinds = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"}
+    with torch.profiler.profile() as profile:
+        by_fit(data, split, options)  # two epochs
+    spent = sum(e.self_cpu_time_total + e.self_device_time_total for e in profile.key_averages() if e.key in kinds)
+    return spent / 1e6 / (2 * (len(split.train) // BATCH))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
@@ -106,6 +115,8 @@ def main() -> None:
     print("\n| way | ms a step | helo is faster by |\n|---|---|---|")
     for way, seconds in times.items():
         print(f"| {way} | {1000 * statistics.median(seconds):.0f} | {statistics.median(seconds) / fast:.2f} |")
+    shared = 1000 * statistics.median(products(data, split, options) for _ in range(options.repeats))
+    print(f"\nmatrix products, which every way shares: {shared:.0f} ms of helo's step")
 
 
 if __name__ == "__main__":

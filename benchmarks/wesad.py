@@ -43,6 +43,7 @@ TRAINING = {"patience": 10, "centre_people": True, "progress": False}
 # what is said of it: (options of the data set, model, its options, of its training, seeds); HeLo has the chosen candidate's
 ROWS = {
     "**HeLo**": ({}, "helo", {}, {}, 5),
+    "two-layer network on all tokens side by side": (WIDE, "mlp", {}, {}, 5),
     "early fusion": (WIDE, "early", {"dropout": 0.5, "input_dropout": 0.5}, {"batch_size": 32}, 5),
     "ridge": (WIDE, "ridge", {}, {}, 1),
     "mixture (is told the conditions)": (WIDE, "mixture", {}, {"centre_people": False}, 1),

@@ -119,7 +119,7 @@ class TestEveryModel:
 ABLATIONS = ["helo-no-cross", "helo-no-ot", "helo-gromov", "helo-detached", "helo-no-lcc", "helo-no-r", "helo-release"]
 CLOSED = ["uniform", "mean", "ridge", "mixture", "aa-knn", "sa-bfgs"]
 FUSION = ["helo", "foalnet", "gban", "jmt", "fbp", "lmam", "mpt-hcl", "m2fnet", "connection", "aimdit", "hfgcn",
-          "name-guided", "early", "tensor", "low-rank-tensor"]  # fmt: skip
+          "name-guided", "early", "mlp", "tensor", "low-rank-tensor"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_every_weight_of_every_system_is_trained(name):
 @pytest.mark.parametrize("name", [n for n in FUSION if n != "helo"])
 def test_one_modality_is_not_fusion(name):
     alone = random_data(shapes={"eda": (1, 4)}, roles={"physiological": ["eda"]})
-    if name in ("early", "low-rank-tensor", "lmam", "mpt-hcl", "m2fnet"):
+    if name in ("early", "mlp", "low-rank-tensor", "lmam", "mpt-hcl", "m2fnet"):
         assert helo.build(name, alone)(*as_batch(alone)).distributions.shape == (40, 5)
     else:
         with pytest.raises(ValueError, match="fusion found one modality, 'eda'; expected at least two"):

@@ -23,7 +23,7 @@ from helo.models.lmam import LMAM
 from helo.models.m2fnet import M2FNet
 from helo.models.mpt import PromptTransformer
 from helo.models.named import NameGuided
-from helo.models.simple import Early, Late, LowRankTensorial, SingleStream, Tensorial
+from helo.models.simple import Early, Late, LowRankTensorial, SideBySide, SingleStream, Tensorial
 
 __all__ = ["EmotionModel", "Prediction", "available", "build", "exists", "is_closed_form"]
 
@@ -51,6 +51,7 @@ _MODELS: dict[str, tuple[type[EmotionModel], dict]] = {
     "helo-release": (HeLo, {"transport": "gromov", "detach_plan": True, "redraw_labels": True}),
     # simple rivals
     "early": (Early, {}),
+    "mlp": (SideBySide, {}),
     "late": (Late, {}),
     "tensor": (Tensorial, {}),
     "low-rank-tensor": (LowRankTensorial, {}),

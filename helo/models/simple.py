@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import EmotionData, Layout
-from helo.models.base import Prediction
+from helo.models.base import EmotionModel, Prediction
 from helo.models.fusion import FusionModel, Stream, head, means, start_at_mean
 from helo.splits import Split
 
@@ -21,6 +21,35 @@ class Early(FusionModel):
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         return torch.cat(means(streams), 1), {}
+
+
+class SideBySide(EmotionModel):
+    """A two-layer network on every feature of every token side by side; a token that is not there counts as the training mean.
+
+    Unlike early fusion it knows which token is which; a token that moves is another input to it.
+
+    Args:
+        layout: modalities, roles and emotions.
+        width: width of the hidden layer.
+        dropout: share of features, and of hidden activations, dropped in training.
+    """
+
+    stackable = True
+
+    def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.5):
+        super().__init__(layout)
+        self.head = head(sum(own * features for own, features in layout.shapes.values()), width, len(layout.emotions), dropout)
+
+    def prepare(self, data: EmotionData, split: Split) -> None:
+        """Feature scales and the first answer, the training windows' mean distribution."""
+        super().prepare(data, split)
+        start_at_mean(self.head, data, split)
+
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+        x = self.standardise(signals, masks)
+        # tokens beyond those the model was built for can only be padding
+        own = (nn.functional.pad(x[m], (0, 0, 0, n - x[m].shape[1])) for m, (n, _) in self.layout.shapes.items())
+        return Prediction.from_logits(self.head(torch.cat([tokens.flatten(1) for tokens in own], 1)))
 
 
 class Late(FusionModel):
