@@ -132,7 +132,7 @@ def _scale(cost, u, v, epsilon, iterations):
     """
     # vectors are rows: on a CPU a row times a matrix takes a fifth of the time of a matrix times a column; below 400 entries
     # torch has another kernel, which is faster along the memory
-    small = cost[0].numel() < 400
+    small = cost.shape[1] * cost.shape[2] < 400
     rows, columns = u.unsqueeze(1), v.unsqueeze(1)
     there = (rows > 0).mT & (columns > 0)
     # added to what is divided by: 1 for a token that has no partner, since 0 / 0 is no number

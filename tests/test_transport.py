@@ -33,8 +33,9 @@ def test_marginals():
     assert transport.marginal_error(transport.plan(cost, 0.01, u, v, iterations=2), u, v).max() > 1e-3
 
 
-def test_agrees_with_pot_one_by_one():
-    cost, u, v = problem()
+@pytest.mark.parametrize("n, m", [(5, 7), (24, 30)])  # below and above 400 entries the products are written in two ways
+def test_agrees_with_pot_one_by_one(n, m):
+    cost, u, v = problem(n=n, m=m)
     plan = transport.plan(cost, 0.1, u, v, iterations=1000)
     for k in range(len(cost)):
         reference = ot.sinkhorn(u[k].numpy(), v[k].numpy(), cost[k].numpy(), 0.1, method="sinkhorn_log", stopThr=1e-12)
@@ -104,10 +105,11 @@ def test_gradient_in_float32_and_at_small_epsilon():
     assert torch.isfinite(c.grad).all()
 
 
-def test_absent_tokens_take_no_mass_and_change_nothing():
+@pytest.mark.parametrize("rows, columns", [(2, 3), (20, 30)])
+def test_absent_tokens_take_no_mass_and_change_nothing(rows, columns):
     cost, u, v = problem()
-    padded = torch.nn.functional.pad(cost, (0, 3, 0, 2), value=0.5).requires_grad_()
-    up, vp = torch.nn.functional.pad(u, (0, 2)), torch.nn.functional.pad(v, (0, 3))
+    padded = torch.nn.functional.pad(cost, (0, columns, 0, rows), value=0.5).requires_grad_()
+    up, vp = torch.nn.functional.pad(u, (0, rows)), torch.nn.functional.pad(v, (0, columns))
     c = cost.clone().requires_grad_()
     plain, wide = transport.plan(c, 0.1, u, v), transport.plan(padded, 0.1, up, vp)
     torch.testing.assert_close(wide[:, :5, :7], plain)
@@ -116,6 +118,13 @@ def test_absent_tokens_take_no_mass_and_change_nothing():
     wide.pow(2).sum().backward()
     torch.testing.assert_close(padded.grad[:, :5, :7], c.grad)
     assert (padded.grad[:, 5:] == 0).all() and (padded.grad[:, :, 7:] == 0).all()
+
+
+def test_no_problem_at_all():
+    cost = torch.rand(0, 5, 7, requires_grad=True)
+    plan = transport.plan(cost, 0.1)
+    plan.sum().backward()
+    assert plan.shape == cost.grad.shape == (0, 5, 7)
 
 
 def test_a_side_without_tokens_gives_an_empty_plan():
@@ -128,9 +137,10 @@ def test_a_side_without_tokens_gives_an_empty_plan():
     assert (plan[1] == 0).all() and torch.isfinite(plan).all() and torch.isfinite(c.grad).all()
 
 
-def test_permutations_move_the_plan_along():
-    cost, u, v = problem()
-    rows, columns, batch = torch.randperm(5), torch.randperm(7), torch.randperm(4)
+@pytest.mark.parametrize("n, m", [(5, 7), (24, 30)])
+def test_permutations_move_the_plan_along(n, m):
+    cost, u, v = problem(n=n, m=m)
+    rows, columns, batch = torch.randperm(n), torch.randperm(m), torch.randperm(4)
     plan = transport.plan(cost, 0.1, u, v)
     moved = transport.plan(cost[:, rows][:, :, columns], 0.1, u[:, rows], v[:, columns])
     torch.testing.assert_close(moved, plan[:, rows][:, :, columns])
