@@ -45,6 +45,8 @@ ROWS = {
     "**HeLo**": ({}, "helo", {}, {}, 5),
     "two-layer network on all tokens side by side": (WIDE, "mlp", {}, {}, 5),
     "early fusion": (WIDE, "early", {"dropout": 0.5, "input_dropout": 0.5}, {"batch_size": 32}, 5),
+    "hfgcn": (WIDE, "hfgcn", {}, {}, 1),
+    "foalnet": (WIDE, "foalnet", {}, {}, 1),
     "ridge": (WIDE, "ridge", {}, {}, 1),
     "mixture (is told the conditions)": (WIDE, "mixture", {}, {"centre_people": False}, 1),
     "HeLo without transport": ({}, "helo-no-ot", {}, {}, 1),
