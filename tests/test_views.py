@@ -58,6 +58,14 @@ def test_raw_signals_stand_where_they_were_recorded(simulated):
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (start, start + simulated.window)
 
 
+def test_the_names_of_a_dozen_features_have_room_beside_a_window():
+    figure = views.window(random_data(shapes={"eda": (6, 12), "face": (6, 2)}), 0)
+    inside = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
+    for heatmap in (t for t in figure.data if t.type == "heatmap"):
+        low, high = figure.layout[heatmap.yaxis.replace("y", "yaxis")].domain
+        assert (high - low) * inside / len(heatmap.y) > 9  # pixels a name
+
+
 def test_long_signals_are_thinned_without_losing_a_peak():
     x = np.random.default_rng(0).normal(size=(50_000, 2))
     x[31_337, 1] = 99
