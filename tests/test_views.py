@@ -59,11 +59,11 @@ def test_raw_signals_stand_where_they_were_recorded(simulated):
 
 
 def test_the_names_of_a_dozen_features_have_room_beside_a_window():
-    figure = views.window(random_data(shapes={"eda": (6, 12), "face": (6, 2)}), 0)
+    figure = views.window(random_data(shapes={"eda": (6, 12), "ppg": (6, 3), "temp": (6, 2), "face": (6, 2)}), 0)
     inside = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
     for heatmap in (t for t in figure.data if t.type == "heatmap"):
         low, high = figure.layout[heatmap.yaxis.replace("y", "yaxis")].domain
-        assert (high - low) * inside / len(heatmap.y) > 9  # pixels a name
+        assert (high - low) * inside / len(heatmap.y) > 12  # pixels a name: its letters are that high
 
 
 def test_long_signals_are_thinned_without_losing_a_peak():
