@@ -11,7 +11,8 @@ demo: $(VENV)/notebooks
 	$(RUN) -m helo demo
 
 test: $(VENV)/test
-	$(RUN) -m ruff check helo tests
+	$(RUN) -m ruff format --check helo tests benchmarks
+	$(RUN) -m ruff check helo tests benchmarks
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 lab: $(VENV)/notebooks

@@ -54,9 +54,13 @@ def write(root: Path, gigabytes: float) -> Path:
     }
     noise = rng.normal(0, 0.01, (n, 1))
     chest = {
-        "ACC": np.repeat(noise, 3, 1), "ECG": np.convolve(beats, np.hanning(40), "same")[:, None] + noise, "EMG": noise,
-        "EDA": 3 + noise, "Temp": (33 + noise).astype(np.float32), "Resp": np.sin(2 * np.pi * 0.25 * np.arange(n) / 700)[:, None],
-    }  # fmt: skip
+        "ACC": np.repeat(noise, 3, 1),
+        "ECG": np.convolve(beats, np.hanning(40), "same")[:, None] + noise,
+        "EMG": noise,
+        "EDA": 3 + noise,
+        "Temp": (33 + noise).astype(np.float32),
+        "Resp": np.sin(2 * np.pi * 0.25 * np.arange(n) / 700)[:, None],
+    }
     path = root / "S2" / "S2.pkl"
     path.parent.mkdir(parents=True)
     with path.open("wb") as file:
@@ -109,8 +113,10 @@ def main() -> None:
         path = write(Path(folder) / "release", options.gigabytes)
         size = path.stat().st_size
         found = apart(str(path.parent.parent), "both", "no cache")
-        print(f"| wrist and chest of one person, {size / 1e6:.0f} MB: {found['windows']} windows | {found['seconds']:.1f} | "
-              f"{found['bytes'] / 1e6:.0f}, {found['bytes'] / size:.2f} times the file |")  # fmt: skip
+        print(
+            f"| wrist and chest of one person, {size / 1e6:.0f} MB: {found['windows']} windows | {found['seconds']:.1f} | "
+            f"{found['bytes'] / 1e6:.0f}, {found['bytes'] / size:.2f} times the file |"
+        )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,12 @@ import numpy as np
 from machine import describe
 
 START = {"tokens": 8, "emotions": 10, "batch": 64, "subjects": 16}
-AXES = {"tokens": (4, 8, 16, 32, 64), "emotions": (5, 10, 20, 40, 80), "batch": (16, 64, 256, 1024), "subjects": (4, 16, 64, 256)}
+AXES = {
+    "tokens": (4, 8, 16, 32, 64),
+    "emotions": (5, 10, 20, 40, 80),
+    "batch": (16, 64, 256, 1024),
+    "subjects": (4, 16, 64, 256),
+}
 
 
 def measure(tokens: int, emotions: int, batch: int, subjects: int, epoch: bool) -> None:
@@ -26,7 +31,7 @@ def measure(tokens: int, emotions: int, batch: int, subjects: int, epoch: bool) 
     import torch
 
     import helo
-    from helo.splits import Split
+    from helo.data.splits import Split
 
     rng = np.random.default_rng(0)
     n = 30 * subjects if epoch else batch
@@ -53,7 +58,9 @@ def measure(tokens: int, emotions: int, batch: int, subjects: int, epoch: bool) 
         answer = model(*({m: torch.as_tensor(x[first]) for m, x in g.items()} for g in (data.signals, data.masks)))
         model.total(model.losses(answer, torch.as_tensor(data.distributions[first])))
     memory = sum(kept.values()) + sum(x.nbytes for x in data.signals.values())
-    run = helo.fit(model, data, Split("all", every, every[:0], every[:1]), epochs=4, batch_size=batch, progress=False, device="cpu")
+    run = helo.fit(
+        model, data, Split("all", every, every[:0], every[:1]), epochs=4, batch_size=batch, progress=False, device="cpu"
+    )
     print(json.dumps([1000 * statistics.median(row["seconds"] for row in run.history[1:]), memory / 1e6]))
 
 
@@ -80,7 +87,9 @@ def main() -> None:
         points = []
         for value in values:
             setting = json.dumps(START | {axis: value, "epoch": axis == "subjects"})
-            done = subprocess.run([sys.executable, __file__, "--measure", setting], check=True, capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, __file__, "--measure", setting], check=True, capture_output=True, text=True
+            )
             points.append(json.loads(done.stdout.splitlines()[-1]))
         y = np.array(points)
         unit = "epoch" if axis == "subjects" else "step"
@@ -90,10 +99,15 @@ def main() -> None:
             panel.set_xticks(values, [str(v) for v in values])
             panel.minorticks_off()
             panel.set_ylabel(label)
-        panels[1][column].set_xlabel({"tokens": "tokens of each modality", "batch": "windows in a batch"}.get(axis, axis))
+        panels[1][column].set_xlabel(
+            {"tokens": "tokens of each modality", "batch": "windows in a batch"}.get(axis, axis)
+        )
         slope = np.polyfit(np.log(values[-3:]), np.log(np.maximum(y[-3:], 0.1)), 1)[0]
-        print(f"{axis} {values}: ms {y[:, 0].round(1).tolist()}, MB {y[:, 1].round(1).tolist()}; "
-              f"last exponents: time {slope[0]:.2f}, memory {slope[1]:.2f}", flush=True)  # fmt: skip
+        print(
+            f"{axis} {values}: ms {y[:, 0].round(1).tolist()}, MB {y[:, 1].round(1).tolist()}; "
+            f"last exponents: time {slope[0]:.2f}, memory {slope[1]:.2f}",
+            flush=True,
+        )
     figures.save(figure, f"{options.figures}/growth.png")
     print(f"\n{time.perf_counter() - started:.0f} s")
 

@@ -10,7 +10,10 @@ import torch
 
 def describe(*packages: str) -> str:
     """Processor, cores, card, and versions."""
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    cpu = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        "",
+    )
     card = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
     found = ", ".join(f"{name} {version(name)}" for name in ("torch", *packages))
     return f"{cpu or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{card}; Python {platform.python_version()}, {found}"

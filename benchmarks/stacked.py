@@ -5,7 +5,7 @@ take turns; the median over the turns counts.
 
     one by one   `helo.fit`, one after the other, all cores
     processes    the same, a process a core, a thread each (not on a GPU)
-    stacked      `helo.stacked.fit_together`, all at once, all cores
+    stacked      `helo.training.fit_together`, all at once, all cores
     both         a process a core, each with its share of the models as one stack (not on a GPU)
 """
 
@@ -21,7 +21,7 @@ from machine import describe
 from training import study
 
 import helo
-from helo.stacked import fit_together
+from helo.training.stacking import fit_together
 
 
 def one_by_one(data, jobs, training):
@@ -74,7 +74,10 @@ def main() -> None:
                     times[way].append(time.perf_counter() - started)
         slow = statistics.median(times["one by one"])
         for way, seconds in times.items():
-            print(f"| {batch} | {way} | {statistics.median(seconds):.1f} | {slow / statistics.median(seconds):.2f} |", flush=True)
+            print(
+                f"| {batch} | {way} | {statistics.median(seconds):.1f} | {slow / statistics.median(seconds):.2f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

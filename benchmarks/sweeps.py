@@ -46,7 +46,9 @@ def once(way: str, runs: int, seconds: float) -> float:
                 output = Path(folder) / str(a)
                 output.mkdir()
                 parameters = {"a": a, "seconds": seconds, "output": str(output)}
-                papermill.execute_notebook(path, output / "n.ipynb", parameters, kernel_name="python3", progress_bar=False)
+                papermill.execute_notebook(
+                    path, output / "n.ipynb", parameters, kernel_name="python3", progress_bar=False
+                )
         else:
             many = sweeps.grid(a=range(runs), seconds=[seconds])
             states = sweeps.sweep(path, many, Path(folder) / "s", workers=int(way), progress=False)
@@ -78,7 +80,9 @@ def main() -> None:
         return
     packages = ", ".join(f"{name} {version(name)}" for name in ("papermill", "distributed", "ipykernel"))
     load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
-    print(f"{platform.platform()}, {os.cpu_count()} cores, load {load}; Python {platform.python_version()}, {packages}\n")
+    print(
+        f"{platform.platform()}, {os.cpu_count()} cores, load {load}; Python {platform.python_version()}, {packages}\n"
+    )
     print("| notebooks | way | seconds per run, median (range) | ratio, median |\n|---|---|---|---|")
     for ways, seconds, names in (
         (("papermill", "1"), 0.0, ("papermill in a loop", "sweep")),

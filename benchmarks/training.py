@@ -21,8 +21,8 @@ from machine import describe
 
 import helo
 from helo import transport
+from helo.data.splits import Split
 from helo.models.dropout import Dropout
-from helo.splits import Split
 
 SHAPES = {"eeg": (18, 5), "gsr": (1, 28), "ppg": (1, 27), "video": (1, 768)}
 BATCH = 128
@@ -59,7 +59,9 @@ def torch_dropout(self, x):
 
 def by_fit(data, split, options) -> float:
     """Seconds a step in `helo.fit`, validation not counted: there is none."""
-    run = helo.fit(helo.build("helo", data), data, split, epochs=2, batch_size=BATCH, progress=False, device=options.device)
+    run = helo.fit(
+        helo.build("helo", data), data, split, epochs=2, batch_size=BATCH, progress=False, device=options.device
+    )
     return run.history[-1]["seconds"] / (len(split.train) // BATCH)
 
 
@@ -72,7 +74,9 @@ def by_loader(data, split, options) -> float:
     model.prepare(data, split)
     model.to(options.device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-4, weight_decay=1e-2)
-    windows = [({m: x[i] for m, x in signals.items()}, {m: x[i] for m, x in masks.items()}, truth[i]) for i in range(len(data))]
+    windows = [
+        ({m: x[i] for m, x in signals.items()}, {m: x[i] for m, x in masks.items()}, truth[i]) for i in range(len(data))
+    ]
     loader = torch.utils.data.DataLoader(windows, batch_size=BATCH, shuffle=True)
     for _ in range(2):
         started = time.perf_counter()

@@ -20,9 +20,18 @@ from ot.batch import solve_batch
 from helo import transport
 
 SETTINGS = [
-    (32, 4, 4), (256, 4, 4), (1024, 4, 4), (32, 9, 9), (128, 36, 36), (256, 18, 6), (32, 16, 16), (256, 16, 16), (1024, 16, 16),
-    (32, 64, 64), (256, 64, 64),
-]  # fmt: skip
+    (32, 4, 4),
+    (256, 4, 4),
+    (1024, 4, 4),
+    (32, 9, 9),
+    (128, 36, 36),
+    (256, 18, 6),
+    (32, 16, 16),
+    (256, 16, 16),
+    (1024, 16, 16),
+    (32, 64, 64),
+    (256, 64, 64),
+]
 
 
 def problem(batch, n, m, dtype=torch.float32, seed=0):
@@ -52,7 +61,9 @@ def step(way, cost, weight, epsilon, iterations):
 
 
 def speed(options, device):
-    print("\n| batch, tokens | epsilon | POT (ms) | helo (ms) | speed | gradient's cosine: POT, helo | marginal error: POT, helo |")
+    print(
+        "\n| batch, tokens | epsilon | POT (ms) | helo (ms) | speed | gradient's cosine: POT, helo | marginal error: POT, helo |"
+    )
     print("|---|---|---|---|---|---|---|")
     ratios = []
     for (batch, n, m), epsilon in ((s, e) for s in SETTINGS for e in options.epsilon):
@@ -76,8 +87,11 @@ def speed(options, device):
             errors.append(f"{transport.marginal_error(plan.cpu(), *even).max():.0e}")
         slow, fast = (statistics.median(times[way]) for way in WAYS)
         ratios.append(slow / fast)
-        print(f"| {batch} x {n} x {m} | {epsilon} | {slow:.1f} | {fast:.1f} | {slow / fast:.1f} | "
-              f"{', '.join(cosines)} | {', '.join(errors)} |", flush=True)  # fmt: skip
+        print(
+            f"| {batch} x {n} x {m} | {epsilon} | {slow:.1f} | {fast:.1f} | {slow / fast:.1f} | "
+            f"{', '.join(cosines)} | {', '.join(errors)} |",
+            flush=True,
+        )
     print(f"\nmedian speed {statistics.median(ratios):.1f}, from {min(ratios):.1f} to {max(ratios):.1f}")
 
 
@@ -107,13 +121,23 @@ def main() -> None:
     print("|---|---|---|---|")
     for way in WAYS:
         found = [
-            json.loads(subprocess.run([sys.executable, __file__, "--peak", way, str(k)], check=True, capture_output=True).stdout)
+            json.loads(
+                subprocess.run(
+                    [sys.executable, __file__, "--peak", way, str(k)], check=True, capture_output=True
+                ).stdout
+            )
             for k in (50, 200, 800)
         ]
         print(f"| {way} | " + " | ".join(f"{mb:.0f}" for mb in found) + " |")
-    print("\nsmallest epsilon, in units of the largest cost, without NaN in plan and gradient (1000 iterations):", end=" ")
+    print(
+        "\nsmallest epsilon, in units of the largest cost, without NaN in plan and gradient (1000 iterations):", end=" "
+    )
     cost, weight = problem(64, 16, 16)
-    kept = [e for e in (0.1, 0.01, 0.001, 0.0001) if all(torch.isfinite(x).all() for x in step("helo", cost, weight, e * float(cost.max()), 1000))]
+    kept = [
+        e
+        for e in (0.1, 0.01, 0.001, 0.0001)
+        if all(torch.isfinite(x).all() for x in step("helo", cost, weight, e * float(cost.max()), 1000))
+    ]
     print(kept[-1])
 
 

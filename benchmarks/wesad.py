@@ -25,12 +25,12 @@ from tqdm import tqdm
 
 import helo
 from helo import losses, models
+from helo.data.splits import nested
 from helo.evaluation import reference_kl
 from helo.files import atomic_write, code_digest
 from helo.measures import calibration, correlation_gap, kl, skill
-from helo.splits import nested
-from helo.stacked import fit_together
-from helo.training import data_digest
+from helo.training.loop import data_digest
+from helo.training.stacking import fit_together
 
 GROUPS = 5
 WIDE = {"context": 120, "tokens": 5}
@@ -60,7 +60,16 @@ ROWS = {
 
 def fit(data, split, model: str, options: dict, training: dict, seed: int, folder: Path) -> dict[str, np.ndarray]:
     """One person left out: the models' answers (groups, windows, emotions), KL over the others, label correlation. Kept in a file."""
-    about = [model, options, training, seed, GROUPS, data_digest(data, split), split.test.tolist(), code_digest("*.py", "models/*.py")]
+    about = [
+        model,
+        options,
+        training,
+        seed,
+        GROUPS,
+        data_digest(data, split),
+        split.test.tolist(),
+        code_digest("*.py", "models/*.py"),
+    ]
     about += [list(map(str, names)) for names in (data.subjects, data.trials, data.conditions)]
     key = hashlib.sha256(json.dumps(about).encode())
     file = folder / f"{model}-{split.name}-{seed}-{key.hexdigest()[:12]}.npz"
@@ -74,10 +83,14 @@ def fit(data, split, model: str, options: dict, training: dict, seed: int, folde
         if not closed and networks[0].stackable:
             runs = fit_together(networks, data, parts, seeds=seeds, **training)
         else:
-            runs = [helo.fit(n, data, p, seed=own, **training) for n, p, own in zip(networks, parts, seeds, strict=True)]
+            runs = [
+                helo.fit(n, data, p, seed=own, **training) for n, p, own in zip(networks, parts, seeds, strict=True)
+            ]
         best = [min((row["validation_kl"] for row in run.history), default=0.0) for run in runs]
         kept = {
-            "answers": np.stack([helo.predict(run.model, data, split.test, explain=False).distributions for run in runs]),
+            "answers": np.stack(
+                [helo.predict(run.model, data, split.test, explain=False).distributions for run in runs]
+            ),
             "others": np.average(best, weights=[len(part.validation) for part in parts]),
             "seconds": time.perf_counter() - started,
         }
@@ -108,7 +121,9 @@ def correlation_gaps(data, split, learned) -> tuple[float, float]:
     """Distance from the test person's own label correlation: of R(E), and of the mean of the training people's own."""
     truth = own_correlation(data, data.subjects[split.test[0]])
     people = np.unique(data.subjects[np.concatenate([split.train, split.validation])])
-    return correlation_gap(learned, truth), correlation_gap(np.mean([own_correlation(data, p) for p in people], 0), truth)
+    return correlation_gap(learned, truth), correlation_gap(
+        np.mean([own_correlation(data, p) for p in people], 0), truth
+    )
 
 
 class Skill:
@@ -154,10 +169,15 @@ def main() -> None:
     best = np.argmin([[person["others"] for person in people] for people in tried], 0)
     chosen = [CANDIDATES[k] for k in best]
     for k, people in enumerate(tried):
-        print(f"\ncandidate {CANDIDATES[k]}: KL {np.mean([p['others'] for p in people]):.5f} over the others, chosen for "
-              f"{(best == k).sum()} people; for everybody, seed 0: skill {measure([p['answers'].mean(0) for p in people]):.3f}", flush=True)  # fmt: skip
+        print(
+            f"\ncandidate {CANDIDATES[k]}: KL {np.mean([p['others'] for p in people]):.5f} over the others, chosen for "
+            f"{(best == k).sum()} people; for everybody, seed 0: skill {measure([p['answers'].mean(0) for p in people]):.3f}",
+            flush=True,
+        )
 
-    print("\n| | KL | skill | of one model | of all seeds' mean answer | seeds | minutes |\n|---|---|---|---|---|---|---|")
+    print(
+        "\n| | KL | skill | of one model | of all seeds' mean answer | seeds | minutes |\n|---|---|---|---|---|---|---|"
+    )
     for label, (changed, model, own, training, seeds) in ROWS.items():
         settings = chosen if model.startswith("helo") else [({}, own, {})] * len(splits)
         settings = [(study | changed, *rest) for study, *rest in settings]
@@ -165,16 +185,28 @@ def main() -> None:
         answers = [[person["answers"].mean(0) for person in people] for people in fits]
         mean = [np.mean(each, 0) for each in zip(*answers, strict=True)]
         skills = [measure(a) for a in answers]
-        single = np.mean([measure([person["answers"][k] for person in people]) for people in fits for k in range(len(people[0]["answers"]))])
+        single = np.mean(
+            [
+                measure([person["answers"][k] for person in people])
+                for people in fits
+                for k in range(len(people[0]["answers"]))
+            ]
+        )
         spread = f" ± {np.std(skills, ddof=1):.2f}" if seeds > 1 else ""
         minutes = sum(float(person["seconds"]) for people in fits for person in people) / 60
-        print(f"| {label} | {np.mean([measure.kl(a) for a in answers]):.4f} | {np.mean(skills):.2f}{spread} | {single:.2f} | "
-              f"{f'{measure(mean):.2f}' if seeds > 1 else ''} | {seeds} | {minutes:.1f} |", flush=True)  # fmt: skip
+        print(
+            f"| {label} | {np.mean([measure.kl(a) for a in answers]):.4f} | {np.mean(skills):.2f}{spread} | {single:.2f} | "
+            f"{f'{measure(mean):.2f}' if seeds > 1 else ''} | {seeds} | {minutes:.1f} |",
+            flush=True,
+        )
         if label == "**HeLo**":
             first, first_answers, first_mean = fits, answers, mean
 
     each = np.mean([measure.by_person(a) for a in first_answers], 0)
-    print("\nHeLo's skill by person, mean over seeds:", ", ".join(f"{n} {v:.2f}" for n, v in zip(measure.people, each, strict=True)))
+    print(
+        "\nHeLo's skill by person, mean over seeds:",
+        ", ".join(f"{n} {v:.2f}" for n, v in zip(measure.people, each, strict=True)),
+    )
     bins = calibration(np.concatenate(measure.truth), np.concatenate(first_mean))
     print("\n| share predicted (mean answer) | share rated |\n|---|---|")
     for predicted, rated in zip(bins["predicted"], bins["rated"], strict=True):
@@ -182,8 +214,10 @@ def main() -> None:
     print(f"\ncalibration error {np.sum(bins['weight'] * np.abs(bins['predicted'] - bins['rated'])):.4f}")
     gaps = np.array([correlation_gaps(data, s, person["learned"]) for s, person in zip(splits, first[0], strict=True)])
     (learned, mean), (sd_learned, sd_mean) = gaps.mean(0), gaps.std(0, ddof=1)
-    print(f"label correlation, mean difference from the test person's own: learned {learned:.3f} ± {sd_learned:.3f}, mean of the "
-          f"training people's own {mean:.3f} ± {sd_mean:.3f}; learned is nearer for {(gaps[:, 0] < gaps[:, 1]).sum()} of {len(gaps)} people")  # fmt: skip
+    print(
+        f"label correlation, mean difference from the test person's own: learned {learned:.3f} ± {sd_learned:.3f}, mean of the "
+        f"training people's own {mean:.3f} ± {sd_mean:.3f}; learned is nearer for {(gaps[:, 0] < gaps[:, 1]).sum()} of {len(gaps)} people"
+    )
     print(f"\n{(time.perf_counter() - started) / 60:.0f} minutes, finished fits not counted")
 
 

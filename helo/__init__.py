@@ -6,15 +6,27 @@ model = helo.build("helo", data, seed=0)
 run = helo.fit(model, data, split, epochs=50)
 answer = helo.predict(model, data, split.test)
 helo.score(data.distributions[split.test], answer.distributions)
+
+The rooms, each of which knows only those after it: views, batch; evaluation; training; models; data; transport, losses,
+measures, files. `from helo import figures, explore, sweeps` gives those of helo.views and helo.batch.
 """
 
-from helo import splits
-from helo.checkpoints import load_model, save
-from helo.data import EmotionData, load
+import importlib
+
+from helo.data import EmotionData, load, splits
 from helo.evaluation import evaluate
 from helo.measures import score
 from helo.models import build
-from helo.training import fit, predict
+from helo.training import fit, load_model, predict, save
 
 __all__ = ["EmotionData", "build", "evaluate", "fit", "load", "load_model", "predict", "save", "score", "splits"]
 __version__ = "0.1.0"
+
+# what notebooks use besides, imported when it is asked for
+_ROOMS = {"explore": "helo.views.explore", "figures": "helo.views.figures", "sweeps": "helo.batch.sweeps"}
+
+
+def __getattr__(name):
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(_ROOMS[name])

@@ -28,7 +28,7 @@ def demo(
     epochs: Annotated[int, typer.Option(help="most epochs of every training")] = 100,
 ) -> None:
     """Run the notebooks 01 to 04 on the embedded data set; write pictures and an HTML report; print the scores."""
-    from helo.sweeps import run_one
+    from helo.batch.sweeps import run_one
 
     if not notebooks.is_dir():
         raise typer.BadParameter(f"{notebooks}: no such folder; run this where the repository's notebooks/ is")
@@ -75,10 +75,17 @@ def evaluate(
     try:
         data = helo.load(dataset, **({"root": root} if root else {}), **dict(map(_name_and_value, option or [])))
         table = helo.evaluate(
-            available() if models == "all" else [name.strip() for name in models.split(",")], data, protocol=protocol, seeds=range(seeds),
-            folds=folds or None, workers=workers, folder=folder or None, epochs=epochs,
-            choices=SETTINGS if choose else (), centre_people=centre_people,
-        )  # fmt: skip
+            available() if models == "all" else [name.strip() for name in models.split(",")],
+            data,
+            protocol=protocol,
+            seeds=range(seeds),
+            folds=folds or None,
+            workers=workers,
+            folder=folder or None,
+            epochs=epochs,
+            choices=SETTINGS if choose else (),
+            centre_people=centre_people,
+        )
     except (ValueError, OSError, FloatingPointError) as error:
         typer.echo(f"helo: {error}", err=True)
         raise typer.Exit(2) from None
@@ -88,11 +95,13 @@ def evaluate(
 @app.command()
 def check(
     path: Annotated[str, typer.Argument(help="folder or file of a data set")],
-    dataset: Annotated[str, typer.Option(help="which it is: wesad, dmer, crema-d, ldl, table; default: found out")] = "",
+    dataset: Annotated[
+        str, typer.Option(help="which it is: wesad, dmer, crema-d, ldl, table; default: found out")
+    ] = "",
 ) -> None:
     """Tell what a data set holds and what is wrong with it; exit with 0: no fault, 1: faults, 2: cannot be read."""
-    from helo.check import FAULT, findings_table, holdings, open_path
-    from helo.check import check as examine
+    from helo.data.check import FAULT, findings_table, holdings, open_path
+    from helo.data.check import check as examine
 
     try:
         data = open_path(path, dataset or None)
@@ -118,7 +127,7 @@ def sweep(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run again what has failed")] = False,
 ) -> None:
     """Run a notebook over a grid of parameters; call it again to go on after any interruption."""
-    from helo import sweeps
+    from helo.batch import sweeps
 
     output = output or Path("runs") / file.stem
     with _told_plainly():
@@ -148,10 +157,10 @@ def collect(
     """Write a sweep's results as a Parquet table and an HTML overview; print scores by model where it has them."""
     import io
 
-    from helo import sweeps
+    from helo.batch import sweeps
+    from helo.batch.overview import overview
     from helo.evaluation import summarise, to_markdown
     from helo.files import atomic_write
-    from helo.overview import overview
 
     with _told_plainly():
         results, content = sweeps.collect(folder), io.BytesIO()
@@ -189,7 +198,7 @@ def _name_and_value(text):
 
 def _tell_status(folder):
     """Exits with 1 unless every run is done."""
-    from helo import runs, sweeps
+    from helo.batch import runs, sweeps
 
     states = sweeps.status(folder)
     typer.echo(f"{folder}: " + ", ".join(f"{n} {state}" for state, n in Counter(states.values()).most_common()))

@@ -39,18 +39,77 @@ from test_dmer import write_features, write_raw
 from test_table import arrays, frame
 
 import helo
-from helo.checkpoints import weights
-from helo.splits import Split
+from helo.data.splits import Split
+from helo.training.checkpoints import weights
 
 SECONDS, MEGABYTES = 10, 512
 INTERESTING = [0, 1, 2, 127, 128, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**63 - 1, 2**64 - 1]
 CELLS = [
-    "", " ", "nan", "NaN", "inf", "-inf", "-1", "0", "1e308", "1e999", "-1e-320", "9" * 400, "0x10", "1_000", "1,5", "True", "None",
-    "'", '"', '""', "\\", "=1+1", "\x00", "é", "\u202e", "\ud800".encode("utf-8", "surrogatepass").decode("latin1"), "../../etc/passwd", "a" * 5000,
-    "{0.__class__}", "%s%n", "*", "[", "&a", "*a", "!!python/object/apply:os.system ['true']", "<<: *a", "- " * 2000, "[" * 3000,
-    "__import__('os').system('true')", "cos\nsystem\n(S'true'\ntR.", "1" + "0" * 4400, "2020-13-45", "~", "? :", "|\n x",
-]  # fmt: skip
-JSON = [None, True, 0, -1, 1.5, float("nan"), float("inf"), 10**9, 10**30, "", "x", "a" * 10_000, [], {}, [[]], [1, 2, 3], {"a": 1}]
+    "",
+    " ",
+    "nan",
+    "NaN",
+    "inf",
+    "-inf",
+    "-1",
+    "0",
+    "1e308",
+    "1e999",
+    "-1e-320",
+    "9" * 400,
+    "0x10",
+    "1_000",
+    "1,5",
+    "True",
+    "None",
+    "'",
+    '"',
+    '""',
+    "\\",
+    "=1+1",
+    "\x00",
+    "é",
+    "\u202e",
+    "\ud800".encode("utf-8", "surrogatepass").decode("latin1"),
+    "../../etc/passwd",
+    "a" * 5000,
+    "{0.__class__}",
+    "%s%n",
+    "*",
+    "[",
+    "&a",
+    "*a",
+    "!!python/object/apply:os.system ['true']",
+    "<<: *a",
+    "- " * 2000,
+    "[" * 3000,
+    "__import__('os').system('true')",
+    "cos\nsystem\n(S'true'\ntR.",
+    "1" + "0" * 4400,
+    "2020-13-45",
+    "~",
+    "? :",
+    "|\n x",
+]
+JSON = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    float("nan"),
+    float("inf"),
+    10**9,
+    10**30,
+    "",
+    "x",
+    "a" * 10_000,
+    [],
+    {},
+    [[]],
+    [1, 2, 3],
+    {"a": 1},
+]
 
 
 class Runs:
@@ -141,7 +200,9 @@ def change_value(rng, x):
     special = [np.nan, np.inf, -np.inf, 1e300, -1, 0, 1e-320, 2**53]
     match rng.integers(14):
         case 0:
-            return x.astype(rng.choice(["i1", "u1", "i4", "f4", "c16", "?", "S8", "U8"])) if x.dtype.kind in "fiu" else x
+            return (
+                x.astype(rng.choice(["i1", "u1", "i4", "f4", "c16", "?", "S8", "U8"])) if x.dtype.kind in "fiu" else x
+            )
         case 1:
             return np.zeros((0, *x.shape[1:]))
         case 2:
@@ -217,9 +278,11 @@ def mat_bytes(rng, content: dict) -> bytes:
         plain["cells"] = nested
     if rng is not None and rng.random() < 0.1:
         plain["structure"] = {"a": {"b": np.eye(2)}, "c": "text"}
-    plain = {k: (np.array([str(c) for c in v], dtype=object) if np.asarray(v).dtype.kind == "O" else v) for k, v in plain.items() if k != "cells"} | (
-        {"cells": plain["cells"]} if "cells" in plain else {}
-    )  # fmt: skip
+    plain = {
+        k: (np.array([str(c) for c in v], dtype=object) if np.asarray(v).dtype.kind == "O" else v)
+        for k, v in plain.items()
+        if k != "cells"
+    } | ({"cells": plain["cells"]} if "cells" in plain else {})
     savemat(file, plain, do_compression=rng is not None and rng.random() < 0.5)
     return file.getvalue()
 
@@ -233,12 +296,23 @@ def npz_bytes(rng, content: dict) -> bytes:
             data = one.getvalue()
             if rng is not None and rng.random() < 0.15:
                 text = data[10:128].decode("latin1")
-                for old, new in ((", ", "," * int(rng.integers(1, 4))), ("(", "(" * int(rng.integers(1, 60))), ("False", "None"),
-                                 ("(", f"({INTERESTING[rng.integers(len(INTERESTING))]}, "), ("<f8", "|O"), ("<f8", "<U999999"), ("<f8", "V9")):  # fmt: skip
+                for old, new in (
+                    (", ", "," * int(rng.integers(1, 4))),
+                    ("(", "(" * int(rng.integers(1, 60))),
+                    ("False", "None"),
+                    ("(", f"({INTERESTING[rng.integers(len(INTERESTING))]}, "),
+                    ("<f8", "|O"),
+                    ("<f8", "<U999999"),
+                    ("<f8", "V9"),
+                ):
                     if rng.random() < 0.3:
                         text = text.replace(old, new, 1)
                 data = data[:8] + len(text[:60000]).to_bytes(2, "little") + text[:60000].encode("latin1") + data[128:]
-            member = f"{name}.npy" if rng is None or rng.random() > 0.03 else str(rng.choice(["../x.npy", "/x.npy", "x.py", f"{name}.npy"]))
+            member = (
+                f"{name}.npy"
+                if rng is None or rng.random() > 0.03
+                else str(rng.choice(["../x.npy", "/x.npy", "x.py", f"{name}.npy"]))
+            )
             archive.writestr(member, data)
     return file.getvalue()
 
@@ -248,8 +322,22 @@ def pickle_bytes(rng, content) -> bytes:
     data = pickle.dumps(content, protocol)
     if rng is not None and rng.random() < 0.2:
         at = int(rng.integers(len(data)))
-        snippets = [b"cos\nsystem\n(S'true'\ntR", b"cbuiltins\neval\n(S'1'\ntR", b"c__builtin__\nexec\n(S'1'\ntR", b"cnumpy\nload\n(S'x'\ntR",
-                    b"cnumpy\nndarray\n", b"cnumpy\ndtype\n(S'O'\ntR", b"(l" * 50, b"0", b"2" * 20, b"\x85" * 100, b"}(", b"u", b"R", b"b"]  # fmt: skip
+        snippets = [
+            b"cos\nsystem\n(S'true'\ntR",
+            b"cbuiltins\neval\n(S'1'\ntR",
+            b"c__builtin__\nexec\n(S'1'\ntR",
+            b"cnumpy\nload\n(S'x'\ntR",
+            b"cnumpy\nndarray\n",
+            b"cnumpy\ndtype\n(S'O'\ntR",
+            b"(l" * 50,
+            b"0",
+            b"2" * 20,
+            b"\x85" * 100,
+            b"}(",
+            b"u",
+            b"R",
+            b"b",
+        ]
         data = data[:at] + snippets[rng.integers(len(snippets))] + data[at:]
     return data
 
@@ -351,7 +439,11 @@ def wesad() -> Reader:
             lambda: ("S2/S2.pkl", pickle_bytes(rng, change_tree(rng, kept["content"]))),
         )
 
-    return Reader(prepare, written(broken), lambda folder: helo.load("wesad", root=folder, window=10, step=10, tokens=1, cache=False))
+    return Reader(
+        prepare,
+        written(broken),
+        lambda folder: helo.load("wesad", root=folder, window=10, step=10, tokens=1, cache=False),
+    )
 
 
 def crema_d() -> Reader:
@@ -425,9 +517,21 @@ def dmer_zip() -> Reader:
         return file.getvalue()
 
     def hostile(rng):
-        names = ["Features/8.mat", "../7.mat", "/7.mat", "..\\7.mat", "C:/7.mat", "Features/7.mat", "a/b/c/7.mat", "7.mat/", "x" * 300 + ".mat"]
+        names = [
+            "Features/8.mat",
+            "../7.mat",
+            "/7.mat",
+            "..\\7.mat",
+            "C:/7.mat",
+            "Features/7.mat",
+            "a/b/c/7.mat",
+            "7.mat/",
+            "x" * 300 + ".mat",
+        ]
         contents = [kept["mat"], b"", b"\0" * 5_000_000, mat_bytes(rng, change_arrays(rng, kept["content"]))]
-        chosen = [(names[rng.integers(len(names))], contents[rng.integers(len(contents))]) for _ in range(rng.integers(1, 4))]
+        chosen = [
+            (names[rng.integers(len(names))], contents[rng.integers(len(contents))]) for _ in range(rng.integers(1, 4))
+        ]
         return "Features.zip", packed(chosen)
 
     def broken(rng):
@@ -449,7 +553,9 @@ def dmer_panas() -> Reader:
     def prepare(folder):
         write_features(folder, people=[7], rows=np.ones(32, int))
         (folder / "Questionnaires").mkdir()
-        kept["csv"] = "\n".join([",".join(map(str, row)) for row in np.random.default_rng(0).integers(1, 6, (32, 10))]).encode()
+        kept["csv"] = "\n".join(
+            [",".join(map(str, row)) for row in np.random.default_rng(0).integers(1, 6, (32, 10))]
+        ).encode()
         (folder / "Questionnaires" / "7.csv").write_bytes(kept["csv"])
 
     def broken(rng):
@@ -570,8 +676,9 @@ READERS: dict[str, Callable[[], Reader]] = {
     "crema-d": crema_d,
     "dmer-mat": lambda: from_mat("Features/7.mat", features_content, lambda f: helo.load("dmer", f)),
     "dmer-zip": dmer_zip,
-    "dmer-raw": lambda: from_mat("Aligned_data/7/datas.mat", raw_content,
-                                 lambda f: helo.load("dmer", f, form="raw", faces="none", cache=False)),
+    "dmer-raw": lambda: from_mat(
+        "Aligned_data/7/datas.mat", raw_content, lambda f: helo.load("dmer", f, form="raw", faces="none", cache=False)
+    ),
     "dmer-panas": dmer_panas,
     "ldl": lambda: from_mat("x.mat", ldl_content, lambda f: helo.load("ldl", f / "x.mat")),
     "table-csv": lambda: table_text("own.csv", lambda: frame().to_csv(index=False).encode()),
@@ -581,7 +688,7 @@ READERS: dict[str, Callable[[], Reader]] = {
     "table-mat": lambda: from_mat("own.mat", lambda: arrays(frame()), lambda f: helo.load("table", f / "own.mat")),
     "model": lambda: safetensors_reader(models, use_model),
     "checkpoint": lambda: safetensors_reader(checkpoint, use_checkpoint),
-}  # fmt: skip
+}
 
 
 # --- trying ------------------------------------------------------------------------------------------------------------
@@ -596,8 +703,25 @@ class Hang(BaseException):
 
 
 _guard = {"on": False}
-_FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "subprocess.Popen", "socket.", "pickle.find_class",
-              "shutil.", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.chmod", "os.symlink", "ctypes.dlopen", "urllib.")  # fmt: skip
+_FORBIDDEN = (
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.fork",
+    "subprocess.Popen",
+    "socket.",
+    "pickle.find_class",
+    "shutil.",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.mkdir",
+    "os.chmod",
+    "os.symlink",
+    "ctypes.dlopen",
+    "urllib.",
+)
 
 
 def _audit(event, arguments):
@@ -674,7 +798,17 @@ def run(names: list[str], seed: int, files: int, folder: Path) -> dict[str, dict
     results: dict[str, dict[int, tuple[str, str]]] = {name: {} for name in names}
     left, first = list(names), 0
     while left:
-        command = [sys.executable, __file__, "--seed", str(seed), "--worker", ",".join(left), str(first), str(files), str(out)]
+        command = [
+            sys.executable,
+            __file__,
+            "--seed",
+            str(seed),
+            "--worker",
+            ",".join(left),
+            str(first),
+            str(files),
+            str(out),
+        ]
         with (folder / "worker.log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"TQDM_DISABLE": "1"})
         size, still = -1, 0
@@ -730,7 +864,10 @@ def main() -> int:
             if kind == "fault":
                 faults.append(f"{name} --only {k}: {told[:300]}")
         seconds = time.perf_counter() - started
-        print(f"| {name} | {options.files} | {counts['loaded']} | {counts['error']} | {counts['fault']} | {seconds:.0f} |", flush=True)
+        print(
+            f"| {name} | {options.files} | {counts['loaded']} | {counts['error']} | {counts['fault']} | {seconds:.0f} |",
+            flush=True,
+        )
     print("\n".join(["", *faults[:200]]))
     return int(bool(faults))
 

@@ -29,7 +29,9 @@ CONTENT = {"a": np.arange(6.0).reshape(2, 3), "t": np.array(["ab", "c"]), "z": n
 
 
 def write_mat(path):
-    savemat(path, CONTENT | {"c": np.array(["x", "yy"], dtype=object)}, do_compression=path.name == "1", appendmat=False)
+    savemat(
+        path, CONTENT | {"c": np.array(["x", "yy"], dtype=object)}, do_compression=path.name == "1", appendmat=False
+    )
 
 
 def write_npz(path):

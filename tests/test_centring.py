@@ -7,7 +7,7 @@ import pytest
 from conftest import random_data
 
 import helo
-from helo.centring import within_person
+from helo.training.centring import within_person
 
 
 @pytest.fixture
@@ -49,7 +49,9 @@ def test_test_people_are_not_touched_and_have_no_say(rated):
 
 def test_a_long_trial_counts_no_more_than_a_short_one(rated):
     split = helo.splits.by_subject(rated, folds=4)[0]
-    twice = dataclasses.replace(split, train=np.concatenate([split.train, split.train[:4]]))  # one trial seen twice as often
+    twice = dataclasses.replace(
+        split, train=np.concatenate([split.train, split.train[:4]])
+    )  # one trial seen twice as often
     np.testing.assert_allclose(
         within_person(rated, twice).distributions, within_person(rated, split).distributions, atol=1e-6
     )

@@ -7,9 +7,9 @@ from test_dmer import write_features
 from typer.testing import CliRunner
 
 import helo
-from helo import signals
 from helo.__main__ import app
-from helo.check import CAUTION, FAULT, check
+from helo.data import signals
+from helo.data.check import CAUTION, FAULT, check
 
 
 def clean(n=40, **fields):
@@ -69,9 +69,13 @@ def test_faults_in_the_values(change, expected):
 
 def test_faults_of_units_by_name():
     names = {"eda": ("heart rate (bpm)", "b", "c", "d")}
-    data = changed(lambda p: p["signals"]["eda"].__setitem__((..., 0), 70 + p["signals"]["eda"][..., 0]), features=names)
+    data = changed(
+        lambda p: p["signals"]["eda"].__setitem__((..., 0), 70 + p["signals"]["eda"][..., 0]), features=names
+    )
     assert not found(data)
-    hertz = changed(lambda p: p["signals"]["eda"].__setitem__((..., 0), 1.2 + p["signals"]["eda"][..., 0] / 60), features=names)
+    hertz = changed(
+        lambda p: p["signals"]["eda"].__setitem__((..., 0), 1.2 + p["signals"]["eda"][..., 0] / 60), features=names
+    )
     assert found(hertz) == {(FAULT, "units out of range")}
     assert not found(clean(features=names))  # centred and scaled
 
@@ -82,9 +86,11 @@ def test_a_sensor_that_lies_still_is_no_fault_and_another_unit_is():
     for x, expected in ((np.ones_like(moving), []), (moving, []), (9.81 * moving, ["units out of range"])):
         found = signals.movement(x, 32, tokens)
         data = random_data(
-            n=20, signals={"acc": found.values.astype(np.float32)}, features={"acc": found.names},
+            n=20,
+            signals={"acc": found.values.astype(np.float32)},
+            features={"acc": found.names},
             roles={"physiological": [], "behavioral": ["acc"]},
-        )  # fmt: skip
+        )
         assert [f.what for f in check(data) if "units" in f.what] == expected
 
 
@@ -92,7 +98,10 @@ def test_missing_modalities():
     mask = np.ones((40, 1), bool)
     mask[:10] = False  # all of subject a
     (one,) = check(clean(masks={"eda": mask}))
-    assert (one.what, one.where) == ("missing modality", "eda") and one.found == "in 10 of 40 windows, all of 1 subjects"
+    assert (one.what, one.where) == (
+        "missing modality",
+        "eda",
+    ) and one.found == "in 10 of 40 windows, all of 1 subjects"
     gone = {m: np.arange(40)[:, None].repeat(x.shape[1], 1) != 3 for m, x in clean().signals.items()}
     assert (FAULT, "empty window") in found(clean(masks=gone))
 

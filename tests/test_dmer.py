@@ -10,7 +10,7 @@ from scipy.io import savemat
 import helo
 from helo.data import dmer_raw
 from helo.data.dmer_files import CLIPS, REST
-from helo.signals import Tokens
+from helo.data.signals import Tokens
 
 PEOPLE = (1, 2, 5)  # the release's ids have gaps
 
@@ -53,8 +53,11 @@ def write_raw(root, people=PEOPLE, lengths=None, change=None, time_row=True):
             for clip in [REST, *range(CLIPS)]:
                 n = rate * (5 if clip == REST else lengths[clip])
                 t = np.arange(n) / rate
-                x = {"eeg": rng.normal(0, 10, (channels, n)), "gsr": 2 + 0.1 * rng.normal(0, 0.1, (1, n)).cumsum(1),
-                     "ppg": np.sin(2 * np.pi * 1.2 * t)[None] + rng.normal(0, 0.02, (1, n))}[m]  # fmt: skip
+                x = {
+                    "eeg": rng.normal(0, 10, (channels, n)),
+                    "gsr": 2 + 0.1 * rng.normal(0, 0.1, (1, n)).cumsum(1),
+                    "ppg": np.sin(2 * np.pi * 1.2 * t)[None] + rng.normal(0, 0.02, (1, n)),
+                }[m]
                 blocks.append(np.concatenate([x, np.full((1, n), clip), (begin[clip] + t)[None]][: 2 + time_row]))
             content[f"{m}_datas"] = np.concatenate(blocks, 1)
         if change:
@@ -156,7 +159,9 @@ def test_differential_entropy_is_that_of_the_band():
     density = 9 / (rate / 2)
     expected = [0.5 * np.log(2 * np.pi * np.e * density * (high - low)) for low, high in dmer_raw.BANDS.values()]
     np.testing.assert_allclose(found, expected, atol=0.1)
-    np.testing.assert_allclose(dmer_raw.differential_entropy(10 * x, rate, tokens)[0].mean(0) - found, np.log(10), atol=1e-9)
+    np.testing.assert_allclose(
+        dmer_raw.differential_entropy(10 * x, rate, tokens)[0].mean(0) - found, np.log(10), atol=1e-9
+    )
 
 
 def test_raw_recordings_become_windows(tmp_path):
@@ -204,7 +209,7 @@ def drop(name):
         (lambda c: c.update(dis_label=0 * c["dis_label"]), "all ratings in row 0 are 0"),
         (lambda c: c.update(dis_label=-c["dis_label"]), "rating of 'inspired' in row 0"),
     ],
-)  # fmt: skip
+)
 def test_broken_features_are_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=message) as error:
         helo.load("dmer", write_features(tmp_path, people=[3], change=change))

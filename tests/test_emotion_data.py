@@ -38,10 +38,15 @@ def test_all_zero_ratings_are_refused():
         ({"masks": {"face": np.ones((40, 2), bool)}}, "mask of 'face'"),
         ({"masks": {"face": np.zeros((40, 1), bool)}}, "'face' has no token in any window"),
         ({"features": {"face": ["one"]}}, "features of 'face'"),
-        ({"signals": {"eeg": np.zeros((0, 2, 2)), "face": np.zeros((40, 1, 1))},
-          "roles": {"physiological": ["eeg"], "behavioral": ["face"]}}, r"modality 'eeg' has shape \(0, 2, 2\)"),
+        (
+            {
+                "signals": {"eeg": np.zeros((0, 2, 2)), "face": np.zeros((40, 1, 1))},
+                "roles": {"physiological": ["eeg"], "behavioral": ["face"]},
+            },
+            r"modality 'eeg' has shape \(0, 2, 2\)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_data_names_the_field(change, message):
     with pytest.raises(ValueError, match=message):
         random_data(**change)

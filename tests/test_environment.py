@@ -77,7 +77,9 @@ def test_help(command):
 
 def test_evaluate_command(tmp_path):
     command = [sys.executable, "-m", "helo", "evaluate", "--models", "uniform,mean", "--folds", "3", "--workers", "1"]
-    done = subprocess.run([*command, "--centre-people", "--option", "subjects=6"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, "--centre-people", "--option", "subjects=6"], capture_output=True, text=True, check=True
+    )
     assert "| mean |" in done.stdout and "skill" in done.stdout
     for wrong, message in (
         (["--dataset", "wesad", "--root", str(tmp_path / "none")], "no such folder"),

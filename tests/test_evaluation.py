@@ -9,6 +9,7 @@ from conftest import random_data
 
 import helo
 from helo import evaluation
+from helo.evaluation import scoring
 from helo.measures import kl
 
 FAST = {"epochs": 2, "progress": False}
@@ -38,8 +39,13 @@ def test_mean_has_skill_zero_and_the_ceiling_one():
     condition = np.tile(["calm", "stress"], 20)
     x = (rng.normal(size=(40, 1, 2)) + 30 * (condition == "stress")[:, None, None]).astype(np.float32)
     d = np.where((condition == "stress")[:, None], [0.1, 0.9], [0.8, 0.2])
-    data = random_data(emotions=2, shapes={"eda": (1, 2), "face": (1, 2)}, signals={"eda": x, "face": x},
-                       distributions=d, conditions=condition)  # fmt: skip
+    data = random_data(
+        emotions=2,
+        shapes={"eda": (1, 2), "face": (1, 2)},
+        signals={"eda": x, "face": x},
+        distributions=d,
+        conditions=condition,
+    )
     summary = evaluation.summarise(helo.evaluate(["mean", "mixture"], data, progress=False))
     assert summary.loc["mean", "skill"] == pytest.approx(0, abs=1e-6)
     assert summary.loc["mixture", "skill"] == pytest.approx(1, abs=0.05)
@@ -70,14 +76,14 @@ def test_a_second_call_goes_on_from_the_folder(simulated, tmp_path, monkeypatch)
     first = helo.evaluate(["mean", "foalnet"], simulated, folds=3, folder=tmp_path, **FAST)
     next(iter(tmp_path.glob("foalnet-*"))).unlink()
     calls = []
-    real = evaluation.fit
+    real = scoring.fit
 
     @functools.wraps(real)
     def counted(model, *a, **k):
         calls.append(model.name)
         return real(model, *a, **k)
 
-    monkeypatch.setattr(evaluation, "fit", counted)
+    monkeypatch.setattr(scoring, "fit", counted)
     again = helo.evaluate(["mean", "foalnet"], simulated, folds=3, folder=tmp_path, **FAST)
     assert calls == ["foalnet"]
     assert first.drop(columns="seconds").equals(again.drop(columns="seconds"))
@@ -104,7 +110,14 @@ def test_settings_are_chosen_by_validation_people_alone(simulated):
     split = helo.splits.by_subject(simulated, folds=3)[0]
     d = simulated.distributions.copy()
     d[split.test] = d[split.test][:, ::-1]
-    other = helo.evaluate(["early"], dataclasses.replace(simulated, distributions=d), folds=3, choices=[slow, good], epochs=4, progress=False)  # fmt: skip
+    other = helo.evaluate(
+        ["early"],
+        dataclasses.replace(simulated, distributions=d),
+        folds=3,
+        choices=[slow, good],
+        epochs=4,
+        progress=False,
+    )
     assert other.choice[0] == 1 and other.epochs[0] == chosen.epochs[0] and other.kl[0] != chosen.kl[0]
 
 
@@ -171,9 +184,7 @@ def test_a_modality_left_out_is_one_never_recorded(simulated):
     split = helo.splits.by_subject(simulated, folds=3)[0]
     model = helo.build("early", simulated)
     helo.fit(model, simulated, split, epochs=2, progress=False)
-    other = dataclasses.replace(
-        simulated, signals=simulated.signals | {"eda": simulated.signals["eda"] + 100}
-    )
+    other = dataclasses.replace(simulated, signals=simulated.signals | {"eda": simulated.signals["eda"] + 100})
     a, b = (helo.predict(model, data, split.test, without=["eda"]).distributions for data in (simulated, other))
     assert (a == b).all() and (a != helo.predict(model, simulated, split.test).distributions).any()
     with pytest.raises(ValueError, match=r"cannot leave out \['ecg'\]; its modalities are \['bvp'"):
@@ -189,12 +200,12 @@ def test_folds_and_seeds_as_one_stack(simulated, tmp_path, monkeypatch):
         sizes.append(len(models))
         if len(models) > 3:
             raise torch.OutOfMemoryError
-        return helo.stacked.fit_together(models, *rest, **training)
+        return helo.training.fit_together(models, *rest, **training)
 
-    monkeypatch.setattr(evaluation, "_together", lambda *_: 1)
+    monkeypatch.setattr(scoring, "_together", lambda *_: 1)
     alone = helo.evaluate(["ridge", "early"], simulated, **arguments | {"folder": None})
     monkeypatch.undo()
-    monkeypatch.setattr(evaluation, "fit_together", small_memory)
+    monkeypatch.setattr(scoring, "fit_together", small_memory)
     together = helo.evaluate(["ridge", "early"], simulated, **arguments)
     assert sizes == [6, 3, 3]
     pd.testing.assert_frame_equal(alone.drop(columns="seconds"), together.drop(columns="seconds"), rtol=1e-3)
@@ -206,7 +217,7 @@ def test_folds_and_seeds_as_one_stack(simulated, tmp_path, monkeypatch):
 
 
 def test_what_is_trained_as_one(simulated):
-    together = functools.partial(evaluation._together, simulated)
+    together = functools.partial(scoring._together, simulated)
     assert together({"model": "helo"}, {"device": "cuda"}, ()) > 1000
     assert together({"model": "helo"}, {"device": "cpu"}, ()) == 15
     assert together({"model": "helo", "width": 512}, {"device": "cpu"}, ()) == 1, "too large for a CPU's cache"

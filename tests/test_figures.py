@@ -35,12 +35,21 @@ def pictures(data):
         "history": lambda: figures.history(rows, 10, 0.9),
         "answers": lambda: figures.answers(shares[:2], shares[2:], EMOTIONS, ["one", "two"]),
         "plan": lambda: figures.plan(plan, *tokens, "a plan"),
-        "heatmaps": lambda: figures.heatmaps({"one": matrix, "two": -matrix}, EMOTIONS, EMOTIONS, label="correlation",
-                                             xlabel="emotion", ylabel="emotion", centred=True),
+        "heatmaps": lambda: figures.heatmaps(
+            {"one": matrix, "two": -matrix},
+            EMOTIONS,
+            EMOTIONS,
+            label="correlation",
+            xlabel="emotion",
+            ylabel="emotion",
+            centred=True,
+        ),
         "curves": lambda: figures.curves([1, 2, 3], {"up": [1, 2, 3], "down": [3, 2, 1]}, "epoch", "loss"),
         "critical_difference": lambda: figures.critical_difference({"a": 1.5, "b": 2.0, "c": 3.5, "d": 3.0}, 1.2),
-        "protocols": lambda: figures.protocols({"subjects": {"a": 1, "b": 2}, "windows": {"a": 0.5, "b": 0.7}}, "KL (nats)"),
-    }  # fmt: skip
+        "protocols": lambda: figures.protocols(
+            {"subjects": {"a": 1, "b": 2}, "windows": {"a": 0.5, "b": 0.7}}, "KL (nats)"
+        ),
+    }
 
 
 @pytest.mark.parametrize("name", sorted(pictures(None)))

@@ -13,7 +13,7 @@ import numpy as np, torch
 if not torch.cuda.is_available():
     sys.exit(77)
 import helo
-from helo.stacked import fit_together
+from helo.training.stacking import fit_together
 from helo.transport import plan
 data = helo.load("simulated", subjects=6, clips=5, seconds=48, seed=0)
 split = helo.splits.by_subject(data, 3)[0]

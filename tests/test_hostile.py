@@ -46,7 +46,9 @@ numbers = st.sampled_from(["f4", "f8", "i1", "u1", "i2", "u2", "i4", "u4", "i8",
     lambda dtype: arrays_of.arrays(dtype, arrays_of.array_shapes(min_dims=2, max_dims=3, max_side=4))
 )
 names = st.text("abcXYZ_019", min_size=1, max_size=20).filter(lambda name: name[0].isalpha())
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+quick = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
 
 
 @quick
@@ -56,7 +58,9 @@ def test_numbers_in_mat_files_come_back_as_scipy_reads_them(tmp_path, content, c
     ours, theirs = read_mat(tmp_path / "x.mat"), loadmat(tmp_path / "x.mat")
     assert set(ours) == set(content)
     for name, value in ours.items():
-        assert value.dtype == theirs[name].dtype and np.array_equal(value, theirs[name], equal_nan=value.dtype.kind in "fc")
+        assert value.dtype == theirs[name].dtype and np.array_equal(
+            value, theirs[name], equal_nan=value.dtype.kind in "fc"
+        )
 
 
 @quick
@@ -69,13 +73,20 @@ def test_numbers_in_npz_files_come_back(tmp_path, content, fortran):
 
 
 @quick
-@given(edits=st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=9), st.integers(0, 9)), max_size=6), cut=st.integers(0, 4000))
+@given(
+    edits=st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=9), st.integers(0, 9)), max_size=6),
+    cut=st.integers(0, 4000),
+)
 def test_any_edit_of_a_file_loads_or_is_a_clear_error(tmp_path, edits, cut):
     plain = {"a": np.arange(12.0).reshape(3, 4), "t": np.array(["one", "three"])}
     savemat(tmp_path / "x.mat", plain)
     np.savez(tmp_path / "x.npz", **plain)
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": plain["a"]}, 2))
-    for path, read in ((tmp_path / "x.mat", read_mat), (tmp_path / "x.npz", read_npz), (tmp_path / "x.pkl", read_arrays)):
+    for path, read in (
+        (tmp_path / "x.mat", read_mat),
+        (tmp_path / "x.npz", read_npz),
+        (tmp_path / "x.pkl", read_arrays),
+    ):
         content = bytearray(path.read_bytes())
         for at, new, gone in edits:
             content[at % len(content) : at % len(content) + gone] = new
@@ -87,7 +98,10 @@ def test_any_edit_of_a_file_loads_or_is_a_clear_error(tmp_path, edits, cut):
 
 
 def text_matrix_and_cells(tmp_path):
-    savemat(tmp_path / "x.mat", {"m": np.array(["ab", "c"]), "c": np.array(["joy", "grief"], dtype=object), "s": {"f": 1.0}, "e": ""})
+    savemat(
+        tmp_path / "x.mat",
+        {"m": np.array(["ab", "c"]), "c": np.array(["joy", "grief"], dtype=object), "s": {"f": 1.0}, "e": ""},
+    )
     return read_mat(tmp_path / "x.mat")
 
 
@@ -116,15 +130,15 @@ CATALOGUE = {
     "os.system": opcodes("cos\nsystem\n(S'touch {mark}'\ntR."),
     "posix.system": opcodes("cposix\nsystem\n(S'touch {mark}'\ntR."),
     "subprocess": opcodes("csubprocess\nPopen\n((S'touch'\nS'{mark}'\nltR."),
-    "eval, Python 3": opcodes("cbuiltins\neval\n(S'open(\"{mark}\", \"w\")'\ntR."),
-    "eval, Python 2": opcodes("c__builtin__\neval\n(S'open(\"{mark}\", \"w\")'\ntR."),
-    "exec": opcodes("cbuiltins\nexec\n(S'open(\"{mark}\", \"w\")'\ntR."),
+    "eval, Python 3": opcodes('cbuiltins\neval\n(S\'open("{mark}", "w")\'\ntR.'),
+    "eval, Python 2": opcodes('c__builtin__\neval\n(S\'open("{mark}", "w")\'\ntR.'),
+    "exec": opcodes('cbuiltins\nexec\n(S\'open("{mark}", "w")\'\ntR.'),
     "getattr": opcodes("cbuiltins\ngetattr\n(cbuiltins\n__import__\n(S'os'\ntRS'system'\ntR(S'touch {mark}'\ntR."),
     "import": opcodes("cimportlib\nimport_module\n(S'antigravity'\ntR."),
     "open": opcodes("cbuiltins\nopen\n(S'{mark}'\nS'w'\ntR."),
     "numpy.load": opcodes("cnumpy\nload\n(S'{mark}'\ntR."),
     "numpy.fromfile": opcodes("cnumpy\nfromfile\n(S'/etc/passwd'\ntR."),
-    "numpy.testing": opcodes("cnumpy.testing._private.utils\nrunstring\n(S'open(\"{mark}\", \"w\")'\n(dtR."),
+    "numpy.testing": opcodes('cnumpy.testing._private.utils\nrunstring\n(S\'open("{mark}", "w")\'\n(dtR.'),
     "numpy.f2py": opcodes("cnumpy.f2py.diagnose\nrun_command\n(S'touch {mark}'\ntR."),
     "copyreg": opcodes("ccopy_reg\n_reconstructor\n(cos\nsystem\nc__builtin__\nobject\nNtR."),
     "old instance": opcodes("(S'touch {mark}'\nios\nsystem\n."),
@@ -211,7 +225,9 @@ def element(kind, body):
 
 
 def matrix(name, shape, *parts, code=6):
-    head = element(6, struct.pack("<II", code, 0)) + element(5, struct.pack(f"<{len(shape)}i", *shape)) + element(1, name)
+    head = (
+        element(6, struct.pack("<II", code, 0)) + element(5, struct.pack(f"<{len(shape)}i", *shape)) + element(1, name)
+    )
     return element(14, head + b"".join(parts))
 
 
@@ -281,7 +297,9 @@ def test_a_csv_of_a_thousand_columns_and_short_rows_is_refused(tmp_path):
     (tmp_path / "x.csv").write_text(",".join(f"eda.{k}" for k in range(10_000)) + "\n" + "1\n" * 100_000)
     with pytest.raises(ValueError, match="line 2 has more or fewer"):
         helo.load("table", tmp_path / "x.csv")
-    (tmp_path / "tabulatedVotes.csv").write_text(",".join(["", *"ADFHNS", "fileName", *map(str, range(9_000))]) + "\n" + "1\n" * 100_000)
+    (tmp_path / "tabulatedVotes.csv").write_text(
+        ",".join(["", *"ADFHNS", "fileName", *map(str, range(9_000))]) + "\n" + "1\n" * 100_000
+    )
     with pytest.raises(ValueError, match="line 2 has more or fewer"):
         helo.load("crema-d", tmp_path)
 
@@ -344,7 +362,10 @@ def edited(path, change):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda a: a["layout"]["shapes"].update(face=[1, 2**30]), r"weight 'mean_3' is of shape \(7,\); expected \(1073741824,\)"),
+        (
+            lambda a: a["layout"]["shapes"].update(face=[1, 2**30]),
+            r"weight 'mean_3' is of shape \(7,\); expected \(1073741824,\)",
+        ),
         (lambda a: a["options"].update(width=99_996), "expected"),
         (lambda a: a["options"].update(width=2**40), r"option 'width' is 1099511627776; expected 0 to 100000"),
         (lambda a: a["options"].update(depth=50_000), r"option 'depth' is 50000; expected 0 to \d+"),
@@ -384,7 +405,18 @@ def test_a_notebooks_parameters_are_values_whatever_they_say(value):
 
 
 @pytest.mark.parametrize(
-    "text", ["'); import os; os.system('touch ran') #", '"""', "\\", "\n!touch ran", "%run x", "\u2028", "{output}", "$(touch ran)", "\x00"]
+    "text",
+    [
+        "'); import os; os.system('touch ran') #",
+        '"""',
+        "\\",
+        "\n!touch ran",
+        "%run x",
+        "\u2028",
+        "{output}",
+        "$(touch ran)",
+        "\x00",
+    ],
 )
 def test_no_text_breaks_out_of_its_quotes(text):
     from papermill.translators import PythonTranslator
@@ -397,7 +429,7 @@ def test_no_text_breaks_out_of_its_quotes(text):
 
 
 def test_a_parameters_name_cannot_be_code():
-    from helo.sweeps import check_parameters
+    from helo.batch.sweeps import check_parameters
 
     for name in ("x = 1\nimport os", "seed; import os", "__import__('os')", "seed "):
         with pytest.raises(ValueError, match="unknown parameters"):
@@ -431,7 +463,11 @@ def _status(url, patience=20.0):
 def test_jupyterlab_listens_here_only_and_asks_for_a_token(tmp_path):
     """As `make lab` starts it."""
     (line,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if "jupyterlab" in line]
-    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    environment = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(tmp_path),
+        "JUPYTER_RUNTIME_DIR": str(tmp_path),
+        "HOME": str(tmp_path),
+    }
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]

@@ -10,8 +10,8 @@ from conftest import as_batch, random_data
 
 import helo
 from helo import losses, models
+from helo.data.splits import Split
 from helo.measures import correlation_gap
-from helo.splits import Split
 
 ALL = models.available()
 DATA = random_data(conditions=np.tile(np.repeat(["x", "y", "z", "x", "y"], 2), 4))
@@ -118,8 +118,24 @@ class TestEveryModel:
 
 ABLATIONS = ["helo-no-cross", "helo-no-ot", "helo-gromov", "helo-detached", "helo-no-lcc", "helo-no-r", "helo-release"]
 CLOSED = ["uniform", "mean", "ridge", "mixture", "aa-knn", "sa-bfgs"]
-FUSION = ["helo", "foalnet", "gban", "jmt", "fbp", "lmam", "mpt-hcl", "m2fnet", "connection", "aimdit", "hfgcn",
-          "name-guided", "early", "mlp", "tensor", "low-rank-tensor"]  # fmt: skip
+FUSION = [
+    "helo",
+    "foalnet",
+    "gban",
+    "jmt",
+    "fbp",
+    "lmam",
+    "mpt-hcl",
+    "m2fnet",
+    "connection",
+    "aimdit",
+    "hfgcn",
+    "name-guided",
+    "early",
+    "mlp",
+    "tensor",
+    "low-rank-tensor",
+]
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +155,16 @@ def pairing_kl(data, name, **options):
     split = helo.splits.by_subject(data)[0]
     model = helo.build(name, data, seed=0, width=32, **options)
     helo.fit(
-        model, data, split, epochs=20, batch_size=32, learning_rate=2e-3, weight_decay=1e-4, progress=False,
+        model,
+        data,
+        split,
+        epochs=20,
+        batch_size=32,
+        learning_rate=2e-3,
+        weight_decay=1e-4,
+        progress=False,
         on_epoch=lambda _, row: row["validation_kl"] < CHANCE - 0.32,  # it has learned the pairing
-    )  # fmt: skip
+    )
     return helo.score(data.distributions[split.test], helo.predict(model, data, split.test).distributions)["kl"]
 
 
@@ -267,8 +290,9 @@ def test_the_papers_shapes():
     """DMER's sizes: 18 EEG channels query GSR and PPG; 2N tokens on both sides."""
     data = random_data(
         shapes={"eeg": (18, 5), "gsr": (1, 28), "ppg": (1, 27), "video": (1, 768)},
-        roles={"physiological": ["eeg", "gsr", "ppg"], "behavioral": ["video"]}, emotions=10,
-    )  # fmt: skip
+        roles={"physiological": ["eeg", "gsr", "ppg"], "behavioral": ["video"]},
+        emotions=10,
+    )
     model = helo.build("helo", data)
     answer = model(*as_batch(data))
     assert model.query == "eeg" and answer.plans.shape == answer.costs.shape == (40, 36, 36)
@@ -282,10 +306,12 @@ def test_the_papers_shapes():
     [
         ({"eda": (1, 3), "face": (1, 4)}, ["face"]),
         ({"eda": (7, 3), "face": (2, 4)}, ["face"]),
-        ({"a": (1, 3), "b": (5, 2), "c": (3, 2), "d": (1, 1), "face": (1, 4), "voice": (9, 1), "hand": (1, 2)},
-         ["face", "voice", "hand"]),
+        (
+            {"a": (1, 3), "b": (5, 2), "c": (3, 2), "d": (1, 1), "face": (1, 4), "voice": (9, 1), "hand": (1, 2)},
+            ["face", "voice", "hand"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_any_number_of_modalities_of_any_token_counts(shapes, behavioral):
     roles = {"physiological": [m for m in shapes if m not in behavioral], "behavioral": behavioral}
     data = random_data(shapes=shapes, roles=roles)
@@ -399,7 +425,9 @@ def test_label_attention_is_the_formula():
         pool = (model.seeds @ (tokens @ model.compress_key.weight.T).T / 4).softmax(-1)
         compressed = pool @ model.compress_value(tokens)
         embedding = model.label_embedding
-        weights = ((model.lcd_query(embedding) @ model.lcd_key(compressed).T + model.learned_correlation()) / 4).softmax(-1)
+        weights = (
+            (model.lcd_query(embedding) @ model.lcd_key(compressed).T + model.learned_correlation()) / 4
+        ).softmax(-1)
         expected = torch.nn.functional.layer_norm(embedding + weights @ model.lcd_value(compressed), (16,))
         torch.testing.assert_close(found[b], expected, atol=1e-5, rtol=1e-4)
 
@@ -466,8 +494,13 @@ def test_ridge_finds_a_linear_rule():
     w = rng.normal(size=(4, 3))
     d = np.exp(x[:, 0] @ w)
     d = (d / d.sum(1, keepdims=True)).astype(np.float32)
-    data = random_data(n=400, emotions=3, shapes={"eda": (1, 2), "face": (1, 2)}, distributions=d,
-                       signals={"eda": x[..., :2], "face": x[..., 2:]})  # fmt: skip
+    data = random_data(
+        n=400,
+        emotions=3,
+        shapes={"eda": (1, 2), "face": (1, 2)},
+        distributions=d,
+        signals={"eda": x[..., :2], "face": x[..., 2:]},
+    )
     split = helo.splits.by_subject(data)[0]
     model = helo.build("ridge", data)
     helo.fit(model, data, split, progress=False)
@@ -480,8 +513,14 @@ def test_mixture_of_known_conditions():
     condition = np.tile(["calm", "stress"], 100)
     x = (rng.normal(size=(200, 1, 2)) + 8 * (condition == "stress")[:, None, None]).astype(np.float32)
     means = {"calm": [0.7, 0.2, 0.1], "stress": [0.1, 0.1, 0.8]}
-    data = random_data(n=200, emotions=3, shapes={"eda": (1, 2), "face": (1, 2)}, signals={"eda": x, "face": x},
-                       distributions=np.array([means[c] for c in condition]), conditions=condition)  # fmt: skip
+    data = random_data(
+        n=200,
+        emotions=3,
+        shapes={"eda": (1, 2), "face": (1, 2)},
+        signals={"eda": x, "face": x},
+        distributions=np.array([means[c] for c in condition]),
+        conditions=condition,
+    )
     split = helo.splits.by_subject(data)[0]
     model = helo.build("mixture", data)
     helo.fit(model, data, split, progress=False)

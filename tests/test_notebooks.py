@@ -107,9 +107,11 @@ def test_bare_papermill_too_refuses_an_unknown_parameter(tmp_path):
     """papermill itself only logs a warning; the notebook looks at what was injected."""
     with pytest.raises(papermill.PapermillExecutionError, match=r"unknown parameters \['sead'\]; the notebook has"):
         papermill.execute_notebook(
-            str(ROOT / "notebooks" / "02_train.ipynb"), str(tmp_path / "out.ipynb"),
-            {"sead": 1, "output": str(tmp_path / "run")}, progress_bar=False,
-        )  # fmt: skip
+            str(ROOT / "notebooks" / "02_train.ipynb"),
+            str(tmp_path / "out.ipynb"),
+            {"sead": 1, "output": str(tmp_path / "run")},
+            progress_bar=False,
+        )
     assert not (tmp_path / "run").exists()
 
 

@@ -5,7 +5,7 @@ import pytest
 from conftest import random_data, shared
 
 import helo
-from helo.splits import Split
+from helo.data.splits import Split
 
 DATA = random_data()
 SPLIT = Split("s", np.arange(20), np.arange(20, 30), np.arange(30, 40))
@@ -27,9 +27,15 @@ def sjaffe():
     d = d / d.sum(1, keepdims=True)
     n = len(x)
     data = random_data(
-        n=n, emotions=6, shapes={"a": (1, 120), "b": (1, 123)}, distributions=d, subjects=np.arange(n) % 10, trials=np.arange(n),
-        signals={"a": x[:, None, :120], "b": x[:, None, 120:]}, roles={"physiological": ["a"], "behavioral": ["b"]},
-    )  # fmt: skip
+        n=n,
+        emotions=6,
+        shapes={"a": (1, 120), "b": (1, 123)},
+        distributions=d,
+        subjects=np.arange(n) % 10,
+        trials=np.arange(n),
+        signals={"a": x[:, None, :120], "b": x[:, None, 120:]},
+        roles={"physiological": ["a"], "behavioral": ["b"]},
+    )
     return data, helo.splits.by_subject(data, validation=0)[0]
 
 

@@ -2,7 +2,7 @@ import neurokit2 as nk
 import numpy as np
 import pytest
 
-from helo import signals
+from helo.data import signals
 
 TOKENS = signals.Tokens.of(np.arange(0, 90, 10.0), 20, 2)
 
@@ -22,8 +22,16 @@ def test_tokens_cut_consecutive_samples():
 
 @pytest.mark.parametrize("rate", [55, 80, 110])
 def test_heart_rate_of_a_known_pulse(rate):
-    ppg = nk.ppg_simulate(110, 64, heart_rate=rate, motion_amplitude=0, powerline_amplitude=0, ibi_randomness=0,
-                          frequency_modulation=0, random_state=0)  # fmt: skip
+    ppg = nk.ppg_simulate(
+        110,
+        64,
+        heart_rate=rate,
+        motion_amplitude=0,
+        powerline_amplitude=0,
+        ibi_randomness=0,
+        frequency_modulation=0,
+        random_state=0,
+    )
     ecg = nk.ecg_simulate(110, sampling_rate=256, heart_rate=rate, heart_rate_std=0, random_state=0)
     for kind, signal, hz in ((signals.pulse, ppg, 64), (signals.heart, ecg, 256)):
         found = kind(signal[:, None], hz, TOKENS)
@@ -124,7 +132,10 @@ def test_movement_is_the_same_however_the_sensor_is_worn():
 
 def test_the_rate_hardly_changes_movement():
     fast = _wave(1.5, 0.2, rate=700) + _wave(0.2, 0.05, rate=700)
-    found = [signals.movement(x, rate, TOKENS).values[2:-2] for x, rate in ((fast, 700), (_wave(1.5, 0.2) + _wave(0.2, 0.05), 32))]
+    found = [
+        signals.movement(x, rate, TOKENS).values[2:-2]
+        for x, rate in ((fast, 700), (_wave(1.5, 0.2) + _wave(0.2, 0.05), 32))
+    ]
     np.testing.assert_allclose(*found, rtol=0.05, atol=0.1)
     with pytest.raises(ValueError, match="sampled at 4 Hz; expected at least 10 Hz"):
         signals.movement(fast, 4, TOKENS)

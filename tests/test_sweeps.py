@@ -17,7 +17,8 @@ import pytest
 from conftest import ROOT
 from test_notebooks import write_notebook
 
-from helo import runs, sweeps
+from helo import sweeps
+from helo.batch import runs
 
 AXES = {"a": [0, 1, 2, 3, 4, 5], "b": ["x", "y"], "c": [0.5, 2.0]}
 # What a notebook does, without the second that importing helo takes: it looks for other kernels in its folder, writes a
@@ -71,10 +72,15 @@ def undisturbed(place):
 
 def helo(*arguments, **options):
     return subprocess.Popen(
-        [sys.executable, "-m", "helo", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options,  # a background shell ignores Ctrl-C
-    )  # fmt: skip
+        [sys.executable, "-m", "helo", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,  # a background shell ignores Ctrl-C
+    )
 
 
 def finish(process, code=0):
@@ -246,7 +252,7 @@ def test_a_failed_run_keeps_its_error_and_stops_nobody(place, tmp_path):
     assert "2 done, 1 failed" in done and f"{failed}: AssertionError: as asked" in done
     done = finish(helo("collect", tmp_path))
     page = (tmp_path / "index.html").read_text()
-    assert "2 results" in done and page.count("picture.png\">") == 4 and "AssertionError: as asked" in page
+    assert "2 results" in done and page.count('picture.png">') == 4 and "AssertionError: as asked" in page
     stored = pd.read_parquet(tmp_path / "table.parquet")
     pd.testing.assert_frame_equal(stored, sweeps.collect(tmp_path))
     assert stored["a"].tolist() == [1, 3] and stored["scores.kl"][0] == random.Random(1).random()
@@ -276,15 +282,17 @@ def test_nothing_starts_when_a_parameter_is_wrong(place, tmp_path):
 def test_grid_and_sweep_file(place):
     assert sweeps.grid(a=[1, 2], b=("x", "y"))[1] == {"a": 1, "b": "y"} and sweeps.grid() == [{}]
     notebook, many = sweeps.read_sweep(place / "all.toml", {"seconds": 1})
-    assert notebook == place / "tiny.ipynb" and len(many) == 24 and many[1] == {"a": 0, "b": "x", "c": 2.0, "seconds": 1}
+    assert (
+        notebook == place / "tiny.ipynb" and len(many) == 24 and many[1] == {"a": 0, "b": "x", "c": 2.0, "seconds": 1}
+    )
     assert [run["b"] for run in sweeps.read_sweep(place / "all.toml", {"a": 1, "c": 2.0})[1]] == ["x", "y"]
     with pytest.raises(ValueError, match="axis 'a' is \\[\\]; expected a list with at least one value"):
         sweeps.grid(a=[])
 
 
 def test_the_benchmark_is_every_fusion_system_by_protocol_by_seed(place):
+    from helo.data.splits import PROTOCOLS
     from helo.models import available, is_closed_form
-    from helo.splits import PROTOCOLS
 
     notebook, many = sweeps.read_sweep(ROOT / "sweeps" / "benchmark.toml")
     for run in many[:1] + many[-1:]:
@@ -352,11 +360,28 @@ def test_two_drivers_share_a_folder(place, undisturbed, tmp_path):
 def test_a_scheduler_and_two_workers_give_the_same_table(place, undisturbed, tmp_path):
     """As separate processes, one of which is killed at work."""
     cli, file = [sys.executable, "-m"], tmp_path / "scheduler.json"
-    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True,
-               "env": {**os.environ, "PYTHONPATH": str(ROOT)}}  # fmt: skip
-    cluster = [subprocess.Popen(
-        [*cli, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-         "--scheduler-file", file], **options)]  # fmt: skip
+    options = {
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "start_new_session": True,
+        "env": {**os.environ, "PYTHONPATH": str(ROOT)},
+    }
+    cluster = [
+        subprocess.Popen(
+            [
+                *cli,
+                "distributed.cli.dask_scheduler",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--no-dashboard",
+                "--scheduler-file",
+                file,
+            ],
+            **options,
+        )
+    ]
     worker = [*cli, "distributed.cli.dask_worker", "--scheduler-file", file, "--nthreads", "1", "--no-dashboard"]
     try:
         cluster += [subprocess.Popen(worker, cwd=tmp_path, **options) for _ in range(2)]
@@ -370,7 +395,9 @@ def test_a_scheduler_and_two_workers_give_the_same_table(place, undisturbed, tmp
         assert "24 done" in finish(driver)
         check_whole(tmp_path / "out", undisturbed)
         # Ctrl-C reaches kernels on the cluster's other machines
-        driver = helo("sweep", place / "all.toml", "--output", tmp_path / "c", "--scheduler", address, "-p", "seconds=30")
+        driver = helo(
+            "sweep", place / "all.toml", "--output", tmp_path / "c", "--scheduler", address, "-p", "seconds=30"
+        )
         wait_for(lambda: list(tmp_path.glob("c/*/picture.png")))
         driver.send_signal(signal.SIGINT)
         finish(driver, 130)
@@ -393,8 +420,14 @@ def test_a_full_disk(place, tmp_path):
         {sweep}; echo "read-only: $?"
         mount -o remount,rw,size=8m disk
         {sweep}; echo "room: $?"; cp -r disk/out whole"""
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], cwd=tmp_path, text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script],
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert "full: 2" in done.stdout and "No space left on device" in done.stdout, done.stdout
     assert "read-only: 2" in done.stdout and "Read-only file system" in done.stdout, done.stdout
     assert "room: 0" in done.stdout and "Traceback" not in done.stdout, done.stdout
@@ -427,13 +460,11 @@ def test_an_error_of_the_disk_ends_the_sweep_and_not_the_results(place, tmp_path
 
 def test_training_goes_on_from_its_checkpoint_after_a_kill(tmp_path):
     """kill -9 of the kernel in mid-training; the resumed run ends with the numbers of an uninterrupted one."""
-    from helo import checkpoints
+    from helo.training import checkpoints
 
     run = {"epochs": 25, "folds": 3, "compare": ""}
     notebook = ROOT / "notebooks" / "02_train.ipynb"
-    (tmp_path / "s.toml").write_text(
-        f'notebook = "{notebook}"\n[parameters]\nepochs = 25\nfolds = 3\ncompare = ""\n'
-    )
+    (tmp_path / "s.toml").write_text(f'notebook = "{notebook}"\n[parameters]\nepochs = 25\nfolds = 3\ncompare = ""\n')
     driver = helo("sweep", tmp_path / "s.toml", "--output", tmp_path / "killed")
     path = tmp_path / "killed" / sweeps.run_id(notebook, run) / "checkpoint.safetensors"
 

@@ -27,10 +27,13 @@ def frame():
 def arrays(table):
     eda = np.stack([table[[f"eda.mean.{t}", f"eda.peak.{t}"]].to_numpy() for t in (1, 2)], 1)
     return {
-        "subject": table.subject.to_numpy(str), "trial": table.trial.to_numpy(), "eda": eda,
-        "face": table[["face.AU1", "face.AU12"]].to_numpy(), "emotions": np.array(["happy", "sad"]),
+        "subject": table.subject.to_numpy(str),
+        "trial": table.trial.to_numpy(),
+        "eda": eda,
+        "face": table[["face.AU1", "face.AU12"]].to_numpy(),
+        "emotions": np.array(["happy", "sad"]),
         "ratings": table[["emotion.happy", "emotion.sad"]].to_numpy(),
-    }  # fmt: skip
+    }
 
 
 def write(table, path):
@@ -137,8 +140,19 @@ ignore: [age]
 
 
 def test_a_card_says_what_the_names_do_not(tmp_path):
-    table = pd.DataFrame({"who": ["a", "b"], "clip": ["x", "y"], "t": [0, 5.0], "scl": [1.0, 2], "scr_n": [3.0, 4],
-                          "AU1": [0.5, np.nan], "q1": [1, 1], "q2": [3, 1], "age": [30, 40]})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "who": ["a", "b"],
+            "clip": ["x", "y"],
+            "t": [0, 5.0],
+            "scl": [1.0, 2],
+            "scr_n": [3.0, 4],
+            "AU1": [0.5, np.nan],
+            "q1": [1, 1],
+            "q2": [3, 1],
+            "age": [30, 40],
+        }
+    )
     (tmp_path / "own.yaml").write_text(CARD)
     for card in (None, tmp_path / "own.yaml"):
         data = load(tmp_path, table, card=card)
@@ -158,14 +172,17 @@ def test_a_card_says_what_the_names_do_not(tmp_path):
         (lambda t: t.assign(**{"mystery.x": 1.0}), "is 'mystery' physiological or behavioral"),
         (lambda t: t.drop(columns="eda.peak.2"), r"no column eda\.peak\.2; expected each feature for each token"),
         (lambda t: t.drop(columns="emotion.sad"), "1 emotions; expected at least two"),
-        (lambda t: t.astype({"eda.mean.1": object}).assign(**{"eda.mean.1": ["x", *range(1, N)]}), "row 0, eda.mean.1, is 'x'"),
+        (
+            lambda t: t.astype({"eda.mean.1": object}).assign(**{"eda.mean.1": ["x", *range(1, N)]}),
+            "row 0, eda.mean.1, is 'x'",
+        ),
         (lambda t: t.assign(**{"face.AU1": [1.0] * 4 + [np.inf] + [1.0] * 7}), "'face', row 4, is infinite"),
         (lambda t: t.assign(subject=["a", None, *"cdefghijkl"]), "row 1, subject, is empty"),
         (lambda t: t.assign(**{"emotion.sad": -1}), "rating of 'sad' in row 0 is -1"),
         (lambda t: t.drop(columns=[c for c in t if c[:3] in ("eda", "fac")]), "no signals"),
         (lambda t: t[:0], "0 rows below 10 column names"),
     ],
-)  # fmt: skip
+)
 def test_bad_tables_are_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=message) as error:
         load(tmp_path, change(frame()))

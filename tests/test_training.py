@@ -9,9 +9,9 @@ import torch
 from conftest import ROOT, random_data
 
 import helo
-from helo import checkpoints
+from helo.data.splits import Split
 from helo.models import available
-from helo.splits import Split
+from helo.training import checkpoints
 
 SMALL = {"width": 16, "heads": 2, "tokens": 4}
 DATA = random_data()
@@ -59,8 +59,15 @@ def test_without_validation_the_last_epoch_is_kept():
 
 
 def test_training_fits_the_training_side():
-    run = helo.fit(new(dropout=0.0), DATA, Split("s", np.arange(30), np.arange(0), np.arange(30, 40)),
-                   epochs=300, learning_rate=1e-2, weight_decay=0.0, **FIT)  # fmt: skip
+    run = helo.fit(
+        new(dropout=0.0),
+        DATA,
+        Split("s", np.arange(30), np.arange(0), np.arange(30, 40)),
+        epochs=300,
+        learning_rate=1e-2,
+        weight_decay=0.0,
+        **FIT,
+    )
     assert run.history[-1]["train_kl"] < 0.1 * run.history[0]["train_kl"]
 
 
@@ -254,7 +261,9 @@ def test_nan_in_an_input_stops_the_first_step_and_is_named():
     with pytest.raises(FloatingPointError, match=r"random: modality 'eda' of window 7 holds NaN or Inf"):
         helo.fit(new(), hurt(7), SPLIT, epochs=3, **FIT)
     helo.fit(new(), hurt(33), SPLIT, epochs=1, **FIT)  # the test side is not looked at
-    with pytest.raises(FloatingPointError, match=r"helo: the answer to window 33 is NaN \(modality 'eda' of window 33 holds NaN"):
+    with pytest.raises(
+        FloatingPointError, match=r"helo: the answer to window 33 is NaN \(modality 'eda' of window 33 holds NaN"
+    ):
         helo.predict(new(), hurt(33))
     assert len(helo.predict(new(), hurt(33), np.arange(30)).distributions) == 30
 
@@ -270,7 +279,9 @@ def test_an_input_too_large_to_compute_with_is_named():
 def test_a_gradient_that_is_not_finite_is_named():
     model = new()
     model.head[-1].weight.register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(FloatingPointError, match=r"epoch 1: gradient of head.*weight.* of step 1 \(all inputs.*is not finite"):
+    with pytest.raises(
+        FloatingPointError, match=r"epoch 1: gradient of head.*weight.* of step 1 \(all inputs.*is not finite"
+    ):
         helo.fit(model, DATA, SPLIT, epochs=3, **FIT)
 
 
@@ -296,7 +307,9 @@ def test_every_system_is_bit_identical_in_another_process():
     runs = []
     for hash_seed in ("1", "2"):
         environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-        done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment, check=True
+        )
         runs.append(json.loads(done.stdout))
     assert runs[0] == runs[1] and set(runs[0]) == set(available())
 
@@ -305,9 +318,14 @@ def test_refit_is_a_training_with_everybody_for_the_best_number_of_epochs(simula
     split = helo.splits.by_subject(simulated, folds=3)[0]
     settings = {"batch_size": 16, "learning_rate": 2e-3, "patience": 3, "progress": False}
     again = helo.fit(
-        model := helo.build("early", simulated), simulated, split, epochs=12, refit=True,
-        checkpoint=tmp_path / "c.safetensors", **settings,
-    )  # fmt: skip
+        model := helo.build("early", simulated),
+        simulated,
+        split,
+        epochs=12,
+        refit=True,
+        checkpoint=tmp_path / "c.safetensors",
+        **settings,
+    )
     stopped = helo.fit(helo.build("early", simulated), simulated, split, epochs=12, **settings)
     everybody = helo.splits.Split("all", np.union1d(split.train, split.validation), split.validation[:0], split.test)
     by_hand = helo.fit(helo.build("early", simulated), simulated, everybody, epochs=stopped.best_epoch, **settings)
@@ -318,7 +336,12 @@ def test_refit_is_a_training_with_everybody_for_the_best_number_of_epochs(simula
     assert not all(torch.equal(a, b) for a, b in zip(model.parameters(), stopped.model.parameters(), strict=True))
     # from the checkpoints: the same
     resumed = helo.fit(
-        helo.build("early", simulated), simulated, split, epochs=12, refit=True, checkpoint=tmp_path / "c.safetensors",
+        helo.build("early", simulated),
+        simulated,
+        split,
+        epochs=12,
+        refit=True,
+        checkpoint=tmp_path / "c.safetensors",
         **settings,
-    )  # fmt: skip
+    )
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), resumed.model.parameters(), strict=True))

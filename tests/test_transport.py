@@ -184,8 +184,9 @@ def test_gromov_agrees_with_pot():
     a, b = torch.cdist(x, x), torch.cdist(y, y)
     ours = transport.gromov_plan(a, b, 0.5, iterations=500, outer=200)[0]
     u, v = np.full(5, 1 / 5), np.full(6, 1 / 6)
-    theirs = ot.gromov.entropic_gromov_wasserstein(a[0].numpy(), b[0].numpy(), u, v, "square_loss", epsilon=0.5,
-                                                   max_iter=200, tol=1e-12)  # fmt: skip
+    theirs = ot.gromov.entropic_gromov_wasserstein(
+        a[0].numpy(), b[0].numpy(), u, v, "square_loss", epsilon=0.5, max_iter=200, tol=1e-12
+    )
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 

@@ -11,10 +11,10 @@ from plotly.subplots import make_subplots
 
 import helo
 from helo import transport, views
-from helo.explore import answers, correlation, live, show, windows
-from helo.explore import transport as transport_explorer
-from helo.views.answer import one
-from helo.views.window import _POINTS, _extremes
+from helo.views.answers import one
+from helo.views.explore import answers, correlation, live, show, windows
+from helo.views.explore import transport as transport_explorer
+from helo.views.windows import _POINTS, _extremes
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,9 @@ def test_correlation_shows_all_three_and_the_pair(simulated):
     for k, z in enumerate((target, learned, learned - target)):
         assert np.allclose(trace(figure, "heatmap", k).z, z)
     scatter = trace(figure, "scatter")
-    assert np.allclose(scatter.x, simulated.distributions[:, 2]) and np.allclose(scatter.y, simulated.distributions[:, 5])
+    assert np.allclose(scatter.x, simulated.distributions[:, 2]) and np.allclose(
+        scatter.y, simulated.distributions[:, 5]
+    )
 
 
 def test_what_if_is_the_prediction_of_changed_data(simulated, trained):
@@ -269,10 +271,16 @@ def test_worst_first_is_the_worst(simulated, trained):
 def test_another_person_has_another_number_of_windows(simulated):
     keep = np.flatnonzero((simulated.subjects != simulated.subjects[-1]) | (np.arange(len(simulated)) % 7 == 0))
     data = dataclasses.replace(
-        simulated, signals={m: x[keep] for m, x in simulated.signals.items()}, masks={m: x[keep] for m, x in simulated.masks.items()},
-        distributions=simulated.distributions[keep], subjects=simulated.subjects[keep], trials=simulated.trials[keep],
-        conditions=simulated.conditions[keep], starts=simulated.starts[keep], truth={},
-    )  # fmt: skip
+        simulated,
+        signals={m: x[keep] for m, x in simulated.signals.items()},
+        masks={m: x[keep] for m, x in simulated.masks.items()},
+        distributions=simulated.distributions[keep],
+        subjects=simulated.subjects[keep],
+        trials=simulated.trials[keep],
+        conditions=simulated.conditions[keep],
+        starts=simulated.starts[keep],
+        truth={},
+    )
     box = windows(data)
     subject, window = box.children[:2]
     window.value = window.max

@@ -76,7 +76,9 @@ def test_people_sit_stiller_and_breathe_slower_when_they_meditate(wesad):
         own = wesad.subjects == subject
         calm, stress = own & np.char.startswith(wesad.conditions, "Medi"), own & (wesad.conditions == "TSST")
         for m, k in names.items():
-            calm_mean, stress_mean = (wesad.signals[m][rows][wesad.masks[m][rows]][:, k].mean() for rows in (calm, stress))
+            calm_mean, stress_mean = (
+                wesad.signals[m][rows][wesad.masks[m][rows]][:, k].mean() for rows in (calm, stress)
+            )
             lower[m] += calm_mean < stress_mean
     assert lower["acc"] == 15 and lower["bvp"] >= 12
 

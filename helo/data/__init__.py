@@ -6,9 +6,10 @@ import importlib
 import inspect
 from pathlib import Path
 
+from helo.data import splits
 from helo.data.emotion_data import EmotionData, Layout, Recording, ratings_to_distributions
 
-__all__ = ["EmotionData", "Layout", "Recording", "available", "load", "ratings_to_distributions"]
+__all__ = ["EmotionData", "Layout", "Recording", "available", "load", "ratings_to_distributions", "splits"]
 
 _SOURCES = {
     "simulated": "helo.data.simulated",

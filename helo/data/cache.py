@@ -40,7 +40,7 @@ def cached(name: str, options: dict, files: Iterable[Path], make: Callable[[], E
         key.update(f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
     for package in ("neurokit2", "numpy", "scipy"):
         key.update(f"{package} {version(package)}".encode())
-    key.update(code_digest("data/*.py", "signals.py").encode())
+    key.update(code_digest("data/*.py").encode())
     path = cache_folder() / f"{name}-{key.hexdigest()[:16]}.safetensors"
     if path.exists():
         try:

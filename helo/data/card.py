@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from helo import signals as signals_of
+from helo.data import signals as signals_of
 from helo.data.columns import COLUMNS, short, some
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL
 from helo.files import MissingFile
@@ -13,14 +13,44 @@ from helo.files import MissingFile
 #: What a modality's name, or a part of it between underscores, says about its role.
 ROLES = {
     PHYSIOLOGICAL: {
-        "bvp", "ecg", "eda", "eeg", "emg", "fnirs", "gsr", "heart", "hr", "hrv", "physiology", "ppg", "pulse", "resp",
-        "rsp", "scr", "skin", "temp", "temperature",
+        "bvp",
+        "ecg",
+        "eda",
+        "eeg",
+        "emg",
+        "fnirs",
+        "gsr",
+        "heart",
+        "hr",
+        "hrv",
+        "physiology",
+        "ppg",
+        "pulse",
+        "resp",
+        "rsp",
+        "scr",
+        "skin",
+        "temp",
+        "temperature",
     },
     BEHAVIORAL: {
-        "acc", "audio", "behavior", "body", "face", "gaze", "gesture", "motion", "mouse", "movement", "posture", "speech",
-        "text", "video", "voice",
+        "acc",
+        "audio",
+        "behavior",
+        "body",
+        "face",
+        "gaze",
+        "gesture",
+        "motion",
+        "mouse",
+        "movement",
+        "posture",
+        "speech",
+        "text",
+        "video",
+        "voice",
     },
-}  # fmt: skip
+}
 #: What raw samples are, and so which features of `helo.signals` are computed. Each window is filtered by itself.
 KINDS = {
     "pulse": signals_of.pulse,
@@ -58,8 +88,11 @@ def read_card(path, card):
     emotions = card.get("emotions", {})
     if isinstance(emotions, list) and _texts(emotions):
         card["emotions"] = emotions = {e: f"emotion.{e}" for e in emotions}
-    expect(isinstance(emotions, dict) and _texts([*emotions, *emotions.values()]), "emotions",
-           "a list of names, or name: column")  # fmt: skip
+    expect(
+        isinstance(emotions, dict) and _texts([*emotions, *emotions.values()]),
+        "emotions",
+        "a list of names, or name: column",
+    )
     modalities = card.get("modalities", {})
     expect(
         isinstance(modalities, dict) and _texts(list(modalities)), "modalities", "modality: {columns: [...], role: ...}"

@@ -25,12 +25,21 @@ from helo.data.cache import cached
 from helo.data.dmer_files import CHANNELS, CLIPS, COLUMNS, array_of, find, people, rows_of
 from helo.data.dmer_raw import BANDS, read_raw
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, ratings_to_distributions
+from helo.data.signals import normalise_by_subject
 from helo.files import MissingFile
-from helo.signals import normalise_by_subject
 
 EMOTIONS = (
-    "inspired", "alert", "excited", "enthusiastic", "determined", "afraid", "upset", "nervous", "scared", "distressed",
-)  # fmt: skip
+    "inspired",
+    "alert",
+    "excited",
+    "enthusiastic",
+    "determined",
+    "afraid",
+    "upset",
+    "nervous",
+    "scared",
+    "distressed",
+)
 _FOLDERS = {"features": "Features", "raw": "Aligned_data"}
 _ROLES = {PHYSIOLOGICAL: ("eeg", "gsr", "ppg"), BEHAVIORAL: ("video",)}
 
@@ -78,10 +87,14 @@ def load(
         ValueError: a file's content is not the release's; the message names file, field, found and expected.
     """
     choices = {
-        "form": (form, tuple(_FOLDERS)), "labels": (labels, ("dis_label", "panas")), "scale": (scale, (5, 9)),
-        "order": (order, ("presentation", "clips")), "band": (band, ("fastest", "slowest")),
-        "complex_values": (complex_values, ("real", "refuse")), "normalise": (normalise, ("none", "subject")),
-    }  # fmt: skip
+        "form": (form, tuple(_FOLDERS)),
+        "labels": (labels, ("dis_label", "panas")),
+        "scale": (scale, (5, 9)),
+        "order": (order, ("presentation", "clips")),
+        "band": (band, ("fastest", "slowest")),
+        "complex_values": (complex_values, ("real", "refuse")),
+        "normalise": (normalise, ("none", "subject")),
+    }
     for name, (given, known) in choices.items():
         if given not in known:
             raise ValueError(f"{name} is {given!r}; expected one of {list(known)}")
@@ -89,9 +102,18 @@ def load(
         raise ValueError(f"window {window} s and step {step} s; expected a window of at least 2 s and a step above 0")
     root, source = find(Path(root).expanduser(), _FOLDERS[form])
     options = {
-        "form": form, "labels": labels, "scale": scale, "order": order, "panas": panas, "band": band,
-        "complex_values": complex_values, "faces": faces, "window": window, "step": step, "normalise": normalise,
-    }  # fmt: skip
+        "form": form,
+        "labels": labels,
+        "scale": scale,
+        "order": order,
+        "panas": panas,
+        "band": band,
+        "complex_values": complex_values,
+        "faces": faces,
+        "window": window,
+        "step": step,
+        "normalise": normalise,
+    }
 
     def make():
         return _extract(root, source, **options)
@@ -122,8 +144,11 @@ def _extract(root, source, form, labels, normalise, **options):
             columns["subjects"] += [who] * len(clips)
             columns["clips"].append(clips)
             columns["seconds"].append(seconds)
-            columns["ratings"].append(ratings_to_distributions(ratings[np.unique(clips)], path, EMOTIONS)[
-                np.unique(clips, return_inverse=True)[1]])  # fmt: skip
+            columns["ratings"].append(
+                ratings_to_distributions(ratings[np.unique(clips)], path, EMOTIONS)[
+                    np.unique(clips, return_inverse=True)[1]
+                ]
+            )
             for m in signals:
                 values.setdefault(m, []).append(signals[m].astype(np.float32, copy=False))
                 masks.setdefault(m, []).append(there[m])

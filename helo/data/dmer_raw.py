@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from helo import signals as features
+from helo.data import signals as features
 from helo.data.arrays import read_npz
 from helo.data.dmer_files import CHANNELS, COLUMNS, REST, array_of, clips_of, people, rows_of
 from helo.files import MissingFile

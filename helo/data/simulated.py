@@ -12,15 +12,21 @@ import dataclasses
 
 import numpy as np
 
-from helo import signals as features
+from helo.data import signals as features
 from helo.data.cache import cached
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
 
 # emotion -> (valence, arousal)
 EMOTIONS = {
-    "happy": (0.9, 0.3), "excited": (0.6, 0.9), "inspired": (0.7, 0.4), "calm": (0.7, -0.7),
-    "sad": (-0.8, -0.4), "tired": (-0.3, -0.9), "afraid": (-0.6, 0.9), "angry": (-0.8, 0.6),
-}  # fmt: skip
+    "happy": (0.9, 0.3),
+    "excited": (0.6, 0.9),
+    "inspired": (0.7, 0.4),
+    "calm": (0.7, -0.7),
+    "sad": (-0.8, -0.4),
+    "tired": (-0.3, -0.9),
+    "afraid": (-0.6, 0.9),
+    "angry": (-0.8, 0.6),
+}
 ACTION_UNITS = (
     "cheeks up",
     "lip corners up",
@@ -89,8 +95,14 @@ def load(
         )
     if int(subjects) != subjects or int(clips) != clips:
         raise ValueError(f"subjects is {subjects} and clips {clips}; expected whole numbers")
-    options = dict(subjects=int(subjects), clips=int(clips), seconds=float(seconds), window=float(window),
-                   step=float(step), seed=int(seed))  # fmt: skip
+    options = dict(
+        subjects=int(subjects),
+        clips=int(clips),
+        seconds=float(seconds),
+        window=float(window),
+        step=float(step),
+        seed=int(seed),
+    )
 
     def make():
         return _extract(**options)
@@ -164,9 +176,15 @@ class _Study:
         # one beat a second from NeuroKit2, read at the speed of this heart
         beats = np.cumsum(np.interp(t["bvp"], t["temp"], rate)) / RATES["bvp"] / 60
         steady = nk.ppg_simulate(
-            duration=int(np.ceil(beats[-1])) + 2, sampling_rate=64, heart_rate=60, ibi_randomness=0.03,
-            frequency_modulation=0.01, motion_amplitude=0.02, powerline_amplitude=0, random_state=int(rng.integers(2**31)),
-        )  # fmt: skip
+            duration=int(np.ceil(beats[-1])) + 2,
+            sampling_rate=64,
+            heart_rate=60,
+            ibi_randomness=0.03,
+            frequency_modulation=0.01,
+            motion_amplitude=0.02,
+            powerline_amplitude=0,
+            random_state=int(rng.integers(2**31)),
+        )
         bvp = np.interp(beats, np.arange(len(steady)) / 64, steady) + rng.normal(0, 0.02, len(beats))
         eda = eda + rng.normal(0, 0.01, len(eda))
         warmth = warmth + rng.normal(0, 0.01, len(warmth))

@@ -38,7 +38,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helo import signals as signals_of
+from helo.data import signals as signals_of
 from helo.data.card import KINDS, ROLES, read_card
 from helo.data.columns import COLUMNS, READERS, finite, labels, numbers, one_value, some, text
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, ratings_to_distributions
@@ -135,8 +135,10 @@ def _ratings(path, columns, card, floor, used):
         return _count_votes(path, {c: columns[c] for c in votes}, list(card.get("emotions", {})))
     else:
         wanted = card.get("emotions") or {
-            c.split(".")[1]: f"emotion.{c.split('.')[1]}" for c in columns if c.startswith("emotion.") and c.count(".") < 3
-        }  # fmt: skip
+            c.split(".")[1]: f"emotion.{c.split('.')[1]}"
+            for c in columns
+            if c.startswith("emotion.") and c.count(".") < 3
+        }
         given = {}
         for emotion, column in wanted.items():
             raters = [c for c in columns if c == column or c.startswith(f"{column}.")]

@@ -14,17 +14,38 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from helo import signals as features
+from helo.data import signals as features
 from helo.data.cache import cached
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
 from helo.data.pickles import read_arrays
 from helo.files import MissingFile
 
 EMOTIONS = (
-    "active", "distressed", "interested", "inspired", "annoyed", "strong", "guilty", "scared", "hostile", "excited",
-    "proud", "irritable", "enthusiastic", "ashamed", "alert", "nervous", "determined", "attentive", "jittery", "afraid",
-    "stressed", "frustrated", "happy", "sad",
-)  # fmt: skip
+    "active",
+    "distressed",
+    "interested",
+    "inspired",
+    "annoyed",
+    "strong",
+    "guilty",
+    "scared",
+    "hostile",
+    "excited",
+    "proud",
+    "irritable",
+    "enthusiastic",
+    "ashamed",
+    "alert",
+    "nervous",
+    "determined",
+    "attentive",
+    "jittery",
+    "afraid",
+    "stressed",
+    "frustrated",
+    "happy",
+    "sad",
+)
 #: Condition in the questionnaire -> code in the label array, which has one code for both meditations.
 CODES = {"Base": 1, "TSST": 2, "Fun": 3, "Medi 1": 4, "Medi 2": 4}
 LABEL_RATE = 700.0
@@ -85,7 +106,14 @@ def load(
             "at least 2 s"
         )
     subjects = _subjects(root)
-    options = {"site": site, "window": window, "step": step, "tokens": tokens, "context": context, "normalise": normalise}
+    options = {
+        "site": site,
+        "window": window,
+        "step": step,
+        "tokens": tokens,
+        "context": context,
+        "normalise": normalise,
+    }
     sources = [root / s / f"{s}{end}" for s in subjects for end in (".pkl", "_quest.csv")]
 
     def make():
@@ -251,11 +279,15 @@ def _extract(root, subjects, site, window, step, tokens, context, normalise):
         seen = np.searchsorted(everywhere, times + 1e-6, side="right") if normalise == "causal" else None
         cut = features.Tokens.of(np.concatenate([times, everywhere]) - context, window + 2 * context, tokens)
         if cut.length > shortest:
-            raise ValueError(f"{path}: lasts {shortest:.0f} s; tokens of {cut.length:g} s, with that context, do not fit into it")
+            raise ValueError(
+                f"{path}: lasts {shortest:.0f} s; tokens of {cut.length:g} s, with that context, do not fit into it"
+            )
         # a token that the recording does not hold whole is masked, and cut where there is something to cut
         held = (cut.starts >= -1e-6) & (cut.starts + cut.length <= shortest + 1e-6)
         cut = features.Tokens(cut.starts.clip(0, shortest - cut.length), cut.length)
-        for modality in sorted(raw, key=lambda m: -raw[m].nbytes):  # the largest goes first, so that later ones find room
+        for modality in sorted(
+            raw, key=lambda m: -raw[m].nbytes
+        ):  # the largest goes first, so that later ones find room
             feature = _MODALITIES[modality][6](raw.pop(modality), _MODALITIES[modality][2], cut)
             mask = feature.mask & held
             own, there = feature.values[:n], mask[:n]

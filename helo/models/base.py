@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import EmotionData, Layout
+from helo.data.splits import Split
 from helo.losses import kl_divergence
 from helo.models.dropout import Dropout
-from helo.splits import Split
 
 
 @dataclass
@@ -56,7 +56,7 @@ class EmotionModel(nn.Module):
 
     #: True for models that `solve` fits in one step.
     closed_form = False
-    #: True where several can be trained as one (`helo.stacked`): no window of a batch has a say in another's answer or loss,
+    #: True where several can be trained as one (`helo.training.stacking`): no window of a batch has a say in another's answer or loss,
     #: and nothing is random in training but `Dropout`.
     stackable = False
     #: False for adapters to libraries whose objects have no format but pickle.
@@ -102,6 +102,7 @@ class EmotionModel(nn.Module):
     def standardise(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Signals centred and scaled by the training windows; 0 where masked, and where training hides them."""
         return {
-            m: self.input_dropout((signals[m] - getattr(self, f"mean_{i}")) / getattr(self, f"scale_{i}")) * masks[m].unsqueeze(-1)
+            m: self.input_dropout((signals[m] - getattr(self, f"mean_{i}")) / getattr(self, f"scale_{i}"))
+            * masks[m].unsqueeze(-1)
             for i, m in enumerate(self.layout.modalities)
         }

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import EmotionData, Layout
+from helo.data.splits import Split
 from helo.measures import kl
 from helo.models.base import EmotionModel, Prediction
 from helo.models.blocks import masked_mean
-from helo.splits import Split
 
 
 class Uniform(EmotionModel):

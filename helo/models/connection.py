@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from helo import losses
 from helo.data.emotion_data import EmotionData, Layout
+from helo.data.splits import Split
 from helo.models.base import Prediction
 from helo.models.blocks import TransformerBlock, masked_mean
 from helo.models.fusion import FusionModel, head, start_at_mean
-from helo.splits import Split
 
 
 class ConnectionVectors(FusionModel):

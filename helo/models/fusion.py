@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Layout
+from helo.data.splits import Split
 from helo.models.base import EmotionModel, Prediction
 from helo.models.blocks import TokenEncoder, masked_mean
 from helo.models.dropout import Dropout
-from helo.splits import Split
 
 Stream = tuple[Tensor, Tensor]  # tokens (B, T, d) and their mask (B, T)
 
@@ -38,7 +38,13 @@ class FusionModel(EmotionModel):
     stackable = True
 
     def __init__(
-        self, layout: Layout, vector: int, width: int, dropout: float, per_modality: bool = False, input_dropout: float = 0.0
+        self,
+        layout: Layout,
+        vector: int,
+        width: int,
+        dropout: float,
+        per_modality: bool = False,
+        input_dropout: float = 0.0,
     ):
         super().__init__(layout, input_dropout)
         self.groups = [(m,) for m in layout.modalities] if per_modality else two_streams(layout)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from helo import losses, transport
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Layout
+from helo.data.splits import Split
 from helo.models.base import EmotionModel, Prediction
 from helo.models.blocks import CrossAttention, TokenEncoder, TransformerBlock, masked_softmax
 from helo.models.dropout import Dropout
-from helo.splits import Split
 
 
 class HeLo(EmotionModel):
@@ -139,9 +139,13 @@ class HeLo(EmotionModel):
         self.lcd_norm = nn.LayerNorm(width)
         # 6. Head
         self.head = nn.Sequential(
-            nn.Flatten(), Dropout(dropout), nn.Linear(emotions * width, width), nn.GELU(), Dropout(dropout),
+            nn.Flatten(),
+            Dropout(dropout),
+            nn.Linear(emotions * width, width),
+            nn.GELU(),
+            Dropout(dropout),
             nn.Linear(width, emotions),
-        )  # fmt: skip
+        )
         with torch.no_grad():
             self.head[-1].weight.mul_(0.1)  # so that the first answer is near the bias, the training mean
 

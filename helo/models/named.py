@@ -43,7 +43,9 @@ class NameGuided(FusionModel):
     ):
         emotions = len(layout.emotions)
         super().__init__(layout, emotions * width, width, dropout)
-        vectors = torch.tensor([_trigrams(name) for name in layout.emotions] if names is None else names).to(torch.get_default_dtype())
+        vectors = torch.tensor([_trigrams(name) for name in layout.emotions] if names is None else names).to(
+            torch.get_default_dtype()
+        )
         if vectors.ndim != 2 or len(vectors) != emotions:
             raise ValueError(f"names has shape {tuple(vectors.shape)}; expected ({emotions} emotions, any width)")
         self.register_buffer("names", vectors)

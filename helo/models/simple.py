@@ -8,16 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import EmotionData, Layout
+from helo.data.splits import Split
 from helo.models.base import EmotionModel, Prediction
 from helo.models.fusion import FusionModel, Stream, head, means, start_at_mean
-from helo.splits import Split
 
 
 class Early(FusionModel):
     """Early fusion: the modalities' masked means side by side, then the head."""
 
     def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3, input_dropout: float = 0.0):
-        super().__init__(layout, len(layout.modalities) * width, width, dropout, per_modality=True, input_dropout=input_dropout)
+        super().__init__(
+            layout, len(layout.modalities) * width, width, dropout, per_modality=True, input_dropout=input_dropout
+        )
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         return torch.cat(means(streams), 1), {}
@@ -38,7 +40,9 @@ class SideBySide(EmotionModel):
 
     def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.5):
         super().__init__(layout)
-        self.head = head(sum(own * features for own, features in layout.shapes.values()), width, len(layout.emotions), dropout)
+        self.head = head(
+            sum(own * features for own, features in layout.shapes.values()), width, len(layout.emotions), dropout
+        )
 
     def prepare(self, data: EmotionData, split: Split) -> None:
         """Feature scales and the first answer, the training windows' mean distribution."""

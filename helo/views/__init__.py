@@ -1,12 +1,24 @@
-"""Interactive pictures with plotly, for looking and for batch runs: arrays, data or a model in, a plotly Figure out.
+"""Pictures: `figures` to save (matplotlib), the functions here to look at (plotly), `explore` puts sliders on them.
 
-`helo.explore` puts sliders on them. Saved pictures are `helo.figures`' business.
+Nothing is imported before it is asked for: saved pictures need no plotly, and interactive ones no matplotlib.
 """
 
-from helo.views.answer import answer, what_if
-from helo.views.correlation import correlation
-from helo.views.history import history
-from helo.views.transport import transport
-from helo.views.window import window
+import importlib
 
-__all__ = ["answer", "correlation", "history", "transport", "what_if", "window"]
+# function -> the file it is in
+_PICTURES = {
+    "answer": "answers",
+    "correlation": "labels",
+    "history": "curves",
+    "transport": "plans",
+    "what_if": "answers",
+    "window": "windows",
+}
+
+__all__ = list(_PICTURES)
+
+
+def __getattr__(name):
+    if name not in _PICTURES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"helo.views.{_PICTURES[name]}"), name)

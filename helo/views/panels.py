@@ -7,7 +7,7 @@ import json
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from helo.figures import emotion_colours
+from helo.views.figures import emotion_colours
 
 PHYSIOLOGICAL, BEHAVIORAL, CARRIED, ABSENT = "#0072B2", "#009E73", "#D55E00", "#DDDDDD"
 NAMES = {"type": "category"}  # names, even if they look like numbers
@@ -22,8 +22,15 @@ def axis(number):
 
 def bars(emotions, shares, name="rated"):
     colors = list(emotion_colours(emotions).values())
-    return {"type": "bar", "y": list(emotions), "x": shares, "orientation": "h", "marker": {"color": colors}, "name": name,
-            "hovertemplate": "%{y}: %{x:.3f}<extra></extra>"}  # fmt: skip
+    return {
+        "type": "bar",
+        "y": list(emotions),
+        "x": shares,
+        "orientation": "h",
+        "marker": {"color": colors},
+        "name": name,
+        "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
+    }
 
 
 def panels(rows, columns, **arguments):
@@ -42,7 +49,13 @@ def finish(frame, traces, title, height, **layout):
         axes[name] = frame[name] | _AXIS | own | {"title": {"font": {"size": 12}, "text": own.get("title", "")}}
     titles = [note | {"font": {"size": 12}, "yshift": 4} for note in frame.get("annotations", ())]
     style = {
-        "title": {"text": title, "font": {"size": 14}}, "width": 980, "height": height, "plot_bgcolor": "white", "font": {"size": 11},
-        "showlegend": False, "margin": {"l": 60, "r": 30, "t": 70, "b": 60}, "annotations": titles,
-    }  # fmt: skip
+        "title": {"text": title, "font": {"size": 14}},
+        "width": 980,
+        "height": height,
+        "plot_bgcolor": "white",
+        "font": {"size": 11},
+        "showlegend": False,
+        "margin": {"l": 60, "r": 30, "t": 70, "b": 60},
+        "annotations": titles,
+    }
     return go.Figure({"data": traces, "layout": style | layout | axes})

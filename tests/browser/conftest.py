@@ -46,10 +46,11 @@ def page(browser):
     yield page
     page.close()
     errors = [
-        f"{text} ({url})" for text, url in errors
+        f"{text} ({url})"
+        for text, url in errors
         if not any(word in text for word in HARMLESS)
         and not ("Failed to load resource" in text and any(word in url for word in MISSING))
-    ]  # fmt: skip
+    ]
     assert not errors, chr(10).join(errors)
 
 
@@ -103,11 +104,19 @@ def lab(tmp_path_factory):
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     server = serve(
-        "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
-        "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}",
-        ready=f"{address}/api", cwd=folder, log=folder / "lab.log",
-        JUPYTERLAB_SETTINGS_DIR=str(folder / "settings"), JUPYTERLAB_WORKSPACES_DIR=str(folder / "workspaces"),
-    )  # fmt: skip
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--IdentityProvider.token=",
+        f"--ServerApp.root_dir={folder}",
+        ready=f"{address}/api",
+        cwd=folder,
+        log=folder / "lab.log",
+        JUPYTERLAB_SETTINGS_DIR=str(folder / "settings"),
+        JUPYTERLAB_WORKSPACES_DIR=str(folder / "workspaces"),
+    )
     yield address, folder
     server.terminate()
     server.wait(30)

@@ -16,8 +16,15 @@ from browser.conftest import free_port, serve, with_parameters
 DATA = "plot => JSON.stringify(plot.data.map(t => [t.x, t.y, t.z, t.link && t.link.value, t.cells && t.cells.values]))"
 SCREENSHOTS = os.environ.get("HELO_SCREENSHOTS")  # where to keep pictures of the explorers; `make figures` sets it
 EXPLORER = ".widget-vbox:has(.noUi-handle)"
-SLIDERS = {"01_explore": 1, "02_train": 1, "03_transport": 2, "04_correlation": 1, "05_compare": 0, "06_alignment": 0,
-           "07_your_own_data": 1}  # fmt: skip
+SLIDERS = {
+    "01_explore": 1,
+    "02_train": 1,
+    "03_transport": 2,
+    "04_correlation": 1,
+    "05_compare": 0,
+    "06_alignment": 0,
+    "07_your_own_data": 1,
+}
 
 
 def shoot(target, name):
@@ -101,7 +108,10 @@ def test_what_if_a_modality_were_missing(page, lab, study):
     first, second = plot.evaluate(shares)
     assert first == second
     box.locator("select").nth(1).select_option("dropped")
-    page.wait_for_function(f"before => JSON.stringify(({shares})(document.querySelector('.widget-vbox .js-plotly-plot'))) != before", arg=json.dumps([first, second], separators=(",", ":")))
+    page.wait_for_function(
+        f"before => JSON.stringify(({shares})(document.querySelector('.widget-vbox .js-plotly-plot'))) != before",
+        arg=json.dumps([first, second], separators=(",", ":")),
+    )
     kept, changed = plot.evaluate(shares)
     assert kept == first and changed != second
 
@@ -124,7 +134,9 @@ def test_a_click_on_a_pair_shows_its_windows(page, lab, study):
     page.mouse.move(x, y)
     page.wait_for_timeout(300)
     page.mouse.click(x, y)
-    page.wait_for_function("p => document.querySelector('.widget-vbox .js-plotly-plot').layout.xaxis4.title.text != 'share of happy'")
+    page.wait_for_function(
+        "p => document.querySelector('.widget-vbox .js-plotly-plot').layout.xaxis4.title.text != 'share of happy'"
+    )
     titles = plot.evaluate("p => [p.layout.xaxis4.title.text, p.layout.yaxis4.title.text]")
     names = plot.evaluate("p => [p._fullLayout.yaxis._categories[2], p._fullLayout.xaxis._categories[5]]")
     assert titles == [f"share of {name}" for name in names]
@@ -141,7 +153,9 @@ def test_the_stop_button_keeps_the_best_epoch(page, lab, study):
     open_and_run(page, lab, "stop.ipynb")
     plot = page.locator(".widget-vbox .js-plotly-plot").first
     plot.locator(".main-svg").first.wait_for()
-    page.wait_for_function("(p => p && p.data && p.data[0] && p.data[0].x.length >= 3)(document.querySelector('.widget-vbox .js-plotly-plot'))")
+    page.wait_for_function(
+        "(p => p && p.data && p.data[0] && p.data[0].x.length >= 3)(document.querySelector('.widget-vbox .js-plotly-plot'))"
+    )
     shoot(page.locator(".widget-vbox").first, "explorer_training")
     page.get_by_role("button", name="stop, keep the best epoch").click()
     result = wait_for(lab[1] / "stopped" / "result.json", page, 120)
@@ -166,9 +180,16 @@ def test_the_dashboard_wants_a_token_and_its_sliders_move_the_data(page, tmp_pat
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     server = serve(
-        "voila", "dashboard.ipynb", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}", "--token=secret",
-        ready=address, cwd=tmp_path, log=tmp_path / "voila.log",
-    )  # fmt: skip
+        "voila",
+        "dashboard.ipynb",
+        "--no-browser",
+        "--Voila.ip=127.0.0.1",
+        f"--port={port}",
+        "--token=secret",
+        ready=address,
+        cwd=tmp_path,
+        log=tmp_path / "voila.log",
+    )
     try:
         with urllib.request.urlopen(address) as answer:
             assert "/login" in answer.url, "without the token there is nothing to see"

@@ -23,12 +23,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from helo.batch.parameters import check_parameters
 from helo.files import code_digest, write_json
-from helo.parameters import check_parameters
 
 RESULT, ERROR, PARAMETERS, VERSIONS, LOG, LOCK = (
-    "result.json", "error.json", "params.json", "versions.json", "log.txt", ".lock"
-)  # fmt: skip
+    "result.json",
+    "error.json",
+    "params.json",
+    "versions.json",
+    "log.txt",
+    ".lock",
+)
 PENDING = ".result.json"  # what the notebook recorded, until everything else is in its place
 
 
@@ -138,10 +143,17 @@ def execute(notebook: Path, folder: Path, parameters: dict, lock: int, progress:
         ):
             log.write(f"--- {about['started']}, {about['machine']}, process {os.getpid()}\n")
             papermill.execute_notebook(
-                str(notebook), str(folder / notebook.name), parameters, kernel_name="python3", progress_bar=progress,
-                store_widget_state=False, stdout_file=log, stderr_file=log, start_timeout=300,
+                str(notebook),
+                str(folder / notebook.name),
+                parameters,
+                kernel_name="python3",
+                progress_bar=progress,
+                store_widget_state=False,
+                stdout_file=log,
+                stderr_file=log,
+                start_timeout=300,
                 kernel_manager_class=_supervised(folder, lock, environment, log, sockets),
-            )  # fmt: skip
+            )
         if not (folder / PENDING).exists():
             raise RuntimeError(f"{notebook}: ended without writing {folder / RESULT}")
     except (OSError, KernelDied):
@@ -227,9 +239,13 @@ def _versions():
         with suppress(PackageNotFoundError):
             packages[package] = version(package)
     return {
-        "code": code_digest("**/*.py"), "python": platform.python_version(), "packages": packages,
-        "machine": platform.node(), "system": platform.platform(), "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-    }  # fmt: skip
+        "code": code_digest("**/*.py"),
+        "python": platform.python_version(),
+        "packages": packages,
+        "machine": platform.node(),
+        "system": platform.platform(),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }
 
 
 def _about_error(error):

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from tqdm import tqdm
 
-from helo.centring import within_person
-from helo.checkpoints import weights
 from helo.data.emotion_data import EmotionData
+from helo.data.splits import Split
 from helo.measures import mean_kl
 from helo.models import EmotionModel
 from helo.models.dropout import streams
-from helo.splits import Split
-from helo.training import Run, check_training, epoch_seed, fit
+from helo.training.centring import within_person
+from helo.training.checkpoints import weights
+from helo.training.loop import Run, check_training, epoch_seed, fit
 
 
 def fit_together(
@@ -71,21 +71,29 @@ def fit_together(
     for model, split in zip(models, splits, strict=True):
         check_training(model, data, split, epochs=epochs, batch_size=batch_size, patience=patience)
     settings = {
-        "batch_size": batch_size, "learning_rate": learning_rate, "weight_decay": weight_decay, "decay": decay,
-        "patience": patience, "device": torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
-    }  # fmt: skip
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "decay": decay,
+        "patience": patience,
+        "device": torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
+    }
     alone = settings | {"epochs": epochs, "centre_people": centre_people, "refit": refit, "progress": False}
     members = []
     for model, split, seed in zip(models, splits, seeds, strict=True):
         first = weights(model)
         own = within_person(data, split) if centre_people else data
-        members.append(_Member(model, own, split, seed, settings, epochs, partial(_alone, model, first, data, split, seed, alone)))
+        members.append(
+            _Member(model, own, split, seed, settings, epochs, partial(_alone, model, first, data, split, seed, alone))
+        )
     _train(members, data, settings, progress)
     again = {}
     for m in members:
         if refit and m.finite and m.best_epoch and len(m.split.validation):
             m.model.load_state_dict(m.first)
-            everybody = Split(m.split.name, np.union1d(m.split.train, m.split.validation), m.split.validation[:0], m.split.test)
+            everybody = Split(
+                m.split.name, np.union1d(m.split.train, m.split.validation), m.split.validation[:0], m.split.test
+            )
             again[m] = _Member(m.model, m.data, everybody, m.seed, settings, m.best_epoch, m.alone)
     _train(list(again.values()), data, settings, progress)
     for m, second in again.items():
@@ -123,7 +131,10 @@ class _Member:
         self.model.prepared.fill_(True)
         self.model.to(device)
         self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=self.settings["learning_rate"], weight_decay=self.settings["weight_decay"], fused=True
+            self.model.parameters(),
+            lr=self.settings["learning_rate"],
+            weight_decay=self.settings["weight_decay"],
+            fused=True,
         )
         self.best = weights(self.model)
         self.truth = torch.as_tensor(self.data.distributions, device=device)
@@ -175,7 +186,9 @@ class _Stack:
         self.members, self.x, self.masks = members, x, masks
         self.module = _Loss(members[0].model)
         named = [dict(_Loss(m.model).named_parameters()) for m in members]
-        self.parameters = {n: torch.stack([own[n].data for own in named]).requires_grad_(p.requires_grad) for n, p in named[0].items()}
+        self.parameters = {
+            n: torch.stack([own[n].data for own in named]).requires_grad_(p.requires_grad) for n, p in named[0].items()
+        }
         for k, own in enumerate(named):
             for n, p in own.items():
                 p.data = self.parameters[n].data[k]
@@ -222,7 +235,9 @@ class _Stack:
     def answers(self, rows: Sequence[Tensor], most: int = 512) -> list[np.ndarray]:
         """Log-distributions of each model's windows."""
         longest = max(map(len, rows))
-        parts = [self([r[start : start + most] for r in rows], training=False).cpu() for start in range(0, longest, most)]
+        parts = [
+            self([r[start : start + most] for r in rows], training=False).cpu() for start in range(0, longest, most)
+        ]
         return [a[: len(r)].numpy() for a, r in zip(torch.cat(parts, 1), rows, strict=True)]
 
 

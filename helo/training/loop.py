@@ -1,11 +1,11 @@
-"""Training: `fit` a model on a split, `predict` windows with it."""
+"""Training: `fit` a model on a split."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from helo.centring import within_person
-from helo.checkpoints import layout_to_json, resume, weights, write_checkpoint
 from helo.data.emotion_data import EmotionData
-from helo.faults import not_a_number, not_finite, suspect
+from helo.data.splits import Split
 from helo.files import code_digest
 from helo.measures import mean_kl
-from helo.models import EmotionModel, Prediction
-from helo.splits import Split
+from helo.models import EmotionModel
+from helo.training.centring import within_person
+from helo.training.checkpoints import layout_to_json, resume, weights, write_checkpoint
+from helo.training.faults import not_a_number, not_finite, suspect
+from helo.training.prediction import answers, check_layout
 
 
 @dataclass
@@ -103,12 +104,19 @@ def fit(
     model.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
     settings = {
-        "model": model.name, "options": model.options, "layout": layout_to_json(model.layout),
-        "first seed": model.seed, "seed": seed,
-        "batch_size": batch_size, "learning_rate": learning_rate, "weight_decay": weight_decay, "decay": decay,
-        "patience": patience, "data": data_digest(data, split),
-        "code": code_digest("training.py", "transport.py", "losses.py", "models/*.py")[:16],
-    }  # fmt: skip
+        "model": model.name,
+        "options": model.options,
+        "layout": layout_to_json(model.layout),
+        "first seed": model.seed,
+        "seed": seed,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "decay": decay,
+        "patience": patience,
+        "data": data_digest(data, split),
+        "code": code_digest("training/*.py", "transport.py", "losses.py", "models/*.py")[:16],
+    }
     history: list[dict[str, float]] = []
     best, best_epoch = weights(model), 0
     if checkpoint is not None and Path(checkpoint).exists():
@@ -123,8 +131,14 @@ def fit(
         return {m: v[rows] for m, v in x.items()}, {m: v[rows] for m, v in masks.items()}
 
     lowest = min((row["validation_kl"] for row in history if "validation_kl" in row), default=float("inf"))
-    bar = tqdm(total=epochs, initial=len(history), desc=f"{model.name} {split.name}", unit="epoch",
-               disable=not progress, leave=False)  # fmt: skip
+    bar = tqdm(
+        total=epochs,
+        initial=len(history),
+        desc=f"{model.name} {split.name}",
+        unit="epoch",
+        disable=not progress,
+        leave=False,
+    )
     with bar, torch.random.fork_rng():
         for epoch in range(len(history) + 1, epochs + 1):
             if len(split.validation) and history and len(history) - best_epoch >= patience:
@@ -143,14 +157,16 @@ def fit(
                 model.total(terms).backward()
                 broken = not_finite(model, terms)
                 if broken:
-                    fault = f"{', '.join(broken)} of step {step} ({suspect(model, data, rows.cpu().numpy())}) is not finite"
+                    fault = (
+                        f"{', '.join(broken)} of step {step} ({suspect(model, data, rows.cpu().numpy())}) is not finite"
+                    )
                     break
                 optimizer.step()
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0) + value.detach() * len(rows)
             row = {"epoch": epoch} | {f"train_{name}": float(s) / len(train) for name, s in sums.items()}
             if len(split.validation) and not fault:
-                answer = _predict(model, data, split.validation, device=device, explain=False).log_distributions
+                answer = answers(model, data, split.validation, device=device, explain=False).log_distributions
                 row["validation_kl"] = mean_kl(data.distributions[split.validation], answer)
             row["seconds"] = time.perf_counter() - started
             if not fault and not all(np.isfinite(list(row.values()))):
@@ -176,99 +192,20 @@ def fit(
     model.load_state_dict(first)
     everybody = Split(split.name, np.union1d(split.train, split.validation), split.validation[:0], split.test)
     fit(
-        model, data, everybody, epochs=best_epoch, batch_size=batch_size, learning_rate=learning_rate,
-        weight_decay=weight_decay, decay=decay, seed=seed, device=device, progress=progress,
+        model,
+        data,
+        everybody,
+        epochs=best_epoch,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        decay=decay,
+        seed=seed,
+        device=device,
+        progress=progress,
         checkpoint=None if checkpoint is None else Path(f"{checkpoint}.refit"),
-    )  # fmt: skip
-    return Run(model, history, best_epoch)
-
-
-def predict(
-    model: EmotionModel,
-    data: EmotionData,
-    index: np.ndarray | None = None,
-    *,
-    batch_size: int = 512,
-    device: str | torch.device | None = None,
-    explain: bool = True,
-    without: Sequence[str] = (),
-) -> Prediction:
-    """Predict windows; labels are not read.
-
-    Args:
-        model: a trained model.
-        data: the data set.
-        index: which windows; default all.
-        batch_size: windows at a time; changes nothing but memory.
-        device: where to compute; default where the model is.
-        explain: also keep plans, costs and attention.
-        without: modalities to leave out of every window, as if they had not been recorded.
-
-    Returns:
-        A `Prediction` of numpy arrays, one row per window of `index`, in its order.
-
-    Raises:
-        ValueError: the model was built for other modalities, features or emotions.
-        FloatingPointError: an answer is NaN; the message names the modality and window to look at.
-    """
-    answer = _predict(model, data, index, batch_size, device, explain, without)
-    wrong = ~np.isfinite(answer.distributions).all(1)
-    if wrong.any():
-        rows = (np.arange(len(data)) if index is None else np.asarray(index))[wrong]
-        raise FloatingPointError(f"{model.name}: the answer to window {rows[0]} is NaN ({suspect(model, data, rows)})")
-    return answer
-
-
-@torch.no_grad()
-def _predict(model, data, index=None, batch_size=512, device=None, explain=True, without=()):
-    check_layout(model, data)
-    unknown = sorted(set(without) - set(data.signals))
-    if unknown:
-        raise ValueError(f"{data.name}: cannot leave out {unknown}; its modalities are {list(data.signals)}")
-    if device is not None:
-        model.to(device)
-    device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
-    index = np.arange(len(data)) if index is None else np.asarray(index)
-    if len(index) == 0:
-        raise ValueError("no windows to predict; index is empty")
-    was_training = model.training
-    model.eval()
-    parts = []
-    for start in range(0, len(index), batch_size):
-        rows = index[start : start + batch_size]
-        part = model(
-            {m: torch.as_tensor(x[rows], device=device) for m, x in data.signals.items()},
-            {m: torch.as_tensor(x[rows] & (m not in without), device=device) for m, x in data.masks.items()},
-        )
-        parts.append(part if explain else Prediction(part.distributions, part.log_distributions))
-    model.train(was_training)
-
-    def join(values):
-        return None if values[0] is None else torch.cat(values).cpu().numpy()
-
-    return Prediction(
-        join([p.distributions for p in parts]),
-        join([p.log_distributions for p in parts]),
-        join([p.plans for p in parts]),
-        join([p.costs for p in parts]),
-        {name: join([p.attention[name] for p in parts]) for name in parts[0].attention},
     )
-
-
-def check_layout(model: EmotionModel, data: EmotionData) -> None:
-    """Raise ValueError where a model was built for other modalities, tokens, features or emotions than the data has."""
-    ours, theirs = model.layout, data.layout
-    if ours.emotions != theirs.emotions:
-        raise ValueError(f"{data.name}: emotions are {list(theirs.emotions)}; the model knows {list(ours.emotions)}")
-    if ours.modalities != theirs.modalities:
-        raise ValueError(
-            f"{data.name}: modalities are {list(theirs.modalities)}; the model takes {list(ours.modalities)}"
-        )
-    for m, (tokens, features) in ours.shapes.items():
-        found = theirs.shapes[m]
-        # tokens beyond the model's may only be padding
-        if found[1] != features or found[0] < tokens or data.masks[m][:, tokens:].any():
-            raise ValueError(f"{data.name}: {m!r} has (tokens, features) {found}; the model takes {(tokens, features)}")
+    return Run(model, history, best_epoch)
 
 
 def check_training(model: EmotionModel, data: EmotionData, split: Split, **counts: int) -> None:

@@ -1,10 +1,10 @@
 """Pictures with controls, for JupyterLab: thin faces on the pure functions of `helo.views`.
 
-    explore.windows(data)                          signals, features and rated distribution of every window
-    run = await explore.train(model, data, split)        curves while it trains, and a stop button
-    explore.transport(model, data, split.test)     cost, plans, flows; epsilon on a slider
-    explore.correlation(snapshots, target, data)   the label correlation over the epochs; click a pair
-    explore.answers(model, data, split.test)       rated and predicted; what if a modality were missing?
+explore.windows(data)                          signals, features and rated distribution of every window
+run = await explore.train(model, data, split)        curves while it trains, and a stop button
+explore.transport(model, data, split.test)     cost, plans, flows; epsilon on a slider
+explore.correlation(snapshots, target, data)   the label correlation over the epochs; click a pair
+explore.answers(model, data, split.test)       rated and predicted; what if a modality were missing?
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from IPython.display import display
 
 from helo import views
 from helo.data.emotion_data import EmotionData
+from helo.data.splits import Split
 from helo.measures import score
 from helo.models import EmotionModel
 from helo.models.helo import HeLo
-from helo.splits import Split
 from helo.training import Run, fit, predict
 
 _WIDE = {"layout": {"width": "34em"}, "style": {"description_width": "9em"}}
@@ -99,7 +99,9 @@ def windows(data: EmotionData) -> widgets.VBox:
     return box
 
 
-async def train(model: EmotionModel, data: EmotionData, split: Split, reference: float | None = None, **settings) -> Run:
+async def train(
+    model: EmotionModel, data: EmotionData, split: Split, reference: float | None = None, **settings
+) -> Run:
     """`helo.fit` with curves that move while it trains: `run = await explore.train(model, data, split)`.
 
     The stop button, or the kernel's own, ends training with the best epoch so far; nothing is lost. Training has a thread
@@ -174,8 +176,10 @@ def correlation(
         lambda epoch, first, second: views.correlation(
             target, snapshots[epoch - 1], data.distributions, names, (first, second)
         ),
-        epoch=epoch, first=first, second=second,
-    )  # fmt: skip
+        epoch=epoch,
+        first=first,
+        second=second,
+    )
 
     def clicked(_, points, __):
         if points.xs:
@@ -189,7 +193,9 @@ def correlation(
 def answers(model: EmotionModel, data: EmotionData, index: Sequence[int]) -> widgets.VBox:
     """Rated and predicted distributions, best or worst first; and what the model says if a modality is changed."""
     index = np.asarray(index)
-    kl = score(data.distributions[index], predict(model, data, index, explain=False).distributions, per_window=True)["kl"]
+    kl = score(data.distributions[index], predict(model, data, index, explain=False).distributions, per_window=True)[
+        "kl"
+    ]
     best = np.argsort(kl, kind="stable")
     orders = {"as recorded": np.arange(len(index)), "best first": best, "worst first": best[::-1]}
     kept, dropped, other = "as recorded", "dropped", "from the window half the set away"

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import helo
-from helo import stacked
+from helo.data.splits import Split
 from helo.models import available, build
-from helo.splits import Split
-from helo.stacked import fit_together
+from helo.training import stacking
+from helo.training.stacking import fit_together
 
 FAST = {"epochs": 3, "batch_size": 20, "learning_rate": 1e-3, "progress": False}
 
@@ -70,9 +70,16 @@ def test_as_one_after_another(study, name):
 def test_early_stopping_of_each_refit_and_centred_people(study):
     data, splits = study
     alone, together = both_ways(
-        data, splits, "helo", options={"width": 32, "transport_weight": 0.1, "dropkey": 0.1, "input_dropout": 0.3},
-        epochs=8, patience=2, learning_rate=3e-3, refit=True, centre_people=True,
-    )  # fmt: skip
+        data,
+        splits,
+        "helo",
+        options={"width": 32, "transport_weight": 0.1, "dropkey": 0.1, "input_dropout": 0.3},
+        epochs=8,
+        patience=2,
+        learning_rate=3e-3,
+        refit=True,
+        centre_people=True,
+    )
     assert len({run.best_epoch for run in together}) > 1, "the models shall stop at different epochs here"
     check(data, alone, together)
 
@@ -117,7 +124,11 @@ def test_what_cannot_be_stacked_is_refused(study, models, message):
 def test_the_checks_of_fit(study):
     data, splits = study
     nothing = Split("nothing", splits[0].train[:0], splits[0].validation, splits[0].test)
-    for change, message in (({"epochs": 0}, "epochs is 0"), ({"patience": 0}, "patience is 0"), ({"batch_size": 0}, "batch_size is 0")):
+    for change, message in (
+        ({"epochs": 0}, "epochs is 0"),
+        ({"patience": 0}, "patience is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+    ):
         with pytest.raises(ValueError, match=message):
             fit_together([build("early", data)], data, splits[:1], seeds=[0], **FAST | change)
     with pytest.raises(ValueError, match="'nothing' has no training windows"):
@@ -139,12 +150,12 @@ def test_a_loss_that_is_no_number_is_told_as_fit_tells_it(study):
 
 def test_a_model_that_breaks_later_is_trained_alone(study, monkeypatch):
     data, splits = study
-    whole = stacked._epoch
+    whole = stacking._epoch
 
     def breaks(stack):
         whole(stack)
         stack.members[0].finite = False
 
     alone, _ = both_ways(data, splits[:2], "early", seeds=(0,))
-    monkeypatch.setattr(stacked, "_epoch", breaks)
+    monkeypatch.setattr(stacking, "_epoch", breaks)
     check(data, alone, both_ways(data, splits[:2], "early", seeds=(0,))[1])

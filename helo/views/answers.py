@@ -16,9 +16,12 @@ from helo.views.panels import CARRIED, NAMES, bars, finish, panels
 
 
 def answer(
-    model: EmotionModel, data: EmotionData, index: int, instead: Mapping[str, int | None] | None = None,
+    model: EmotionModel,
+    data: EmotionData,
+    index: int,
+    instead: Mapping[str, int | None] | None = None,
     all_kl: np.ndarray | None = None,
-) -> go.Figure:  # fmt: skip
+) -> go.Figure:
     """Rated beside predicted distribution of one window, and what the model would say of a changed one.
 
     Args:
@@ -33,31 +36,65 @@ def answer(
     truth = data.distributions[index]
     scores = [score(truth[None], p[None]) for p in said]
     frame = panels(
-        1, 3, column_widths=[0.42, 0.26, 0.32], horizontal_spacing=0.1, specs=[[{}, {}, {"type": "table"}]],
+        1,
+        3,
+        column_widths=[0.42, 0.26, 0.32],
+        horizontal_spacing=0.1,
+        specs=[[{}, {}, {"type": "table"}]],
         subplot_titles=["distribution", "this window among all", "measures"],
-    )  # fmt: skip
+    )
     traces = [bars(data.emotions, truth)]
     looks = (("predicted", "diamond", "black"), ("predicted, changed", "circle-open", CARRIED))
     for (name, symbol, color), p in zip(looks, said, strict=True):
-        traces.append({"type": "scatter", "x": p, "y": list(data.emotions), "mode": "markers", "name": name,
-                       "marker": {"symbol": symbol, "color": color, "size": 8}})  # fmt: skip
+        traces.append(
+            {
+                "type": "scatter",
+                "x": p,
+                "y": list(data.emotions),
+                "mode": "markers",
+                "name": name,
+                "marker": {"symbol": symbol, "color": color, "size": 8},
+            }
+        )
     ranked = np.sort(np.array([scores[0]["kl"]]) if all_kl is None else all_kl)
     place = 1 + int(np.searchsorted(ranked, scores[0]["kl"] - 1e-9))
     second = {"type": "scatter", "xaxis": "x2", "yaxis": "y2", "showlegend": False}
-    traces.append(second | {"x": np.arange(1, len(ranked) + 1), "y": ranked, "mode": "lines", "line": {"color": "#777777"}})
-    traces.append(second | {"x": [place] * 2, "y": [s["kl"] for s in scores], "mode": "markers",
-                            "marker": {"symbol": ["diamond", "circle-open"], "color": ["black", CARRIED], "size": 8}})  # fmt: skip
+    traces.append(
+        second | {"x": np.arange(1, len(ranked) + 1), "y": ranked, "mode": "lines", "line": {"color": "#777777"}}
+    )
+    traces.append(
+        second
+        | {
+            "x": [place] * 2,
+            "y": [s["kl"] for s in scores],
+            "mode": "markers",
+            "marker": {"symbol": ["diamond", "circle-open"], "color": ["black", CARRIED], "size": 8},
+        }
+    )
     columns = [list(scores[0]), *[[f"{value:.3f}" for value in s.values()] for s in scores]]
-    traces.append({"type": "table", "domain": {"x": [0.76, 1], "y": [0, 1]}, "cells": {"values": columns},
-                   "header": {"values": ["", "predicted", "changed"]}})  # fmt: skip
+    traces.append(
+        {
+            "type": "table",
+            "domain": {"x": [0.76, 1], "y": [0, 1]},
+            "cells": {"values": columns},
+            "header": {"values": ["", "predicted", "changed"]},
+        }
+    )
     told = "; ".join(f"{m} {'dropped' if k is None else f'from window {k}'}" for m, k in instead.items()) or "nothing"
     title = f"{data.subjects[index]}, {data.trials[index]}, window {index}; changed: {told}"
     return finish(
-        frame, traces, title, 190 + 18 * max(12, len(data.emotions)), showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top"}, margin={"l": 60, "r": 30, "t": 70, "b": 90},
-        xaxis={"title": "share of the distribution", "rangemode": "tozero"}, yaxis=NAMES | {"autorange": "reversed"},
-        xaxis2={"title": "window, from best to worst"}, yaxis2={"title": "KL divergence (nats)", "rangemode": "tozero"},
-    )  # fmt: skip
+        frame,
+        traces,
+        title,
+        190 + 18 * max(12, len(data.emotions)),
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top"},
+        margin={"l": 60, "r": 30, "t": 70, "b": 90},
+        xaxis={"title": "share of the distribution", "rangemode": "tozero"},
+        yaxis=NAMES | {"autorange": "reversed"},
+        xaxis2={"title": "window, from best to worst"},
+        yaxis2={"title": "KL divergence (nats)", "rangemode": "tozero"},
+    )
 
 
 @torch.no_grad()

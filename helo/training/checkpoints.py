@@ -19,9 +19,7 @@ def save(model: EmotionModel, path: str | Path) -> None:
     """Write a model as one safetensors file, weights and configuration; whole or not at all."""
     if not model.can_be_saved:
         raise ValueError(f"{path}: a {model.name!r} model cannot be saved; its library has no format but pickle")
-    about = {
-        "model": model.name, "seed": model.seed, "options": model.options, "layout": layout_to_json(model.layout)
-    }  # fmt: skip
+    about = {"model": model.name, "seed": model.seed, "options": model.options, "layout": layout_to_json(model.layout)}
     atomic_write(Path(path), to_bytes(weights(model), metadata={"helo": json.dumps(about)}))
 
 
@@ -79,7 +77,10 @@ def _layout_from_json(about):
     for m, shape in shapes.items():
         if len(shape) != 2 or not all(type(n) is int and 0 < n < 2**31 for n in shape):
             raise ValueError(f"shape of {m!r} is {shape}; expected (tokens, features)")
-    if sorted(m for names in roles.values() for m in names) != sorted(shapes) or set(roles) - {PHYSIOLOGICAL, BEHAVIORAL}:
+    if sorted(m for names in roles.values() for m in names) != sorted(shapes) or set(roles) - {
+        PHYSIOLOGICAL,
+        BEHAVIORAL,
+    }:
         raise ValueError(f"roles {roles}; expected each modality once, as physiological or behavioral")
     if len(emotions) < 2 or len(set(emotions)) < len(emotions) or not all(isinstance(e, str) for e in emotions):
         raise ValueError(f"emotions are {emotions}; expected at least two names")
@@ -145,7 +146,9 @@ def _continue(about, tensors, model, optimizer):
     history, best_epoch = about["history"], about["best_epoch"]
     if not isinstance(history, list):
         raise ValueError(f"its history is a {type(history).__name__}")
-    rows = [all(type(v) in (int, float) for v in row.values()) and row["epoch"] == k for k, row in enumerate(history, 1)]
+    rows = [
+        all(type(v) in (int, float) for v in row.values()) and row["epoch"] == k for k, row in enumerate(history, 1)
+    ]
     if not all(rows) or type(best_epoch) is not int or not 0 <= best_epoch <= len(history):
         raise ValueError(f"a history of {len(history)} epochs, the best of them {best_epoch}")
     parts: dict[str, dict[str, torch.Tensor]] = {"now": {}, "best": {}, "adam": {}}
@@ -164,7 +167,9 @@ def _continue(about, tensors, model, optimizer):
     if any(set(moment) != {"step", "exp_avg", "exp_avg_sq"} for moment in moments.values()):
         raise ValueError("not Adam's moments")
     for name, now in model.state_dict().items():
-        if any(part[name].shape != now.shape or part[name].dtype != now.dtype for part in (parts["now"], parts["best"])):
+        if any(
+            part[name].shape != now.shape or part[name].dtype != now.dtype for part in (parts["now"], parts["best"])
+        ):
             raise ValueError(f"weight {name!r} is not of shape {tuple(now.shape)} and type {now.dtype}")
     model.load_state_dict(parts["now"])
     state = optimizer.state_dict()

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from helo import comparison
+from helo.evaluation import statistics
 
 
 def table(values, seeds=1):
@@ -17,15 +17,15 @@ def table(values, seeds=1):
 
 
 def test_ranks_by_hand():
-    found = comparison.mean_ranks(table({"a": [0.1, 0.2, 0.3], "b": [0.2, 0.1, 0.4], "c": [0.3, 0.3, 0.3]}))
+    found = statistics.mean_ranks(table({"a": [0.1, 0.2, 0.3], "b": [0.2, 0.1, 0.4], "c": [0.3, 0.3, 0.3]}))
     assert found.to_dict() == pytest.approx({"a": (1 + 2 + 1.5) / 3, "b": (2 + 1 + 3) / 3, "c": (3 + 3 + 1.5) / 3})
     assert list(found.index) == ["a", "b", "c"]
-    assert comparison.mean_ranks(table({"a": [0.1], "b": [0.2]}), "cosine").to_dict() == {"a": 1, "b": 2}
+    assert statistics.mean_ranks(table({"a": [0.1], "b": [0.2]}), "cosine").to_dict() == {"a": 1, "b": 2}
 
 
 def test_seeds_are_no_observations():
     values = {"a": [0.1, 0.2, 0.3, 0.25], "b": [0.2, 0.25, 0.35, 0.2]}
-    one, many = (comparison.paired_test(table(values, s), "a") for s in (1, 30))
+    one, many = (statistics.paired_test(table(values, s), "a") for s in (1, 30))
     assert one.loc["b", "p"] == pytest.approx(many.loc["b", "p"])
 
 
@@ -33,7 +33,7 @@ def test_critical_difference_of_the_textbook():
     # Demsar 2006, table 5: q_0.05 = 2.343 for 3, 2.569 for 4, 3.164 for 10 models
     for models, q in ((3, 2.343), (4, 2.569), (10, 3.164)):
         expected = q * np.sqrt(models * (models + 1) / (6 * 14))
-        assert comparison.critical_difference(models, 14) == pytest.approx(expected, abs=2e-3)
+        assert statistics.critical_difference(models, 14) == pytest.approx(expected, abs=2e-3)
 
 
 def test_paired_test_is_wilcoxons_with_holm():
@@ -45,7 +45,7 @@ def test_paired_test_is_wilcoxons_with_holm():
         "same": base + rng.normal(0, 0.05, 15),
         "twin": base,
     }
-    found = comparison.paired_test(table(values), "ref")
+    found = statistics.paired_test(table(values), "ref")
     assert found.loc["worse", "p"] == pytest.approx(stats.wilcoxon(values["worse"] - base).pvalue)
     assert found.loc["worse", "p (Holm)"] == pytest.approx(min(1, 3 * found.loc["worse", "p"]))
     assert found.loc["worse", "p (Holm)"] < 0.01 < 0.05 < found.loc["same", "p (Holm)"]
@@ -55,10 +55,10 @@ def test_paired_test_is_wilcoxons_with_holm():
 
 def test_what_cannot_be_compared_is_named():
     with pytest.raises(ValueError, match="unknown measure 'auc'"):
-        comparison.mean_ranks(table({"a": [0.1]}), "auc")
+        statistics.mean_ranks(table({"a": [0.1]}), "auc")
     with pytest.raises(ValueError, match="reference 'z' is not in the table"):
-        comparison.paired_test(table({"a": [0.1, 0.2]}), "z")
+        statistics.paired_test(table({"a": [0.1, 0.2]}), "z")
     with pytest.raises(ValueError, match="has 1 fold"):
-        comparison.paired_test(table({"a": [0.1], "b": [0.2]}), "a")
+        statistics.paired_test(table({"a": [0.1], "b": [0.2]}), "a")
     with pytest.raises(ValueError, match="model 'b' has no kl in fold 'f1'"):
-        comparison.by_fold(table({"a": [0.1, 0.2], "b": [0.2]}))
+        statistics.by_fold(table({"a": [0.1, 0.2], "b": [0.2]}))

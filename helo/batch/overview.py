@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helo import runs
+from helo.batch import runs
+from helo.batch.sweeps import read_plan, status
 from helo.files import atomic_write
-from helo.sweeps import read_plan, status
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helo import splits
-from helo.data import load
+from helo.data import load, splits
 from helo.data.emotion_data import EmotionData
 from helo.files import MissingFile
 from helo.measures import kl

@@ -6,12 +6,19 @@ import numpy as np
 import plotly.graph_objects as go
 
 from helo.data.emotion_data import EmotionData, Recording
-from helo.figures import standardised
+from helo.views.figures import standardised
 from helo.views.panels import ABSENT, NAMES, axis, bars, finish, panels
 
 #: most points a raw signal is drawn with
 _POINTS = 2000
-_SD = {"title": {"text": "SD from the data set's mean", "side": "top"}, "orientation": "h", "thickness": 8, "len": 0.25, "y": -0.28, "ypad": 0}
+_SD = {
+    "title": {"text": "SD from the data set's mean", "side": "top"},
+    "orientation": "h",
+    "thickness": 8,
+    "len": 0.25,
+    "y": -0.28,
+    "ypad": 0,
+}
 
 
 def window(data: EmotionData, index: int, recording: Recording | None = None) -> go.Figure:
@@ -29,9 +36,13 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
     rows, raw = len(modalities), recording is not None and data.starts is not None and data.window is not None
     specs = [[{}] * (1 + raw) + [{"rowspan": rows} if r == 0 else None] for r in range(rows)]
     frame = panels(
-        rows, 2 + raw, specs=specs, column_widths=[0.4] * raw + [0.34, 0.26], horizontal_spacing=0.14,
+        rows,
+        2 + raw,
+        specs=specs,
+        column_widths=[0.4] * raw + [0.34, 0.26],
+        horizontal_spacing=0.14,
         vertical_spacing=0.16 / rows,
-    )  # fmt: skip
+    )
     traces, shapes, layout = [], [], {}
     for r, m in enumerate(modalities):
         # plotly numbers the axes row by row; the distribution is the last of the first row
@@ -41,17 +52,33 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
             lines, shape, x, y = _raw(recording, m, data, index, n)
             traces += lines
             shapes.append(shape)
-            layout |= {f"xaxis{n}": x | {"title": "time in the recording (s)" if last else "", "showticklabels": last}, f"yaxis{n}": y}
+            layout |= {
+                f"xaxis{n}": x | {"title": "time in the recording (s)" if last else "", "showticklabels": last},
+                f"yaxis{n}": y,
+            }
             n = axis(first + 1)
         there = data.masks[m][index][:, None]
         place = {"x": data.tokens[m], "y": data.features[m], "xaxis": f"x{n}", "yaxis": f"y{n}", "type": "heatmap"}
-        shown = {"colorscale": "RdBu_r", "zmin": -3, "zmax": 3, "showscale": r == 0, "colorbar": _SD | {"x": 0.53 * raw + 0.2 * (not raw)}}
-        traces.append(place | shown | {
-            "z": standardised(data, m, index).T, "hoverongaps": False,
-            "hovertemplate": "%{y}, %{x}: %{z:.2f}<extra></extra>",
-        })  # fmt: skip
+        shown = {
+            "colorscale": "RdBu_r",
+            "zmin": -3,
+            "zmax": 3,
+            "showscale": r == 0,
+            "colorbar": _SD | {"x": 0.53 * raw + 0.2 * (not raw)},
+        }
+        traces.append(
+            place
+            | shown
+            | {
+                "z": standardised(data, m, index).T,
+                "hoverongaps": False,
+                "hovertemplate": "%{y}, %{x}: %{z:.2f}<extra></extra>",
+            }
+        )
         absent = np.where(there, np.nan, np.ones_like(data.signals[m][index])).T
-        traces.append(place | {"z": absent, "colorscale": [[0, ABSENT], [1, ABSENT]], "showscale": False, "hoverinfo": "skip"})
+        traces.append(
+            place | {"z": absent, "colorscale": [[0, ABSENT], [1, ABSENT]], "showscale": False, "hoverinfo": "skip"}
+        )
         layout[f"xaxis{n}"] = NAMES | {"title": "token" if last else "", "showticklabels": last, "tickangle": -30}
         layout[f"yaxis{n}"] = NAMES | {"tickfont": {"size": 9}, "title": "" if raw else m}
     n = axis(2 + raw)
@@ -62,7 +89,9 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
     title = f"{data.subjects[index]}, {data.trials[index]}, window {index}: {share:.0%} of the tokens are there"
     # room for every name of a dozen features
     height = max(130, 25 + 12 * min(12, max(map(len, data.features.values()))))
-    return finish(frame, traces, title, 190 + height * rows, shapes=shapes, margin={"l": 60, "r": 30, "t": 60, "b": 110}, **layout)
+    return finish(
+        frame, traces, title, 190 + height * rows, shapes=shapes, margin={"l": 60, "r": 30, "t": 60, "b": 110}, **layout
+    )
 
 
 def _raw(recording, m, data, index, axis):
@@ -75,15 +104,30 @@ def _raw(recording, m, data, index, axis):
     keep = _extremes(part)
     lines = [
         {
-            "type": "scatter", "x": (first + keep[:, k]) / rate, "y": part[keep[:, k], k], "mode": "lines", "name": m,
-            "line": {"width": 1}, "xaxis": f"x{axis}", "yaxis": f"y{axis}", "hovertemplate": "%{x:.1f} s: %{y:.3g}<extra></extra>",
+            "type": "scatter",
+            "x": (first + keep[:, k]) / rate,
+            "y": part[keep[:, k], k],
+            "mode": "lines",
+            "name": m,
+            "line": {"width": 1},
+            "xaxis": f"x{axis}",
+            "yaxis": f"y{axis}",
+            "hovertemplate": "%{x:.1f} s: %{y:.3g}<extra></extra>",
         }
         for k in range(part.shape[1])
-    ]  # fmt: skip
+    ]
     shade = {
-        "type": "rect", "x0": start, "x1": start + length, "y0": 0, "y1": 1, "xref": f"x{axis}", "yref": f"y{axis} domain",
-        "fillcolor": "#E69F00", "opacity": 0.15, "line": {"width": 0},
-    }  # fmt: skip
+        "type": "rect",
+        "x0": start,
+        "x1": start + length,
+        "y0": 0,
+        "y1": 1,
+        "xref": f"x{axis}",
+        "yref": f"y{axis} domain",
+        "fillcolor": "#E69F00",
+        "opacity": 0.15,
+        "line": {"width": 0},
+    }
     unit = f" ({recording.units[m]})" if m in recording.units else ""
     return lines, shade, {"range": [begin, end]}, {"title": f"{m}{unit}"}
 

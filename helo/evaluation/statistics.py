@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helo.measures import HIGHER_IS_BETTER, MEASURES
+from helo.measures import HIGHER_IS_BETTER, MEASURES, skill
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,3 +79,51 @@ def paired_test(table: pd.DataFrame, reference: str, measure: str = "kl") -> pd.
     result["p (Holm)"] = 1.0
     result.iloc[order, result.columns.get_loc("p (Holm)")] = np.minimum(corrected, 1)
     return result
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per model: mean and standard deviation of each measure, and skill.
+
+    Means weight folds by their windows, so that every window counts once. The deviation of a measure is over folds
+    (each averaged over seeds): how much people differ. Skill is (KL_mean - KL_model) / (KL_mean - KL_ceiling) over all
+    windows of one seed; its mean and deviation are over seeds.
+
+    Args:
+        table: from `evaluate`.
+
+    Returns:
+        Columns "<measure>" and "<measure>_sd" for the six measures, "skill", "skill_sd", "seeds"; index: the model.
+    """
+    import pandas as pd
+
+    rows = {}
+    for label, part in table.groupby("model", sort=False):
+        row = {}
+        for measure in MEASURES:
+            fold_means = part.groupby("fold")[measure].mean()
+            weights = part.groupby("fold")["windows"].first()
+            row[measure] = np.average(fold_means, weights=weights)
+            row[f"{measure}_sd"] = fold_means.std(ddof=1) if len(fold_means) > 1 else float("nan")
+        by_seed = [
+            skill(*(np.average(s[c], weights=s["windows"]) for c in ("kl", "kl_mean", "kl_ceiling")))
+            for _, s in part.groupby("seed")
+        ]
+        row["skill"] = np.mean(by_seed)
+        row["skill_sd"] = np.std(by_seed, ddof=1) if len(by_seed) > 1 else float("nan")
+        row["seeds"] = len(by_seed)
+        rows[label] = row
+    return pd.DataFrame(rows).T.astype({"seeds": int})
+
+
+def to_markdown(summary: pd.DataFrame) -> str:
+    """The table as README shows it: mean ± standard deviation over folds, skill ± deviation over seeds."""
+    arrows = {"chebyshev": "↓", "clark": "↓", "canberra": "↓", "kl": "↓", "cosine": "↑", "intersection": "↑"}
+    lines = [
+        "| model | " + " | ".join(f"{m} {a}" for m, a in arrows.items()) + " | skill ↑ |",
+        "|---|" + "---|" * (len(arrows) + 1),
+    ]
+    for label, row in summary.iterrows():
+        cells = [f"{row[m]:.4f} ± {row[m + '_sd']:.4f}" for m in arrows]
+        spread = f" ± {row['skill_sd']:.2f}" if np.isfinite(row["skill_sd"]) else ""
+        lines.append(f"| {label} | " + " | ".join(cells) + f" | {row['skill']:.2f}{spread} |")
+    return "\n".join(lines)

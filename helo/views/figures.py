@@ -43,8 +43,9 @@ def save(figure: Figure, path: str | Path, dpi: int = 120) -> Path:
     paths = [path] if path.suffix else [path.with_suffix(".png"), path.with_suffix(".pdf")]
     for target in paths:
         content, dated = BytesIO(), {"png": "Software", "pdf": "CreationDate", "svg": "Date"}.get(target.suffix[1:])
-        figure.savefig(content, format=target.suffix[1:], dpi=dpi, bbox_inches="tight",
-                       metadata={dated: None} if dated else {})  # fmt: skip
+        figure.savefig(
+            content, format=target.suffix[1:], dpi=dpi, bbox_inches="tight", metadata={dated: None} if dated else {}
+        )
         atomic_write(target, content.getvalue())
     plt.close(figure)
     return paths[0]
@@ -72,8 +73,14 @@ def condition_means(data: EmotionData) -> Figure:
     names = list(dict.fromkeys(data.conditions))
     means = np.stack([data.distributions[data.conditions == c].mean(0) for c in names])
     figure, axis = plt.subplots(figsize=(2 + 0.42 * len(data.emotions), 1.4 + 0.32 * len(names)))
-    sns.heatmap(means, xticklabels=data.emotions, yticklabels=names, cmap="cividis", ax=axis,
-                cbar_kws={"label": "mean share of the distribution"})  # fmt: skip
+    sns.heatmap(
+        means,
+        xticklabels=data.emotions,
+        yticklabels=names,
+        cmap="cividis",
+        ax=axis,
+        cbar_kws={"label": "mean share of the distribution"},
+    )
     axis.set(xlabel="emotion", ylabel="condition")
     axis.tick_params(axis="y", rotation=0)
     _slant(axis)
@@ -102,9 +109,18 @@ def window(data: EmotionData, index: int) -> Figure:
         1, len(signals) + 1, figsize=(2.9 * len(widths), max(2.8, 0.9 + 0.17 * len(data.emotions))), width_ratios=widths
     )
     for axis, m in zip(axes, signals, strict=False):
-        sns.heatmap(standardised(data, m, index).T, cmap="RdBu_r", center=0, vmin=-3, vmax=3, ax=axis, cbar=axis is axes[-2],
-                    yticklabels=data.features[m], xticklabels=data.tokens[m],
-                    cbar_kws={"label": "SD from the mean"})  # fmt: skip
+        sns.heatmap(
+            standardised(data, m, index).T,
+            cmap="RdBu_r",
+            center=0,
+            vmin=-3,
+            vmax=3,
+            ax=axis,
+            cbar=axis is axes[-2],
+            yticklabels=data.features[m],
+            xticklabels=data.tokens[m],
+            cbar_kws={"label": "SD from the mean"},
+        )
         axis.set(title=m, xlabel="token")
         axis.tick_params(labelsize=7)
         axis.tick_params(axis="y", rotation=0)
@@ -202,9 +218,17 @@ def heatmaps(
         scale = {"center": 0, "vmin": -bound, "vmax": bound} if centred else {"vmin": low, "vmax": high}
         if not shared:
             scale = {}
-        sns.heatmap(x, cmap="RdBu_r" if centred else "cividis", ax=axis, square=True, **scale,
-                    xticklabels=columns, yticklabels=rows if k == 0 else False,
-                    cbar=not shared or k == len(panels) - 1, cbar_kws={"label": label, "shrink": 0.8})  # fmt: skip
+        sns.heatmap(
+            x,
+            cmap="RdBu_r" if centred else "cividis",
+            ax=axis,
+            square=True,
+            **scale,
+            xticklabels=columns,
+            yticklabels=rows if k == 0 else False,
+            cbar=not shared or k == len(panels) - 1,
+            cbar_kws={"label": label, "shrink": 0.8},
+        )
         axis.set(xlabel=xlabel, ylabel=ylabel if k == 0 else "")
         axis.set_title(title, fontsize=10)
         axis.tick_params(labelsize=7)
@@ -244,8 +268,14 @@ def critical_difference(ranks: Mapping[str, float], width: float) -> Figure:
         y = -low - 0.55 * (k if left else len(names) - 1 - k)
         end = 1 - 0.05 * len(names) if left else len(names) + 0.05 * len(names)
         axis.plot([value, value, end], [0, y, y], color="#777777", lw=0.8)
-        axis.text(end, y, f"{name}  {value:.1f} " if left else f" {value:.1f}  {name}",
-                  ha="right" if left else "left", va="center", fontsize=8)  # fmt: skip
+        axis.text(
+            end,
+            y,
+            f"{name}  {value:.1f} " if left else f" {value:.1f}  {name}",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=8,
+        )
     for k, (i, end) in enumerate(groups):
         axis.plot([values[i] - 0.03, values[end] + 0.03], [-0.3 - 0.35 * k] * 2, color=_ANSWER, lw=3)
     axis.plot([1, 1 + width], [0.9, 0.9], color=_ANSWER, lw=3)

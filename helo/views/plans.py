@@ -9,11 +9,13 @@ import torch
 from helo import transport as ot
 from helo.data.emotion_data import EmotionData
 from helo.models.helo import HeLo
-from helo.views.answer import one, resting
+from helo.views.answers import one, resting
 from helo.views.panels import BEHAVIORAL, CARRIED, NAMES, PHYSIOLOGICAL, axis, finish, panels
 
 
-def transport(model: HeLo, data: EmotionData, index: int, epsilon: float | None = None, strongest: int = 8) -> go.Figure:
+def transport(
+    model: HeLo, data: EmotionData, index: int, epsilon: float | None = None, strongest: int = 8
+) -> go.Figure:
     """What HeLo's transport does in one window.
 
     Cost; the Wasserstein plan it gives; the Gromov plan, which knows only how tokens relate within each side; and of the
@@ -43,36 +45,77 @@ def transport(model: HeLo, data: EmotionData, index: int, epsilon: float | None 
     named_rows, named_columns = model.plan_tokens(data)
     rows, columns = [" ".join(names) for names in named_rows], [" ".join(names) for names in named_columns]
 
-    titles = ["cost 1 − cos", "plan, Wasserstein", "plan, Gromov", "mass of each token (blue body, green behavior)",
-              "strongest flows", "tokens, and what is carried (orange)"]  # fmt: skip
+    titles = [
+        "cost 1 − cos",
+        "plan, Wasserstein",
+        "plan, Gromov",
+        "mass of each token (blue body, green behavior)",
+        "strongest flows",
+        "tokens, and what is carried (orange)",
+    ]
     frame = panels(
-        2, 3, subplot_titles=titles, horizontal_spacing=0.1, vertical_spacing=0.22,
+        2,
+        3,
+        subplot_titles=titles,
+        horizontal_spacing=0.1,
+        vertical_spacing=0.22,
         specs=[[{}, {}, {}], [{}, {"type": "domain"}, {}]],
-    )  # fmt: skip
+    )
     high = float(max(plan.max(), gromov.max()))
     traces, layout = [], {}
     for k, (z, unit) in enumerate(((cost, "cost"), (plan, "mass"), (gromov, "mass")), 1):
         n = axis(k)
-        traces.append({
-            "type": "heatmap", "z": z, "colorscale": "Cividis", "showscale": k < 3, "xaxis": f"x{n}", "yaxis": f"y{n}",
-            "colorbar": {"title": {"text": unit}, "thickness": 8, "len": 0.4, "y": 0.81, "x": 0.27 if k == 1 else 1.0},
-            "hovertemplate": f"{unit} %{{z:.4f}}: %{{y}} to %{{x}}<extra></extra>", "x": columns, "y": rows,
-        } | ({} if k == 1 else {"zmin": 0, "zmax": high}))  # fmt: skip
+        traces.append(
+            {
+                "type": "heatmap",
+                "z": z,
+                "colorscale": "Cividis",
+                "showscale": k < 3,
+                "xaxis": f"x{n}",
+                "yaxis": f"y{n}",
+                "colorbar": {
+                    "title": {"text": unit},
+                    "thickness": 8,
+                    "len": 0.4,
+                    "y": 0.81,
+                    "x": 0.27 if k == 1 else 1.0,
+                },
+                "hovertemplate": f"{unit} %{{z:.4f}}: %{{y}} to %{{x}}<extra></extra>",
+                "x": columns,
+                "y": rows,
+            }
+            | ({} if k == 1 else {"zmin": 0, "zmax": high})
+        )
         layout[f"xaxis{n}"] = NAMES | {"tickfont": {"size": 9}, "tickangle": -45, "title": "behavioral token"}
         layout[f"yaxis{n}"] = NAMES | {
-            "autorange": "reversed", "tickfont": {"size": 9}, "showticklabels": k == 1, "title": "physiological token" if k == 1 else ""
-        }  # fmt: skip
+            "autorange": "reversed",
+            "tickfont": {"size": 9},
+            "showticklabels": k == 1,
+            "title": "physiological token" if k == 1 else "",
+        }
     names = [f"{name} " for name in rows] + columns
     sides = [PHYSIOLOGICAL] * len(rows) + [BEHAVIORAL] * len(columns)
     mass = {"x": names, "xaxis": "x4", "yaxis": "y4"}
     traces.append(mass | {"type": "bar", "y": np.concatenate([own.sum(1), own.sum(0)]), "marker": {"color": sides}})
-    traces.append(mass | {"type": "scatter", "mode": "markers", "y": np.concatenate([u, v]), "name": "asked for",
-                          "marker": {"symbol": "line-ew-open", "color": "black", "size": 8}})  # fmt: skip
-    layout |= {"xaxis4": {"showticklabels": False, "title": "token; the line is what was asked for"},
-               "yaxis4": {"title": "mass", "rangemode": "tozero"}}  # fmt: skip
+    traces.append(
+        mass
+        | {
+            "type": "scatter",
+            "mode": "markers",
+            "y": np.concatenate([u, v]),
+            "name": "asked for",
+            "marker": {"symbol": "line-ew-open", "color": "black", "size": 8},
+        }
+    )
+    layout |= {
+        "xaxis4": {"showticklabels": False, "title": "token; the line is what was asked for"},
+        "yaxis4": {"title": "mass", "rangemode": "tozero"},
+    }
     traces += [*_plane(x[u > 0], y[v > 0], carried[(v > 0) & u.any()]), _flows(own, rows, columns, strongest, frame)]
     layout |= {"xaxis5": {"title": "first main direction"}, "yaxis5": {"title": "second main direction"}}
-    title = f"{data.subjects[index]}, {data.trials[index]}, window {index}; ε = {epsilon:.3g}, marginal error {error:.1e}"
+    title = (
+        f"{data.subjects[index]}, {data.trials[index]}, window {index}; ε = {epsilon:.3g}, marginal error {error:.1e}"
+    )
     return finish(frame, traces, title, 700, **layout)
 
 
@@ -83,13 +126,24 @@ def _flows(plan, rows, columns, strongest, frame):
     places = {"x": [0.001] * n + [0.999] * m, "y": [*np.linspace(0.02, 0.98, n), *np.linspace(0.02, 0.98, m)]}
     (left, right), (top, bottom) = (frame[f"{axis}axis{k}"]["domain"] for axis, k in (("x", 2), ("y", 4)))
     return {
-        "type": "sankey", "arrangement": "fixed", "textfont": {"size": 9}, "domain": {"x": [left, right], "y": [top, bottom]},
-        "node": {"label": rows + columns, "color": [PHYSIOLOGICAL] * n + [BEHAVIORAL] * m, "pad": 2, "thickness": 8, **places},
-        "link": {
-            "source": np.repeat(np.arange(n), m), "target": n + np.tile(np.arange(m), n),
-            "value": np.maximum(plan, 1e-6).ravel(), "color": list(colors),
+        "type": "sankey",
+        "arrangement": "fixed",
+        "textfont": {"size": 9},
+        "domain": {"x": [left, right], "y": [top, bottom]},
+        "node": {
+            "label": rows + columns,
+            "color": [PHYSIOLOGICAL] * n + [BEHAVIORAL] * m,
+            "pad": 2,
+            "thickness": 8,
+            **places,
         },
-    }  # fmt: skip
+        "link": {
+            "source": np.repeat(np.arange(n), m),
+            "target": n + np.tile(np.arange(m), n),
+            "value": np.maximum(plan, 1e-6).ravel(),
+            "color": list(colors),
+        },
+    }
 
 
 def _plane(x, y, carried):
@@ -105,10 +159,26 @@ def _plane(x, y, carried):
     joined = y[: len(carried)]  # nothing is carried where one side is missing
     lines = [np.stack([joined[:, k], carried[:, k], np.full(len(carried), np.nan)], 1).ravel() for k in (0, 1)]
     place = {"type": "scatter", "xaxis": "x5", "yaxis": "y5"}
-    links = {"x": lines[0], "y": lines[1], "mode": "lines", "line": {"color": "#BBBBBB", "width": 1}, "hoverinfo": "skip"}
-    marks = (("body", x, PHYSIOLOGICAL, "circle"), ("behavior", y, BEHAVIORAL, "square"), ("carried", carried, CARRIED, "x"))
+    links = {
+        "x": lines[0],
+        "y": lines[1],
+        "mode": "lines",
+        "line": {"color": "#BBBBBB", "width": 1},
+        "hoverinfo": "skip",
+    }
+    marks = (
+        ("body", x, PHYSIOLOGICAL, "circle"),
+        ("behavior", y, BEHAVIORAL, "square"),
+        ("carried", carried, CARRIED, "x"),
+    )
     points = [
-        {"name": name, "x": p[:, 0], "y": p[:, 1], "mode": "markers", "marker": {"color": color, "symbol": symbol, "size": 7}}
+        {
+            "name": name,
+            "x": p[:, 0],
+            "y": p[:, 1],
+            "mode": "markers",
+            "marker": {"color": color, "symbol": symbol, "size": 7},
+        }
         for name, p, color, symbol in marks
     ]
     return [place | trace for trace in (links, *points)]

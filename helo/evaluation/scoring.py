@@ -9,7 +9,6 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +17,13 @@ import torch
 from tqdm import tqdm
 
 from helo.data.emotion_data import EmotionData
+from helo.data.splits import Split, by_protocol
 from helo.files import atomic_write, code_digest
-from helo.measures import MEASURES, kl, score, skill
-from helo.models import EmotionModel, available, build, exists, is_closed_form
-from helo.splits import Split, by_protocol
-from helo.stacked import fit_together
-from helo.training import data_digest, fit, predict
+from helo.measures import kl, score, skill
+from helo.models import available, build, exists, is_closed_form
+from helo.training.loop import data_digest, fit
+from helo.training.prediction import predict
+from helo.training.stacking import fit_together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ def evaluate(
         seeds: of first weights, batches and dropout; the folds stay the same. Closed-form models use the first alone.
         folds: number of folds; None is the protocol's default (one subject at a time; five otherwise).
         workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else, and on
-            a GPU, this process alone. Folds and seeds of a model that can be stacked are trained as one (`helo.stacked`):
+            a GPU, this process alone. Folds and seeds of a model that can be stacked are trained as one (`helo.training.stacking`):
             all of a process's on a GPU; on a CPU at most 15, where the model has fewer than a million weights.
         folder: where finished results are kept, a stack's all together; a second call of the same code and settings goes on
             from there.
@@ -110,7 +110,9 @@ def evaluate(
         results = Parallel(n_jobs=workers, return_as="generator")(
             delayed(_on_one_thread)(data, *job, training, choices, folder) for job in jobs
         )
-    bar = tqdm(total=sum(len(fits) for *_, fits in jobs), desc=f"{data.name} by {protocol}", unit="fit", disable=not progress)
+    bar = tqdm(
+        total=sum(len(fits) for *_, fits in jobs), desc=f"{data.name} by {protocol}", unit="fit", disable=not progress
+    )
     table = []
     with bar, warnings.catch_warnings():
         # joblib replaces a worker that has grown; nothing is lost
@@ -119,82 +121,6 @@ def evaluate(
             table += rows
             bar.update(len(rows))
     return pd.DataFrame(table)
-
-
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per model: mean and standard deviation of each measure, and skill.
-
-    Means weight folds by their windows, so that every window counts once. The deviation of a measure is over folds
-    (each averaged over seeds): how much people differ. Skill is (KL_mean - KL_model) / (KL_mean - KL_ceiling) over all
-    windows of one seed; its mean and deviation are over seeds.
-
-    Args:
-        table: from `evaluate`.
-
-    Returns:
-        Columns "<measure>" and "<measure>_sd" for the six measures, "skill", "skill_sd", "seeds"; index: the model.
-    """
-    import pandas as pd
-
-    rows = {}
-    for label, part in table.groupby("model", sort=False):
-        row = {}
-        for measure in MEASURES:
-            fold_means = part.groupby("fold")[measure].mean()
-            weights = part.groupby("fold")["windows"].first()
-            row[measure] = np.average(fold_means, weights=weights)
-            row[f"{measure}_sd"] = fold_means.std(ddof=1) if len(fold_means) > 1 else float("nan")
-        by_seed = [
-            skill(*(np.average(s[c], weights=s["windows"]) for c in ("kl", "kl_mean", "kl_ceiling")))
-            for _, s in part.groupby("seed")
-        ]
-        row["skill"] = np.mean(by_seed)
-        row["skill_sd"] = np.std(by_seed, ddof=1) if len(by_seed) > 1 else float("nan")
-        row["seeds"] = len(by_seed)
-        rows[label] = row
-    return pd.DataFrame(rows).T.astype({"seeds": int})
-
-
-def drop_curve(model: EmotionModel, data: EmotionData, split: Split, most: int = 20, seed: int = 0) -> pd.DataFrame:
-    """The measures on a split's test windows as modalities drop out.
-
-    Args:
-        model: a trained model.
-        data: the data set.
-        split: its test side is scored.
-        most: subsets tried of each size; all of them where there are no more.
-        seed: which subsets, where there are more.
-
-    Returns:
-        One row per subset that is left out: "missing", how many; "without", their names; the six measures. The curve is
-        `table.groupby("missing").mean(numeric_only=True)`.
-    """
-    import pandas as pd
-
-    rng = np.random.default_rng(seed)
-    rows = []
-    for missing in range(len(data.signals)):
-        subsets = list(combinations(data.signals, missing))
-        chosen = sorted(rng.permutation(len(subsets))[:most])
-        for without in (subsets[k] for k in chosen):
-            answer = predict(model, data, split.test, explain=False, without=without)
-            measures = score(data.distributions[split.test], answer.distributions)
-            rows.append({"missing": missing, "without": " ".join(without)} | measures)
-    return pd.DataFrame(rows)
-
-
-def to_markdown(summary: pd.DataFrame) -> str:
-    """The table as README shows it: mean ± standard deviation over folds, skill ± deviation over seeds."""
-    arrows = {"chebyshev": "↓", "clark": "↓", "canberra": "↓", "kl": "↓", "cosine": "↑", "intersection": "↑"}
-    lines = [
-        "| model | " + " | ".join(f"{m} {a}" for m, a in arrows.items()) + " | skill ↑ |",
-        "|---|" + "---|" * (len(arrows) + 1),
-    ]
-    for label, row in summary.iterrows():
-        cells = [f"{row[m]:.4f} ± {row[m + '_sd']:.4f}" for m in arrows]
-        spread = f" ± {row['skill_sd']:.2f}" if np.isfinite(row["skill_sd"]) else ""
-        lines.append(f"| {label} | " + " | ".join(cells) + f" | {row['skill']:.2f}{spread} |")
-    return "\n".join(lines)
 
 
 def reference_kl(data: EmotionData, split: Split) -> tuple[float, float]:
@@ -289,7 +215,13 @@ def _file(data, entry, split, seed, training, folder):
     if folder is None:
         return None
     who = [list(map(str, names)) for names in (data.subjects, data.trials, data.conditions) if names is not None]
-    inputs = [data.name, data_digest(data, split), who, split.test.tolist(), code_digest("*.py", "models/*.py")]
+    inputs = [
+        data.name,
+        data_digest(data, split),
+        who,
+        split.test.tolist(),
+        code_digest("*.py", "evaluation/*.py", "training/*.py", "models/*.py"),
+    ]
     job = json.dumps([entry["model"], _options(entry), seed, training, inputs], sort_keys=True, default=str)
     return folder / f"{entry['model']}-{split.name}-seed{seed}-{hashlib.sha256(job.encode()).hexdigest()[:12]}.json"
 

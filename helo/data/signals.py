@@ -125,7 +125,9 @@ def movement(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     if rate < 10:
         raise ValueError(f"acceleration is sampled at {rate:g} Hz; expected at least 10 Hz to see movement")
     if tokens.length < 1:
-        raise ValueError(f"tokens last {tokens.length:g} s; expected at least 1 s to tell quiet seconds from moving ones")
+        raise ValueError(
+            f"tokens last {tokens.length:g} s; expected at least 1 s to tell quiet seconds from moving ones"
+        )
     a, rate = _slow(signal, rate, target=32)
     cut = tokens.cut(a, rate)
     values, names = [np.log(np.linalg.norm(cut.std(2), axis=-1) + 1e-3)], ["movement (log g)"]
@@ -201,7 +203,9 @@ def normalise_by_recording(
     Returns:
         As `normalise_by_subject`.
     """
-    origin = np.nan_to_num(whole[whole_mask].mean(0)) if whole_mask.any() else 0.0  # squares of large numbers lose digits
+    origin = (
+        np.nan_to_num(whole[whole_mask].mean(0)) if whole_mask.any() else 0.0
+    )  # squares of large numbers lose digits
     there = whole_mask[..., None]
     sums = [(there * (whole - origin) ** power).sum(1) for power in (0, 1, 2)]
     seen = np.full(len(values), len(whole)) if seen is None else seen

@@ -24,16 +24,27 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from helo import runs
+from helo.batch import runs
+from helo.batch.parameters import check_injected, check_parameters, declared
+from helo.batch.runs import FolderInUse, KernelDied, record, run_one
 from helo.files import MissingFile, code_digest, write_json
-from helo.parameters import check_injected, check_parameters, declared
-from helo.runs import FolderInUse, KernelDied, record, run_one
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["axes", "check_injected", "check_parameters", "collect", "grid", "read_sweep", "record", "run_id",
-           "run_one", "status", "sweep"]  # fmt: skip
+__all__ = [
+    "axes",
+    "check_injected",
+    "check_parameters",
+    "collect",
+    "grid",
+    "read_sweep",
+    "record",
+    "run_id",
+    "run_one",
+    "status",
+    "sweep",
+]
 
 PLAN = "sweep.json"
 
@@ -124,7 +135,9 @@ def sweep(
     notebook, folder = Path(notebook).resolve(), Path(folder).resolve()
     known = declared(notebook)
     if "output" not in known or any("output" in parameters for parameters in many):
-        raise ValueError(f"{notebook}: 'output' is each run's folder: a parameter of the notebook, set by the sweep alone")
+        raise ValueError(
+            f"{notebook}: 'output' is each run's folder: a parameter of the notebook, set by the sweep alone"
+        )
     checked = [check_parameters(notebook, parameters, known) for parameters in many]
     plan = {run_id(notebook, parameters): parameters for parameters in checked}
     write_json(folder / PLAN, {"notebook": str(notebook), "runs": plan})
@@ -217,7 +230,7 @@ def _executor(workers, scheduler, gpu) -> Iterator:
         return
     from distributed import Client
 
-    with (nullcontext(scheduler) if scheduler else _local_cluster(workers, gpu)) as cluster, Client(cluster) as client:
+    with nullcontext(scheduler) if scheduler else _local_cluster(workers, gpu) as cluster, Client(cluster) as client:
         yield lambda jobs: _on_cluster(client, jobs, {"GPU": 1} if gpu else None)
 
 

@@ -1,0 +1,18 @@
+"""Evaluation: every model on every fold with every seed, and what the table says about models and people."""
+
+from helo.evaluation.knockout import drop_curve
+from helo.evaluation.scoring import SETTINGS, evaluate, reference_kl
+from helo.evaluation.statistics import by_fold, critical_difference, mean_ranks, paired_test, summarise, to_markdown
+
+__all__ = [
+    "SETTINGS",
+    "by_fold",
+    "critical_difference",
+    "drop_curve",
+    "evaluate",
+    "mean_ranks",
+    "paired_test",
+    "reference_kl",
+    "summarise",
+    "to_markdown",
+]

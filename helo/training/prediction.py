@@ -1,0 +1,109 @@
+"""Answers: `predict` windows with a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from helo.data.emotion_data import EmotionData
+from helo.models import EmotionModel, Prediction
+from helo.training.faults import suspect
+
+
+def predict(
+    model: EmotionModel,
+    data: EmotionData,
+    index: np.ndarray | None = None,
+    *,
+    batch_size: int = 512,
+    device: str | torch.device | None = None,
+    explain: bool = True,
+    without: Sequence[str] = (),
+) -> Prediction:
+    """Predict windows; labels are not read.
+
+    Args:
+        model: a trained model.
+        data: the data set.
+        index: which windows; default all.
+        batch_size: windows at a time; changes nothing but memory.
+        device: where to compute; default where the model is.
+        explain: also keep plans, costs and attention.
+        without: modalities to leave out of every window, as if they had not been recorded.
+
+    Returns:
+        A `Prediction` of numpy arrays, one row per window of `index`, in its order.
+
+    Raises:
+        ValueError: the model was built for other modalities, features or emotions.
+        FloatingPointError: an answer is NaN; the message names the modality and window to look at.
+    """
+    answer = answers(model, data, index, batch_size, device, explain, without)
+    wrong = ~np.isfinite(answer.distributions).all(1)
+    if wrong.any():
+        rows = (np.arange(len(data)) if index is None else np.asarray(index))[wrong]
+        raise FloatingPointError(f"{model.name}: the answer to window {rows[0]} is NaN ({suspect(model, data, rows)})")
+    return answer
+
+
+@torch.no_grad()
+def answers(
+    model: EmotionModel,
+    data: EmotionData,
+    index: np.ndarray | None = None,
+    batch_size: int = 512,
+    device: str | torch.device | None = None,
+    explain: bool = True,
+    without: Sequence[str] = (),
+) -> Prediction:
+    """As `predict`, whose arguments these are, without a look at whether the answers are numbers."""
+    check_layout(model, data)
+    unknown = sorted(set(without) - set(data.signals))
+    if unknown:
+        raise ValueError(f"{data.name}: cannot leave out {unknown}; its modalities are {list(data.signals)}")
+    if device is not None:
+        model.to(device)
+    device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    index = np.arange(len(data)) if index is None else np.asarray(index)
+    if len(index) == 0:
+        raise ValueError("no windows to predict; index is empty")
+    was_training = model.training
+    model.eval()
+    parts = []
+    for start in range(0, len(index), batch_size):
+        rows = index[start : start + batch_size]
+        part = model(
+            {m: torch.as_tensor(x[rows], device=device) for m, x in data.signals.items()},
+            {m: torch.as_tensor(x[rows] & (m not in without), device=device) for m, x in data.masks.items()},
+        )
+        parts.append(part if explain else Prediction(part.distributions, part.log_distributions))
+    model.train(was_training)
+
+    def join(values):
+        return None if values[0] is None else torch.cat(values).cpu().numpy()
+
+    return Prediction(
+        join([p.distributions for p in parts]),
+        join([p.log_distributions for p in parts]),
+        join([p.plans for p in parts]),
+        join([p.costs for p in parts]),
+        {name: join([p.attention[name] for p in parts]) for name in parts[0].attention},
+    )
+
+
+def check_layout(model: EmotionModel, data: EmotionData) -> None:
+    """Raise ValueError where a model was built for other modalities, tokens, features or emotions than the data has."""
+    ours, theirs = model.layout, data.layout
+    if ours.emotions != theirs.emotions:
+        raise ValueError(f"{data.name}: emotions are {list(theirs.emotions)}; the model knows {list(ours.emotions)}")
+    if ours.modalities != theirs.modalities:
+        raise ValueError(
+            f"{data.name}: modalities are {list(theirs.modalities)}; the model takes {list(ours.modalities)}"
+        )
+    for m, (tokens, features) in ours.shapes.items():
+        found = theirs.shapes[m]
+        # tokens beyond the model's may only be padding
+        if found[1] != features or found[0] < tokens or data.masks[m][:, tokens:].any():
+            raise ValueError(f"{data.name}: {m!r} has (tokens, features) {found}; the model takes {(tokens, features)}")
