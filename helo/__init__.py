@@ -14,12 +14,24 @@ measures, files. `from helo import figures, explore, sweeps` gives those of helo
 import importlib
 
 from helo.data import EmotionData, load, splits
-from helo.evaluation import evaluate
+from helo.evaluation import evaluate, knockout
 from helo.measures import score
 from helo.models import build
 from helo.training import fit, load_model, predict, save
 
-__all__ = ["EmotionData", "build", "evaluate", "fit", "load", "load_model", "predict", "save", "score", "splits"]
+__all__ = [
+    "EmotionData",
+    "build",
+    "evaluate",
+    "fit",
+    "knockout",
+    "load",
+    "load_model",
+    "predict",
+    "save",
+    "score",
+    "splits",
+]
 __version__ = "0.1.0"
 
 # what notebooks use besides, imported when it is asked for

@@ -106,7 +106,7 @@ class _Bounded(io.BufferedReader):
 # object's bytes are one read, so it is no slower on a file of a few large arrays.
 class _Unpickler(pickle._Unpickler):
     # protocol 5's bytearray is made before it is read, at any size a file cares to declare
-    dispatch = {code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]}  # noqa: RUF012
+    dispatch = {code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]}
 
     def find_class(self, module, name):
         if (module, name) not in _ADMITTED:

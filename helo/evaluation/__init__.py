@@ -1,8 +1,16 @@
 """Evaluation: every model on every fold with every seed, and what the table says about models and people."""
 
-from helo.evaluation.knockout import drop_curve
+from helo.evaluation.knockout import drop_curve, knockout
 from helo.evaluation.scoring import SETTINGS, evaluate, reference_kl
-from helo.evaluation.statistics import by_fold, critical_difference, mean_ranks, paired_test, summarise, to_markdown
+from helo.evaluation.statistics import (
+    by_fold,
+    critical_difference,
+    interval_over_people,
+    mean_ranks,
+    paired_test,
+    summarise,
+    to_markdown,
+)
 
 __all__ = [
     "SETTINGS",
@@ -10,6 +18,8 @@ __all__ = [
     "critical_difference",
     "drop_curve",
     "evaluate",
+    "interval_over_people",
+    "knockout",
     "mean_ranks",
     "paired_test",
     "reference_kl",

@@ -127,3 +127,31 @@ def to_markdown(summary: pd.DataFrame) -> str:
         spread = f" ± {row['skill_sd']:.2f}" if np.isfinite(row["skill_sd"]) else ""
         lines.append(f"| {label} | " + " | ".join(cells) + f" | {row['skill']:.2f}{spread} |")
     return "\n".join(lines)
+
+
+def interval_over_people(
+    values: np.ndarray, people: np.ndarray, level: float = 0.95, draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap interval of a mean over windows, where people, not windows, are drawn anew.
+
+    Windows of one person are no independent observations: a draw takes as many people as there are, with replacement,
+    and all the windows of each.
+
+    Args:
+        values: one number a window, shape (n,).
+        people: who each window is from, shape (n,).
+        level: share of the draws inside.
+        draws: how many.
+        seed: of the draws.
+
+    Returns:
+        The percentile interval (low, high); NaN for a single person.
+    """
+    names, who = np.unique(people, return_inverse=True)
+    if len(names) < 2:
+        return float("nan"), float("nan")
+    sums, counts = np.bincount(who, values), np.bincount(who)
+    drawn = np.random.default_rng(seed).integers(0, len(names), (draws, len(names)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

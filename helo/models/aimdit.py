@@ -13,6 +13,7 @@ Open: the reshape and the layers. Here each token's d features become a plane of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,12 @@ class AIMDiT(FusionModel):
         ValueError: width is no multiple of 8.
     """
 
+    parts = {
+        "inception": "both streams' tokens as they are",
+        "cross-attention": "both streams' tokens, which have attended to nothing",
+        "self-attention": "what the cross-attention gives",
+    }
+
     def __init__(self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3):
         if width % 8:
             raise ValueError(f"width is {width}; expected a multiple of 8, the rows of a token's plane")
@@ -44,11 +51,15 @@ class AIMDiT(FusionModel):
         self.own = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(2))
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
-        streams = [(augment(x), mask) for augment, (x, mask) in zip(self.augment, streams, strict=True)]
+        streams = [
+            (self.part("inception", augment(x), lambda x=x: x), mask)
+            for augment, (x, mask) in zip(self.augment, streams, strict=True)
+        ]
         fused = []
         for k, (x, mask) in enumerate(streams):
             crossed, _ = self.cross[k](x, *streams[1 - k])
-            fused.append((self.own[k](crossed, mask), mask))
+            crossed = self.part("cross-attention", crossed, partial(self.cross[k].alone, x))
+            fused.append((self.part("self-attention", self.own[k](crossed, mask), lambda x=crossed: x), mask))
         return torch.cat(means(fused), 1), {}
 
 

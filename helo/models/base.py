@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,10 +62,13 @@ class EmotionModel(nn.Module):
     stackable = False
     #: False for adapters to libraries whose objects have no format but pickle.
     can_be_saved = True
+    #: what `helo.knockout` can take out: name of a part -> what stands in its place; `forward` asks `part` for each.
+    parts: Mapping[str, str] = {}
 
     def __init__(self, layout: Layout, input_dropout: float = 0.0):
         super().__init__()
         self.layout = layout
+        self._out: frozenset[str] = frozenset()
         self.input_dropout = Dropout(input_dropout)
         #: name of a loss -> its weight in the total
         self.weights: dict[str, float] = {"kl": 1.0}
@@ -77,6 +81,35 @@ class EmotionModel(nn.Module):
     def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
         """Predict B windows: signals[m] (B, tokens, features) and masks[m] (B, tokens), True where a token is there."""
         raise NotImplementedError
+
+    @contextmanager
+    def without(self, *parts: str) -> Iterator[None]:
+        """Take parts out for as long as this lasts: `with model.without("plan"): helo.predict(model, data)`.
+
+        Raises:
+            ValueError: a part the model does not have.
+        """
+        unknown = sorted(set(parts) - set(self.parts))
+        if unknown:
+            raise ValueError(f"{type(self).__name__} has no parts {unknown}; its parts are {list(self.parts)}")
+        before, self._out = self._out, self._out | set(parts)
+        try:
+            yield
+        finally:
+            self._out = before
+
+    def part(self, name: str, x: Tensor, instead: Callable[[], Tensor] | None = None) -> Tensor:
+        """What a part computes, x (B, ...); where the part is taken out, what stands in its place.
+
+        Args:
+            name: one of `parts`.
+            x: what the part computes.
+            instead: computes what stands in its place; default the mean of x over the windows, which keeps what every
+                window has and loses what tells them apart.
+        """
+        if name not in self._out:
+            return x
+        return x.mean(0, keepdim=True).expand_as(x) if instead is None else instead()
 
     def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
         """Loss terms by name, before weighting; truth (B, L)."""

@@ -79,6 +79,10 @@ class CrossAttention(nn.Module):
         attended, weights = self.attention(x, y, mask)
         return self.norm(x + self.dropout(attended)), weights
 
+    def alone(self, x: Tensor) -> Tensor:
+        """What is left of it for a knock-out: the queries, which have attended to nothing."""
+        return self.norm(x)
+
 
 class TransformerBlock(nn.Module):
     """Self-attention, then a feed-forward layer of width 2d, each with a residual and LayerNorm after it."""

@@ -41,6 +41,11 @@ class ConnectionVectors(FusionModel):
     """
 
     stackable = False  # its contrast is between the windows of a batch
+    parts = {
+        "connection vectors": "as they were learned: nothing passes between the streams",
+        "first classifier": "its answer's mean over the windows",
+        "second classifier": "its answer's mean over the windows",
+    }
 
     def __init__(
         self,
@@ -76,9 +81,12 @@ class ConnectionVectors(FusionModel):
                 both = block(torch.cat([joint, x], 1), torch.cat([there, mask], 1))
                 after.append(both[:, : joint.shape[1]])
                 streams[k] = both[:, joint.shape[1] :], mask
-            joint = sum(after) / 2
+            joint = self.part("connection vectors", sum(after) / 2, lambda joint=joint: joint)
         pooled = [masked_mean(x, mask) + joint.mean(1) for x, mask in streams]
-        logits = self.head(pooled[0]), self.second(pooled[1])
+        logits = (
+            self.part("first classifier", self.head(pooled[0])),
+            self.part("second classifier", self.second(pooled[1])),
+        )
         return Prediction.from_logits(sum(logits) / 2, hidden={"logits": logits, "vector": torch.cat(pooled, 1)})
 
     def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:

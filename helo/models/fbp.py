@@ -12,6 +12,7 @@ beta_i = sigmoid([f_i; f'] . q1) gives f = sum alpha_i beta_i [f_i; f'] / sum al
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,12 @@ class FactorisedBilinear(FusionModel):
         dropout: share of activations dropped in training.
     """
 
+    parts = {
+        "frame attention": "every token alike",
+        "first factor": "its mean over the windows: the bilinear term is linear in the second",
+        "second factor": "its mean over the windows: the bilinear term is linear in the first",
+    }
+
     def __init__(self, layout: Layout, width: int = 64, factors: int = 4, dropout: float = 0.3):
         super().__init__(layout, width, width, dropout)
         self.factors = factors
@@ -39,7 +46,9 @@ class FactorisedBilinear(FusionModel):
         self.dropout = Dropout(dropout)
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
-        a, b = (f(attend(*s)) for f, attend, s in zip(self.expand, self.attend, streams, strict=True))
+        weigh = partial(self.part, "frame attention")
+        a, b = (f(attend(*s, weigh)) for f, attend, s in zip(self.expand, self.attend, streams, strict=True))
+        a, b = self.part("first factor", a), self.part("second factor", b)
         z = self.dropout(a * b).unflatten(1, (-1, self.factors)).sum(2)
         # the square root's slope is endless at 0
         z = z.sign() * ((z.abs() + 1e-4).sqrt() - 1e-2)
@@ -51,9 +60,10 @@ class _FrameAttention(nn.Module):
         super().__init__()
         self.own, self.relation = nn.Linear(width, 1, bias=False), nn.Linear(2 * width, 1, bias=False)
 
-    def forward(self, f, mask):
-        alpha = torch.sigmoid(self.own(f)) * mask.unsqueeze(-1)
+    def forward(self, f, mask, part):
+        there = mask.unsqueeze(-1).to(f)
+        alpha = part(torch.sigmoid(self.own(f)) * there, lambda: there)
         mean = (alpha * f).sum(1, keepdim=True) / alpha.sum(1, keepdim=True).clamp_min(1e-6)
         both = torch.cat([f, mean.expand_as(f)], -1)
-        weight = alpha * torch.sigmoid(self.relation(both))
+        weight = part(alpha * torch.sigmoid(self.relation(both)), lambda: there)
         return (weight * both).sum(1) / weight.sum(1).clamp_min(1e-6)

@@ -21,6 +21,7 @@ power that sharpens it, for AVEL (`same="distribution"`); `same="class"` takes t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,12 @@ class FoalNet(FusionModel):
     """
 
     stackable = False  # a window's partners are drawn from its batch
+    parts = {
+        "first asks second": "the first stream's tokens, which have attended to nothing",
+        "second asks first": "the second stream's tokens, which have attended to nothing",
+        "first mean": "its mean over the windows",
+        "second mean": "its mean over the windows",
+    }
 
     def __init__(
         self,
@@ -90,10 +97,11 @@ class FoalNet(FusionModel):
     def fused_means(self, streams: Sequence[Stream]) -> list[Tensor]:
         """Both stacks' masked means, each (B, d)."""
         result = []
-        for stack, (x, mask), other in zip(self.stacks, streams, reversed(streams), strict=True):
+        names = (("first asks second", "first mean"), ("second asks first", "second mean"))
+        for (asks, mean), stack, (x, mask), other in zip(names, self.stacks, streams, reversed(streams), strict=True):
             for layer in stack:
-                x, _ = layer(x, *other)
-            result.append(masked_mean(x, mask))
+                x = self.part(asks, layer(x, *other)[0], partial(layer.alone, x))
+            result.append(self.part(mean, masked_mean(x, mask)))
         return result
 
     def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ Open: the kind of recurrent encoder (here a GRU, and its state at the last token
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,12 @@ class GBAN(FusionModel):
     """
 
     stackable = False  # torch.func has no rule for its GRU
+    parts = {
+        "alignment": "every state of the other stream alike",
+        "aligned": "its mean over the windows",
+        "last states": "their mean over the windows",
+        "gates": "one half: both streams alike",
+    }
 
     def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3):
         super().__init__(layout, width, width, dropout)
@@ -46,10 +53,13 @@ class GBAN(FusionModel):
         (s, s_mask), (t, t_mask) = streams
         s, t = self.recurrent[0](s)[0], self.recurrent[1](t)[0]
         scores = torch.tanh(s @ t.mT)  # (B, K, L)
+        scores = self.part("alignment", scores, lambda: torch.zeros_like(scores))
         to_t = masked_softmax(scores.mT, s_mask.unsqueeze(1)) @ s  # (B, L, d)
         to_s = masked_softmax(scores, t_mask.unsqueeze(1)) @ t  # (B, K, d)
-        aligned = self.aligned(masked_mean(to_t, t_mask), masked_mean(to_s, s_mask))
-        return aligned + self.last(_last_state(s, s_mask), _last_state(t, t_mask)), {}
+        gate = partial(self.part, "gates")
+        aligned = self.aligned(masked_mean(to_t, t_mask), masked_mean(to_s, s_mask), gate)
+        last = self.last(_last_state(s, s_mask), _last_state(t, t_mask), gate)
+        return self.part("aligned", aligned) + self.part("last states", last), {}
 
 
 class _Gate(nn.Module):
@@ -61,8 +71,9 @@ class _Gate(nn.Module):
             nn.Linear(2 * width, width),
         )
 
-    def forward(self, a, b):
+    def forward(self, a, b, part):
         z = torch.sigmoid(self.gate(torch.cat([a, b], 1)))
+        z = part(z, lambda: torch.full_like(z, 0.5))
         return z * torch.tanh(self.first(a)) + (1 - z) * torch.tanh(self.second(b))
 
 

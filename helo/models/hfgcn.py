@@ -15,6 +15,7 @@ can change an answer.) The plane is a two-dimensional bottleneck whose state is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,13 @@ class HFGCN(FusionModel):
         dropout: share of activations dropped in training.
     """
 
+    parts = {
+        "affinity": "every token of the other stream alike",
+        "edges between streams": "nothing passes between the streams",
+        "edges along a stream": "every token without its neighbours",
+        "plane": "its mean over the windows",
+    }
+
     def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3):
         super().__init__(layout, 2 * width + 2, width, dropout)
         self.affinity = nn.Linear(width, width, bias=False)
@@ -47,11 +55,16 @@ class HFGCN(FusionModel):
         nodes = []
         for k, (x, mask) in enumerate(streams):
             other, there = streams[1 - k]
-            edges = masked_softmax(self.affinity(x) @ other.mT / x.shape[-1] ** 0.5, there.unsqueeze(1))
-            x = self.norm(x + self.dropout(torch.relu(self.between[k](edges @ other))))
-            nodes.append((self.norm(x + torch.relu(self.neighbours(x * mask.unsqueeze(-1)))), mask))
+            affinity = self.affinity(x) @ other.mT / x.shape[-1] ** 0.5
+            affinity = self.part("affinity", affinity, partial(torch.zeros_like, affinity))
+            found = torch.relu(self.between[k](masked_softmax(affinity, there.unsqueeze(1)) @ other))
+            found = self.part("edges between streams", found, partial(torch.zeros_like, found))
+            x = self.norm(x + self.dropout(found))
+            found = torch.relu(self.neighbours(x * mask.unsqueeze(-1)))
+            found = self.part("edges along a stream", found, partial(torch.zeros_like, found))
+            nodes.append((self.norm(x + found), mask))
         vector = torch.cat(means(nodes), 1)
-        return torch.cat([vector, torch.tanh(self.plane(vector))], 1), {}
+        return torch.cat([vector, self.part("plane", torch.tanh(self.plane(vector)))], 1), {}
 
     def neighbours(self, x: Tensor) -> Tensor:
         """Sum over the token before, the token itself and the token after, each through its own matrix."""

@@ -14,6 +14,8 @@ continuous targets) gives way to KL.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import permutations
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +35,12 @@ class JMT(FusionModel):
         dropout: share of activations dropped in training.
     """
 
+    parts = {
+        "joint stream": "its mean over the windows",
+        "cross-attention": "the three streams' tokens, which have attended to nothing",
+        "last attention": "the last of the six outputs as it is",
+    }
+
     def __init__(self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3):
         super().__init__(layout, width, width, dropout)
         self.joint = nn.Linear(2 * width, width)
@@ -46,15 +54,15 @@ class JMT(FusionModel):
             (nn.functional.normalize(x, dim=-1) * x.shape[-1] ** 0.5, mask) for x, mask in streams
         )
         beside = masked_mean(b, b_mask).unsqueeze(1).expand_as(a)
-        joint = self.joint(torch.cat([a, beside], -1))
+        joint = self.part("joint stream", self.joint(torch.cat([a, beside], -1)))
         three = [
             (f(x, m), m) for f, (x, m) in zip(self.encode, ((a, a_mask), (b, b_mask), (joint, a_mask)), strict=True)
         ]
-        six = [
-            masked_mean(self.cross[k](three[k][0], *three[other])[0], three[k][1])
-            for k in range(3)
-            for other in range(3)
-            if other != k
-        ]
+        six = []
+        for k, other in permutations(range(3), 2):
+            x, mask = three[k]
+            asked = self.part("cross-attention", self.cross[k](x, *three[other])[0], partial(self.cross[k].alone, x))
+            six.append(masked_mean(asked, mask))
         tokens = torch.stack(six, 1)  # (B, 6, d)
-        return self.last(tokens, torch.ones_like(tokens[..., 0], dtype=torch.bool))[:, -1], {}
+        last = self.last(tokens, torch.ones_like(tokens[..., 0], dtype=torch.bool))[:, -1]
+        return self.part("last attention", last, lambda: tokens[:, -1]), {}

@@ -13,6 +13,7 @@ summed over the other modalities, GELU, residual. (The released code keeps W at 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,11 @@ class LMAM(FusionModel):
         dropout: share of activations dropped in training.
     """
 
+    parts = {
+        "matching": "every token of the other modality alike",
+        "what is matched": "nothing: each modality by itself",
+    }
+
     def __init__(self, layout: Layout, width: int = 64, rank: int = 8, dropout: float = 0.3):
         count = len(layout.modalities)
         super().__init__(layout, count * width, width, dropout, per_modality=True)
@@ -42,10 +48,13 @@ class LMAM(FusionModel):
         matched = []
         for k, (x, mask) in enumerate(streams):
             asked = self.up[k](self.down[k](x))
+            asked = self.part("matching", asked, partial(torch.zeros_like, asked))
             others = [
                 masked_softmax(torch.tanh(asked @ y.mT), there.unsqueeze(1)) @ y
                 for j, (y, there) in enumerate(streams)
                 if j != k
             ]
-            matched.append((x + nn.functional.gelu(sum(others, torch.zeros_like(x))), mask))
+            nothing = torch.zeros_like(x)
+            found = self.part("what is matched", sum(others, nothing), lambda nothing=nothing: nothing)
+            matched.append((x + nn.functional.gelu(found), mask))
         return torch.cat(means(matched), 1), {}

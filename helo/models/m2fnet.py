@@ -16,6 +16,7 @@ and the margin is the difference of their label similarities:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,10 @@ class M2FNet(FusionModel):
     """
 
     stackable = False  # its triplets are among the windows of a batch
+    parts = {
+        "encoders": "every modality's tokens as they are",
+        "cross-attention": "every modality's tokens, which have attended to nothing",
+    }
 
     def __init__(
         self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3, triplet_weight: float = 0.1
@@ -50,12 +55,16 @@ class M2FNet(FusionModel):
         self.ask = nn.ModuleList(CrossAttention(width, heads, dropout) for _ in range(count))
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
-        streams = [(encode(x, mask), mask) for encode, (x, mask) in zip(self.encode, streams, strict=True)]
+        streams = [
+            (self.part("encoders", encode(x, mask), lambda x=x: x), mask)
+            for encode, (x, mask) in zip(self.encode, streams, strict=True)
+        ]
         fused = []
         for k, (x, mask) in enumerate(streams):
             others = [s for j, s in enumerate(streams) if j != k] or [(x, mask)]
             y, there = torch.cat([o[0] for o in others], 1), torch.cat([o[1] for o in others], 1)
-            fused.append((self.ask[k](x, y, there)[0], mask))
+            asked = self.part("cross-attention", self.ask[k](x, y, there)[0], partial(self.ask[k].alone, x))
+            fused.append((asked, mask))
         vector = torch.cat(means(fused), 1)
         return vector, {"vector": vector}
 

@@ -14,6 +14,7 @@ weights, and the two views of the unsupervised part (here the fused vector with 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,10 @@ class PromptTransformer(FusionModel):
     """
 
     stackable = False  # its contrast is between the windows of a batch
+    parts = {
+        "prompts": "none: the strong modality attends to itself",
+        "filters": "the weak modalities' tokens as they are",
+    }
 
     def __init__(
         self,
@@ -60,7 +65,11 @@ class PromptTransformer(FusionModel):
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         x, mask = streams[self.strong]
-        weak = [(self.filters[k](y), there) for k, (y, there) in enumerate(streams) if k != self.strong]
+        weak = []
+        for k, (y, there) in enumerate(streams):
+            if k != self.strong:
+                prompt = self.part("filters", self.filters[k](y), lambda y=y: y)
+                weak.append((prompt, self.part("prompts", there, partial(torch.zeros_like, there))))
         for layer in self.layers:
             keys = torch.cat([x, *(y for y, _ in weak)], 1)
             there = torch.cat([mask, *(m for _, m in weak)], 1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,12 @@ class NameGuided(FusionModel):
         dropout: share of activations dropped in training.
         names: vectors of the labels' names, one row an emotion; None hashes their letters.
     """
+
+    parts = {
+        "names": "every label asks with the name of the one before it",
+        "first stream": "the labels, which have not attended to it",
+        "second stream": "the labels, which have not attended to it",
+    }
 
     def __init__(
         self,
@@ -54,8 +61,9 @@ class NameGuided(FusionModel):
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         x = self.project(self.names).expand(len(streams[0][0]), -1, -1)  # (B, L, d)
-        for ask, stream in zip(self.ask, streams, strict=True):
-            x, _ = ask(x, *stream)
+        x = self.part("names", x, partial(x.roll, 1, 1))
+        for name, ask, stream in zip(("first stream", "second stream"), self.ask, streams, strict=True):
+            x = self.part(name, ask(x, *stream)[0], partial(ask.alone, x))
         return x.flatten(1), {}
 
 

@@ -62,6 +62,11 @@ class Late(FusionModel):
     It cannot express a label that lies in the pairing of two streams: the control of the pairing task.
     """
 
+    parts = {
+        "first answer": "its mean over the windows",
+        "second answer": "its mean over the windows",
+    }
+
     def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3):
         super().__init__(layout, width, width, dropout)
         self.second = head(width, width, len(layout.emotions), dropout)
@@ -72,7 +77,9 @@ class Late(FusionModel):
 
     def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
         a, b = means(self.streams(signals, masks))
-        return Prediction.from_logits((self.head(a).log_softmax(-1) + self.second(b).log_softmax(-1)) / 2)
+        first = self.part("first answer", self.head(a).log_softmax(-1))
+        second = self.part("second answer", self.second(b).log_softmax(-1))
+        return Prediction.from_logits((first + second) / 2)
 
 
 class SingleStream(FusionModel):
@@ -96,13 +103,22 @@ class Tensorial(FusionModel):
         dropout: share of activations dropped in training.
     """
 
+    parts = {"products": "their mean over the windows; what each stream says alone stays"}
+
     def __init__(self, layout: Layout, width: int = 64, small: int = 16, dropout: float = 0.3):
         super().__init__(layout, (small + 1) ** 2, width, dropout)
         self.shrink = nn.ModuleList(nn.Linear(width, small) for _ in range(2))
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         a, b = (_with_one(torch.tanh(f(x))) for f, x in zip(self.shrink, means(streams), strict=True))
-        return (a.unsqueeze(2) * b.unsqueeze(1)).flatten(1), {}
+        product = a.unsqueeze(2) * b.unsqueeze(1)
+
+        def only_firsts():
+            kept = product.mean(0).expand_as(product).clone()
+            kept[:, 0], kept[:, :, 0] = b, a
+            return kept
+
+        return self.part("products", product, only_firsts).flatten(1), {}
 
 
 class LowRankTensorial(FusionModel):
