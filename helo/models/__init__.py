@@ -23,6 +23,7 @@ from helo.models.lmam import LMAM
 from helo.models.m2fnet import M2FNet
 from helo.models.mpt import PromptTransformer
 from helo.models.named import NameGuided
+from helo.models.release import HeLoRelease
 from helo.models.simple import Early, Late, LowRankTensorial, SideBySide, SingleStream, Tensorial
 
 __all__ = ["EmotionModel", "Prediction", "available", "build", "exists", "is_closed_form"]
@@ -48,7 +49,7 @@ _MODELS: dict[str, tuple[type[EmotionModel], dict]] = {
     "helo-detached": (HeLo, {"detach_plan": True}),
     "helo-no-lcc": (HeLo, {"correlation_weight": 0.0}),
     "helo-no-r": (HeLo, {"steer": False}),
-    "helo-release": (HeLo, {"transport": "gromov", "detach_plan": True, "redraw_labels": True}),
+    "helo-release": (HeLoRelease, {}),
     # simple rivals
     "early": (Early, {}),
     "mlp": (SideBySide, {}),
