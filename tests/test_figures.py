@@ -7,6 +7,7 @@ import os
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import ROOT
 from matplotlib.colors import to_rgb
@@ -46,6 +47,18 @@ def pictures(data):
         ),
         "curves": lambda: figures.curves([1, 2, 3], {"up": [1, 2, 3], "down": [3, 2, 1]}, "epoch", "loss"),
         "critical_difference": lambda: figures.critical_difference({"a": 1.5, "b": 2.0, "c": 3.5, "d": 3.0}, 1.2),
+        "knockout": lambda: figures.knockout(
+            pd.DataFrame(
+                {
+                    "change": [1.2, 0.4, 0.01, 0.7],
+                    "kl": 0.02,
+                    "worse": [0.2, 0.05, 0.0, 0.1],
+                    "worse_low": [0.15, -0.01, 0.0, 0.08],
+                    "worse_high": [0.3, 0.09, 0.001, 0.13],
+                },
+                index=["plan", "R", "compression", "without eda"],
+            )
+        ),
         "protocols": lambda: figures.protocols(
             {"subjects": {"a": 1, "b": 2}, "windows": {"a": 0.5, "b": 0.7}}, "KL (nats)"
         ),

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,10 +16,14 @@ from matplotlib.figure import Figure
 from helo.data.emotion_data import EmotionData, Recording
 from helo.files import atomic_write
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 # Okabe and Ito's colours with a darker grey (theirs is pink to a reader without green cones); one emotion keeps one in
 # every picture
 _COLOURS = ("#E69F00", "#D55E00", "#F0E442", "#009E73", "#0072B2", "#666666", "#CC79A7", "#56B4E9")
 _ANSWER = "#0072B2"
+_DROPPED = "#E69F00"
 
 
 def emotion_colours(emotions: Sequence[str]) -> dict[str, str]:
@@ -301,6 +306,25 @@ def protocols(values: Mapping[str, Mapping[str, float]], label: str) -> Figure:
     axis.set(xlabel="model", ylabel=label)
     axis.legend(frameon=False, fontsize=8, ncols=len(values), loc="lower center", bbox_to_anchor=(0.5, 1))
     sns.despine(ax=axis)
+    figure.tight_layout()
+    return figure
+
+
+def knockout(table: pd.DataFrame, title: str = "") -> Figure:
+    """What a model hangs on, from `helo.knockout`: how far its answers move without each part, and what that costs."""
+    y = np.arange(len(table))
+    figure, (change, cost) = plt.subplots(1, 2, figsize=(9, 1.3 + 0.28 * len(table)), sharey=True)
+    change.barh(y, table["change"], color=[_DROPPED if n.startswith("without ") else _ANSWER for n in table.index])
+    change.set_yticks(y, table.index, fontsize=8)
+    change.set(xlabel="change of the answers\n(1: as much as they differ among each other)", xlim=(0, None))
+    error = np.abs(table[["worse_low", "worse_high"]].to_numpy().T - table["worse"].to_numpy())
+    cost.axvline(0, color="#999999", lw=0.8)
+    cost.errorbar(table["worse"], y, xerr=np.nan_to_num(error), fmt="D", ms=4, color="k", lw=1, capsize=2)
+    cost.set(xlabel="KL without it - KL intact (nats)\n95 % interval over people")
+    change.invert_yaxis()
+    figure.suptitle(title or f"knocked out, without training again; KL intact {table['kl'].iloc[0]:.4f}", fontsize=10)
+    for axis in (change, cost):
+        sns.despine(ax=axis)
     figure.tight_layout()
     return figure
 
