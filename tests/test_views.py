@@ -328,11 +328,11 @@ def test_source_shows_the_code_of_functions_methods_and_classes():
     plain = html.unescape(re.sub("<[^>]+>", "", views.source(transport.plan).data))
     assert plain == f"helo.transport.plan, helo/transport.py{inspect.getsource(transport.plan)}"
     shown = views.source(helo.evaluate, HeLo.encode, HeLo, helo.load).data
-    assert re.findall("<summary><code>(.*?)</code></summary>", shown) == [
-        "helo.evaluation.scoring.evaluate, helo/evaluation/scoring.py",
-        "helo.models.helo.HeLo.encode, helo/models/helo.py",
-        "helo.models.helo.HeLo, helo/models/helo.py",
-        "helo.data.load, helo/data/__init__.py",
+    assert re.findall("<summary[^>]*><code>(.*?)</code>, (.*?)</summary>", shown) == [
+        ("helo.evaluation.scoring.evaluate", "helo/evaluation/scoring.py"),
+        ("helo.models.helo.HeLo.encode", "helo/models/helo.py"),
+        ("helo.models.helo.HeLo", "helo/models/helo.py"),
+        ("helo.data.load", "helo/data/__init__.py"),
     ]
     method = views.source(HeLo.encode).data
     assert re.search(r"<pre[^>]*><span[^>]*>def</span>", method), "a method stands at the margin"
@@ -348,7 +348,7 @@ def test_source_is_folded_and_takes_its_colors_from_the_theme():
 
 def test_source_looks_behind_a_decorator():
     shown = views.source(decorated).data
-    assert "test_views.decorated, test_views.py" in shown and "no_grad" in shown and "functools" not in shown
+    assert "test_views.decorated</code>, test_views.py" in shown and "no_grad" in shown and "functools" not in shown
 
 
 @torch.no_grad()

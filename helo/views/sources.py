@@ -16,7 +16,11 @@ from pygments.lexers import PythonLexer
 
 # colors are the theme's own variables, so they are legible in each; where there is no theme, the text's color stands in
 _FORMATTER = HtmlFormatter(style=JupyterStyle, noclasses=True, nowrap=True)
-_PRE = "max-height: 30em; overflow: auto; white-space: pre; background: transparent; padding: 0.2em 1em"
+_PRE = (
+    "max-height: 30em; overflow: auto; white-space: pre-wrap; word-break: normal; overflow-wrap: break-word; "
+    "background: transparent; padding: 0.2em 1em; "
+    "font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px); line-height: 1.3"
+)
 
 
 def source(*objects: Callable) -> HTML:
@@ -41,6 +45,7 @@ def _folded(named):
         raise ValueError(f"{named!r} has no source to show; expected a function, method or class") from None
     module, path = named.__module__, Path(file)
     within = module.count(".") + 1 + (path.stem == "__init__")  # how much of the path the module's name tells
-    title = html.escape(f"{module}.{name}, {'/'.join(path.parts[-within:])}")
+    title = f"<code>{html.escape(f'{module}.{name}')}</code>, {html.escape('/'.join(path.parts[-within:]))}"
     code = highlight(textwrap.dedent(text), PythonLexer(), _FORMATTER)
-    return f'<details><summary><code>{title}</code></summary><pre style="{_PRE}">{code}</pre></details>'
+    summary = f'<summary style="cursor: pointer">{title}</summary>'
+    return f'<details>{summary}<pre style="{_PRE}">{code}</pre></details>'
