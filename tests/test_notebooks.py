@@ -1,5 +1,6 @@
 """Every notebook runs headless, on the simulated study and on real recordings, and says so only when it has."""
 
+import ast
 import json
 import re
 import subprocess
@@ -39,6 +40,31 @@ def write_notebook(path, *cells):
     return path
 
 
+def links_of(path):
+    """(name, file) of every link to code in a notebook's text, as [`transport.plan` ↗](../helo/transport.py).
+
+    The arrow is what tells a link: JupyterLab and nbconvert color code in a link like any other code.
+    """
+    text = "".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown")
+    return re.findall(r"\[`([\w.]+)`(?: ↗)?\]\(\.\./([\w/.]+)\)", text)
+
+
+def sources_of(path):
+    """Names given to `views.source` in a notebook, in order."""
+    code = (c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+    calls = (node for cell in code for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Call))
+    return [ast.unparse(name) for call in calls if ast.unparse(call.func) == "views.source" for name in call.args]
+
+
+def defined(file):
+    """Functions, classes and methods of a file, as `plan`, `HeLo` and `HeLo.encode`."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    top = [node for node in ast.parse(file.read_text()).body if isinstance(node, kinds)]
+    inside = [(node, member) for node in top if isinstance(node, ast.ClassDef) for member in node.body]
+    methods = {f"{node.name}.{member.name}" for node, member in inside if isinstance(member, kinds)}
+    return {node.name for node in top} | methods
+
+
 def test_the_sequence_is_complete():
     assert names() == list(FAST)
 
@@ -55,6 +81,10 @@ class TestEveryNotebook:
         pictures = [o for cell in cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
         assert len(pictures) == len(list(tmp_path.glob("*.png"))), "and shown in the notebook"
         assert {p.stem for p in tmp_path.glob("*.png")} == {p.stem for p in tmp_path.glob("*.pdf")}
+        shown = "".join(o.data.get("text/html", "") for c in cells for o in c.get("outputs", []) if "data" in o)
+        for name, file in links_of(path):
+            title = rf"<code>helo[\w.]*\.{name.split('.')[-1]}</code>, {file}</summary>"
+            assert re.search(title, shown), f"the source of {name} is not shown"
         if path.stem == "02_train":
             assert result["table"].count("\n") == 3 and (tmp_path / "model.safetensors").exists()
 
@@ -83,13 +113,15 @@ class TestEveryNotebook:
             assert "solution" in solution.metadata["tags"] and "assert" in solution.source
             assert solution.metadata["jupyter"] == {"source_hidden": True, "outputs_hidden": True}, "collapsed"
 
-    def test_links_lead_to_the_lines_they_name(self, path):
-        text = "".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
-        links = re.findall(r"\[`(\w+)`\]\(\.\./([\w/.]+)#L(\d+)\)", text)
+    def test_links_name_what_is_in_the_file(self, path):
+        links = links_of(path)
         assert links
-        for name, file, line in links:
-            found = (ROOT / file).read_text().splitlines()[int(line) - 1]
-            assert re.match(rf"\s*(async )?(def|class) {name}\b", found), f"{file}:{line} is {found!r}, not {name}"
+        for name, file in links:
+            found = defined(ROOT / file)
+            assert any(f".{name}".endswith(f".{there}") for there in found), f"{name} is not in {file}: {sorted(found)}"
+
+    def test_what_the_text_names_is_shown(self, path):
+        assert sorted(sources_of(path)) == sorted({name for name, _ in links_of(path)})
 
     def test_every_parameter_has_a_type_and_a_comment(self, path):
         for name, parameter in papermill.inspect_notebook(str(path)).items():
@@ -101,6 +133,14 @@ class TestEveryNotebook:
         with pytest.raises(ValueError, match=r"unknown parameters \['sead'\]; the notebook has .*'output'"):
             sweeps.run_one(path, tmp_path / "run", {"sead": 1})
         assert not (tmp_path / "run").exists()
+
+
+def test_no_link_leads_to_a_line():
+    """It would rot at every change, and JupyterLab opens the file at its first line anyway."""
+    pages = [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")]
+    assert len(pages) > len(NOTEBOOKS)
+    for page in pages:
+        assert not re.search(r"\]\([^)\s]*#L\d", page.read_text()), f"{page.name} links to a line, not to a file"
 
 
 def test_bare_papermill_too_refuses_an_unknown_parameter(tmp_path):
@@ -173,5 +213,5 @@ def test_demo_end_to_end(tmp_path):
     report = (tmp_path / "demo" / "index.html").read_text()
     for name in ("01_explore", "02_train", "03_transport", "04_correlation"):
         page = (tmp_path / "demo" / f"{name}.html").read_text()
-        assert f'href="{name}.html"' in report and "<img " in page
+        assert f'href="{name}.html"' in report and "<img " in page and "<details><summary" in page
     assert len(list((tmp_path / "f").glob("*.png"))) >= 10

@@ -1,6 +1,9 @@
 """What the interactive pictures show is what the library computes; and sliders answer at once."""
 
 import dataclasses
+import html
+import inspect
+import re
 import time
 
 import numpy as np
@@ -11,6 +14,7 @@ from plotly.subplots import make_subplots
 
 import helo
 from helo import transport, views
+from helo.models.helo import HeLo
 from helo.views.answers import one
 from helo.views.explore import answers, correlation, live, show, windows
 from helo.views.explore import transport as transport_explorer
@@ -318,3 +322,41 @@ def test_live_training_is_the_same_training(simulated):
     ]
     for a, b in zip(seen.model.parameters(), plain.model.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_source_shows_the_code_of_functions_methods_and_classes():
+    plain = html.unescape(re.sub("<[^>]+>", "", views.source(transport.plan).data))
+    assert plain == f"helo.transport.plan, helo/transport.py{inspect.getsource(transport.plan)}"
+    shown = views.source(helo.evaluate, HeLo.encode, HeLo, helo.load).data
+    assert re.findall("<summary[^>]*><code>(.*?)</code>, (.*?)</summary>", shown) == [
+        ("helo.evaluation.scoring.evaluate", "helo/evaluation/scoring.py"),
+        ("helo.models.helo.HeLo.encode", "helo/models/helo.py"),
+        ("helo.models.helo.HeLo", "helo/models/helo.py"),
+        ("helo.data.load", "helo/data/__init__.py"),
+    ]
+    method = views.source(HeLo.encode).data
+    assert re.search(r"<pre[^>]*><span[^>]*>def</span>", method), "a method stands at the margin"
+
+
+def test_source_is_folded_and_takes_its_colors_from_the_theme():
+    shown = views.source(transport.plan, transport.cosine_cost).data
+    assert shown.count("<details>") == shown.count("</details>") == 2
+    assert "<style" not in shown and "<script" not in shown  # JupyterLab drops both when it does not trust a notebook
+    assert set(re.findall(r'background: ([^;"]+)', shown)) == {"transparent"}
+    assert all(color.startswith("var(--jp-") for color in re.findall(r'(?<![-\w])color: ([^;"]+)', shown))
+
+
+def test_source_looks_behind_a_decorator():
+    shown = views.source(decorated).data
+    assert "test_views.decorated</code>, test_views.py" in shown and "no_grad" in shown and "functools" not in shown
+
+
+@torch.no_grad()
+def decorated():
+    """Of torch's own making on the outside."""
+
+
+@pytest.mark.parametrize("thing", [len, 3, transport, None, "plan"])
+def test_source_of_what_has_none_is_refused(thing):
+    with pytest.raises(ValueError, match="has no source to show; expected a function, method or class"):
+        views.source(thing)

@@ -1,4 +1,5 @@
 """Pictures: `figures` to save (matplotlib), the functions here to look at (plotly), `explore` puts sliders on them.
+`source` shows the code behind a name.
 
 Nothing is imported before it is asked for: saved pictures need no plotly, and interactive ones no matplotlib.
 """
@@ -10,6 +11,7 @@ _PICTURES = {
     "answer": "answers",
     "correlation": "labels",
     "history": "curves",
+    "source": "sources",
     "transport": "plans",
     "what_if": "answers",
     "window": "windows",
