@@ -1,0 +1,221 @@
+"""Do the mechanisms do anything? `python benchmarks/mechanisms.py WHAT [--wesad PATH] [--workers 2]`
+
+    knockout      every fusion system, trained on the control studies and WESAD, without each of its parts
+    sensitivity   KL and the plan's mass in common with the truth against noise, moments, epsilon and transport weight
+    pages         docs/knockout.md and figures/sensitivity.png from what is kept, without a computation
+
+One row a fit (and part) is kept in benchmarks/results/WHAT.csv with the code's digest: the command goes on where it was
+stopped, and fits again what was made by other code. Every model has the same epochs, patience and batch, chosen for none; its
+own settings are its defaults. People of the test fold are in no training or validation side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import io
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from machine import describe
+from tqdm import tqdm
+
+import helo
+from helo.files import atomic_write, code_digest
+from helo.models import available, is_closed_form
+
+RESULTS = Path(__file__).parent / "results"
+TRAINING = {"epochs": 100, "patience": 20, "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 1e-4}
+#: what the sensitivity is asked of, and its values; the middle is the study's and the model's default
+AXES = {
+    "noise": (0.0, 0.1, 0.2, 0.4, 0.8),
+    "moments": (2, 4, 6, 8, 12),
+    "epsilon": (0.01, 0.02, 0.05, 0.1, 0.3, 1.0),
+    "transport_weight": (0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
+}
+OF_THE_STUDY = ("noise", "moments")
+RIVALS = ("early", "jmt", "foalnet")
+SEEDS = (0, 1, 2)
+PAGE = """# What each mechanism does: every fusion system without each of its parts
+
+`python benchmarks/mechanisms.py knockout --wesad PATH`, then `... pages`; every fit is a row of
+[benchmarks/results/knockout.csv](../benchmarks/results/knockout.csv).
+
+One trained model a row, its part taken out without training again (`helo.knockout`). **Change** is how far its answers move
+on average, 1 being as far as they lie from their own mean: a part near 0 does nothing in that model. The last column is what it
+costs, with a 95 % bootstrap interval over the test people. Every system has the same budget (at most 100 epochs, patience 20,
+batch 64, learning rate .001, decay .0001) and its default settings: the page compares parts within a model, not models.
+A KL that rises without a part says that this model, as it was trained, uses it; it does not say that a model trained without it
+would be worse.
+"""
+
+
+@functools.cache
+def study(name: str, wesad: str = "", **options):
+    """Data and its first fold by subject, of four; WESAD's, of five."""
+    warnings.filterwarnings("ignore", ".*is missing; used")
+    data = helo.load(name, **({"root": wesad} if name == "wesad" else {}), **options)
+    return data, helo.splits.by_subject(data, folds=5 if name == "wesad" else 4)[0]
+
+
+def in_common(data, split, plans) -> float:
+    """Mass that the plans have in common with the true coupling: mean over windows of sum_ij min(T_ij, T*_ij)."""
+    if plans is None or "coupling" not in data.truth:
+        return float("nan")
+    return float(np.minimum(plans, data.truth["coupling"][split.test]).sum((1, 2)).mean())
+
+
+def knocked_out(name: str, model: str, wesad: str) -> list[dict]:
+    """One system on one study: a row a part and a modality, and the intact model's."""
+    data, split = study(name, wesad)
+    network = helo.build(model, data, seed=0)
+    centred = {"centre_people": True} if name == "wesad" else {}
+    run = helo.fit(network, data, split, progress=False, **TRAINING, **centred)
+    answer = helo.predict(network, data, split.test)
+    intact = {"epochs": len(run.history), "mass": in_common(data, split, answer.plans)}
+    mean = helo.evaluation.reference_kl(data, split)[0]
+    table = helo.knockout(network, data, split)
+    intact |= {"kl_mean": mean, "people": len(np.unique(data.subjects[split.test])), "windows": len(split.test)}
+    return [{"part": part} | row.to_dict() | intact for part, row in table.iterrows()]
+
+
+def sensitive(model: str, axis: str, value: float, seed: int) -> list[dict]:
+    """One model on `matching` with one thing changed."""
+    value = int(value) if axis == "moments" else value
+    data, split = study("matching", **({axis: value} if axis in OF_THE_STUDY else {}))
+    network = helo.build(model, data, seed=seed, **({} if axis in OF_THE_STUDY else {axis: value}))
+    run = helo.fit(network, data, split, seed=seed, progress=False, **TRAINING)
+    answer = helo.predict(network, data, split.test)
+    score = helo.score(data.distributions[split.test], answer.distributions)["kl"]
+    mean = helo.evaluation.reference_kl(data, split)[0]
+    mass = in_common(data, split, answer.plans)
+    return [{"kl": score, "kl_mean": mean, "mass": mass, "epochs": len(run.history)}]
+
+
+def keep(what: str, jobs: list[dict], function, workers: int) -> None:
+    """Run what is not kept yet, and keep it as it comes."""
+    file = RESULTS / f"{what}.csv"
+    digest = code_digest("*.py", "data/*.py", "training/*.py", "models/*.py")[:12]
+    kept = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["code"])
+    kept = kept[kept["code"] == digest]
+    names = list(jobs[0])
+    done = set(map(tuple, kept[names].drop_duplicates().astype(str).to_numpy())) if len(kept) else set()
+    left = [job for job in jobs if tuple(map(str, job.values())) not in done]
+    print(f"{what}: {len(jobs) - len(left)} of {len(jobs)} kept; {describe()}")
+    work = Parallel(n_jobs=workers, return_as="generator_unordered")(delayed(_timed)(function, job) for job in left)
+    for job, rows in tqdm(work, total=len(left), desc=what):
+        kept = pd.concat([kept, pd.DataFrame([{k: str(v) for k, v in job.items()} | row for row in rows])])
+        kept["code"] = digest
+        order = kept.sort_values(names, kind="stable")
+        content = io.StringIO()
+        order.to_csv(content, index=False, float_format="%.6g")
+        atomic_write(file, content.getvalue().encode())
+
+
+def _timed(function, job):
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    rows = function(**job)
+    seconds = time.perf_counter() - started
+    return {k: v for k, v in job.items() if k != "wesad"}, [row | {"seconds": seconds} for row in rows]
+
+
+def systems() -> list[str]:
+    """Every fusion system, and late fusion as the control."""
+    return [n for n in available() if not is_closed_form(n) and helo.build(n, study("pairing")[0]).parts]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("knockout", "sensitivity", "pages"))
+    parser.add_argument("--wesad", default="", help="WESAD's folder; without it the study is left out")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    if options.what == "knockout":
+        studies = ("matching", "pairing", *(("wesad",) if options.wesad else ()))
+        jobs = [{"name": study, "model": model} for study in studies for model in systems()]
+        keep("knockout", jobs, functools.partial(knocked_out, wesad=options.wesad), options.workers)
+    elif options.what == "sensitivity":
+        jobs = [
+            {"model": model, "axis": axis, "value": value, "seed": seed}
+            for axis, values in AXES.items()
+            for value in values
+            for model in (("helo", *RIVALS) if axis in OF_THE_STUDY else ("helo",))
+            for seed in SEEDS
+        ]
+        keep("sensitivity", jobs, sensitive, options.workers)
+    else:
+        pages()
+
+
+def pages() -> None:
+    """Write docs/knockout.md and figures/sensitivity.png."""
+    table = pd.read_csv(RESULTS / "knockout.csv")
+    lines = [PAGE]
+    for name, part in table.groupby("name", sort=False):
+        first = part.iloc[0]
+        lines.append(
+            f"## {name}\n\nKL of the training mean {first.kl_mean:.4f}; {first.windows} windows of {first.people} test people.\n"
+        )
+        lines.append(
+            "| model | KL | part | what stands in its place | change | KL without it | worse by (95 % of people) |"
+        )
+        lines.append("|---|---|---|---|---|---|---|")
+        order = part.groupby("model")["kl"].first().sort_values().index
+        for model in order:
+            for k, row in enumerate(part[part["model"] == model].itertuples()):
+                who = f"{model}{' (cut at the cap)' if row.epochs >= TRAINING['epochs'] else ''} | {row.kl:.4f}"
+                lines.append(
+                    f"| {who if k == 0 else ' | '} | {row.part} | {row.instead} | {row.change:.2g} | {row.kl_without:.4f} | "
+                    f"{row.worse:+.4f} [{row.worse_low:+.4f}, {row.worse_high:+.4f}] |"
+                )
+        lines.append("")
+    atomic_write(Path("docs/knockout.md"), "\n".join(lines).encode())
+    sensitivity(pd.read_csv(RESULTS / "sensitivity.csv"))
+
+
+def sensitivity(table: pd.DataFrame) -> None:
+    """KL and mass in common against each axis: a line a model, its seeds as dots."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib.figure import Figure
+
+    from helo import figures
+
+    figure = Figure(figsize=(12, 5.2), layout="constrained")
+    panels = figure.subplots(2, len(AXES), sharey="row")
+    colours = dict(zip(("helo", *RIVALS), ("#0072B2", "#777777", "#D55E00", "#009E73"), strict=True))
+    for column, axis in enumerate(AXES):
+        part = table[table["axis"] == axis]
+        for row, measure in enumerate(("kl", "mass")):
+            panel = panels[row][column]
+            for model, own in part.groupby("model", sort=False):
+                if own[measure].isna().all():
+                    continue
+                place = [AXES[axis].index(v) for v in own["value"]]
+                panel.plot(place, own[measure], "o", ms=3, color=colours[model], alpha=0.5)
+                middle = own.groupby("value")[measure].mean()
+                panel.plot([AXES[axis].index(v) for v in middle.index], middle, color=colours[model], label=model)
+            if measure == "kl":
+                means = part.groupby("value")["kl_mean"].first()
+                panel.plot([AXES[axis].index(v) for v in means.index], means, "k:", label="training mean")
+                panel.set_ylim(0, None)
+            else:
+                panel.set_ylim(0, 1.03)
+                panel.set_xlabel(axis.replace("_", " "))
+            panel.set_xticks(range(len(AXES[axis])), [f"{v:g}" for v in AXES[axis]])
+            panel.spines[["top", "right"]].set_visible(False)
+    panels[0][0].set_ylabel("KL, test people (nats)")
+    panels[1][0].set_ylabel("plan's mass in common\nwith the true coupling")
+    panels[0][0].legend(frameon=False, fontsize=8)
+    figures.save(figure, "figures/sensitivity.png")
+
+
+if __name__ == "__main__":
+    main()
