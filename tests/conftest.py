@@ -1,4 +1,4 @@
-"""Shared data for the tests: a small simulated study, random data of any shape, the real WESAD and EmoWalk recordings."""
+"""Shared data for the tests: a small simulated study, random data, the real WESAD and EmoWalk recordings."""
 
 import os
 import pickle

@@ -56,7 +56,7 @@ _MODALITIES = {
 
 @dataclasses.dataclass(frozen=True)
 class _Person:
-    """Recording, condition ("Mo"), order of the stimuli ("SNH"), seconds of each walk, ratings (3, 20) of one person."""
+    """One person: recording, condition ("Mo"), order of the stimuli ("SNH"), seconds of the walks, ratings (3, 20)."""
 
     name: str
     file: Path
