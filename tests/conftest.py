@@ -1,4 +1,4 @@
-"""Shared data for the tests: a small simulated study, random data of any shape, and the real WESAD recordings."""
+"""Shared data for the tests: a small simulated study, random data, the real WESAD and EmoWalk recordings."""
 
 import os
 import pickle
@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import helo
+import helo.data.emowalk
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("HELO_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -59,6 +60,21 @@ def wesad_root(tmp_path_factory):
 def wesad(wesad_root):
     with pytest.warns(UserWarning, match="'nervous' in 'Medi 1' is missing"):
         return helo.load("wesad", root=wesad_root)
+
+
+@pytest.fixture(scope="session")
+def emowalk_root(tmp_path_factory):
+    """Real walks of 44 people, in the release's layout."""
+    source = shared("emowalk/restore.py")
+    root = tmp_path_factory.mktemp("emowalk")
+    subprocess.run([sys.executable, source, root], check=True, capture_output=True)
+    return root
+
+
+@pytest.fixture(scope="session")
+def emowalk(emowalk_root):
+    with pytest.warns(UserWarning, match="no questionnaires of ew27; left out"):
+        return helo.load("emowalk", root=emowalk_root)
 
 
 @pytest.fixture(scope="session")
@@ -142,4 +158,48 @@ def write_wesad(root, subject="S2", seconds=70.0, chest=False, change=None, ques
         lines = quest(lines)
     pad = [line + ";" * (26 - line.count(";")) for line in lines]
     (folder / f"{subject}_quest.csv").write_text("\n".join(pad) + "\n")
+    return root
+
+
+#: What `write_emowalk` writes: person -> condition in the study, in the questionnaires.
+WALKERS = {"EW2": ("Mo-SNH", "Mo-SNH"), "EW10": ("Mu-SNH", "Mu-SNN"), "EW7": ("Mw-HNS", "Mw-HNS")}
+
+
+def write_emowalk(root, seconds=70, rate=25, study=None, panas=None, walks=None):
+    """Three people in the release's layout, a pause of 60 s between the walks.
+
+    `study(lines)` and `panas(lines)` break the tables (the second that of Mo and Mu), `walks(array)` EW2's recording.
+    """
+    root, rng = Path(root), np.random.default_rng(0)
+    (root / "walking_data").mkdir(parents=True, exist_ok=True)
+    (root / "PANAS").mkdir(exist_ok=True)
+    items = [name.title() for name in helo.data.emowalk.EMOTIONS]
+    tables = {"PANAS_mo_mu.csv": 6, "PANAS_mw.csv": 3}
+    lines = {
+        file: [",".join(["Timestamp", "ID", "Condition", *[f"{k + 1}. {x}" for k, x in enumerate(items)] * count])]
+        for file, count in tables.items()
+    }
+    encoding = ["PARTICIPANT ID,CONDITION,AGE,SEX,START W,END W,START W,END W,START W,END W"]
+    for person, (condition, told) in WALKERS.items():
+        times = [f"09.{m + (s + 10) // 60:02}.{(s + 10) % 60:02}" for m in (0, 5, 10) for s in (0, seconds)]
+        encoding.append(",".join([person, condition, "21", "F", *times]))
+        n, code = int(seconds * rate), ("Mo", "Mu", "Mw").index(condition[:2])
+        x = np.zeros((3 * n, 9))
+        x[:, 0] = code
+        x[:, 1] = np.repeat([{"S": -1, "N": 0, "H": 1}[letter] for letter in condition[3:]], n)
+        t = np.arange(3 * n)[:, None] / rate
+        x[:, 2:8] = [[3, 1, 1, 90, 40, 40]] * np.sin(2 * np.pi * 1.5 * t) + rng.normal(0, 0.3, (3 * n, 6))
+        x[:, 8] = 100 + 6 * (t[:, 0] % seconds) / 60  # 6 beats a minute faster every minute
+        if walks and person == "EW2":
+            x = walks(x)
+        file = root / "walking_data" / f"{condition[:2].lower()}_{person.lower()}_accdata_1_2_90-930.csv"
+        np.savetxt(file, x, fmt="%.9g", delimiter=",", header="condition,emotion,data")
+        table = "PANAS_mw.csv" if code == 2 else "PANAS_mo_mu.csv"
+        ratings = np.roll([1, 2, 3, 4, 5] * 4 * tables[table], len(lines[table])).astype(str)
+        lines[table].append(",".join(["1/1/2017", person.title(), told, *ratings]))
+    notes = ["", "Condition", "Mo - Watch movie and then walk", "", "SNH: Sad-Neutral-Happy"]
+    for file, held in lines.items():
+        held = panas([*held, *notes]) if panas and file == "PANAS_mo_mu.csv" else [*held, *notes]
+        (root / "PANAS" / file).write_text("\r\n".join(held) + "\r\n", encoding="utf-8-sig")
+    (root / "user_study_encoding.csv").write_text("\n".join(study(encoding) if study else encoding) + "\n")
     return root

@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import pandas as pd
-from conftest import random_data, write_wesad
+from conftest import random_data, write_emowalk, write_wesad
 from scipy.io import savemat
 from test_dmer import write_features, write_raw
 from test_table import arrays, frame
@@ -446,6 +446,28 @@ def wesad() -> Reader:
     )
 
 
+def emowalk() -> Reader:
+    kept = {}
+
+    def prepare(folder):
+        write_emowalk(folder, seconds=12)
+        kept.update({path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.csv")})
+
+    def broken(rng):
+        name = str(rng.choice(sorted(kept)))
+        if name.startswith("walking_data"):  # a few rows changed, or any bytes
+            cut = len(kept[name]) // 100
+            return name, change_bytes(rng, kept[name][:cut]) + kept[name][cut:]
+        change = change_text if rng.random() < 0.7 else change_bytes
+        return name, change(rng, kept[name])
+
+    return Reader(
+        prepare,
+        broken,
+        lambda folder: helo.load("emowalk", root=folder, window=10, step=10, tokens=1, cache=False),
+    )
+
+
 def crema_d() -> Reader:
     from test_crema_d import small, write
 
@@ -673,6 +695,7 @@ def use_checkpoint(folder):
 
 READERS: dict[str, Callable[[], Reader]] = {
     "wesad": wesad,
+    "emowalk": emowalk,
     "crema-d": crema_d,
     "dmer-mat": lambda: from_mat("Features/7.mat", features_content, lambda f: helo.load("dmer", f)),
     "dmer-zip": dmer_zip,

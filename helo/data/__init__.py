@@ -17,6 +17,7 @@ _SOURCES = {
     "crema-d": "helo.data.crema_d",
     "pairing": "helo.data.pairing",
     "dmer": "helo.data.dmer",
+    "emowalk": "helo.data.emowalk",
     "ldl": "helo.data.ldl",
     "table": "helo.data.table",
 }
@@ -31,8 +32,8 @@ def load(name: str = "simulated", path: str | Path | None = None, **options) -> 
     """Load a data set by name.
 
     Args:
-        name: "simulated" or "pairing" (embedded, nothing to download); "wesad", "dmer", "crema-d", "ldl" (label
-            distributions in a .mat) or "table" (your own), which need a path.
+        name: "simulated" or "pairing" (embedded, nothing to download); "wesad", "emowalk", "dmer", "crema-d",
+            "ldl" (label distributions in a .mat) or "table" (your own), which need a path.
         path: the data set's folder or file; root=... is the same.
         **options: arguments of that source's `load`, for example root, window, step, seed.
 

@@ -41,6 +41,7 @@ ROLES = {
         "face",
         "gaze",
         "gesture",
+        "gyro",
         "motion",
         "mouse",
         "movement",

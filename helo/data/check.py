@@ -54,7 +54,7 @@ def open_path(path: str | Path, dataset: str | None = None) -> EmotionData:
     """
     path = Path(path).expanduser()
     name, options = (dataset, {}) if dataset else _guess(path)
-    if name == "wesad":
+    if name in ("wesad", "emowalk"):
         options = options | {"normalise": "none"}
     return load(name, path, **options)
 
@@ -91,6 +91,8 @@ def _guess(path):
     held = {p.name for p in path.iterdir()} if path.is_dir() else {path.name}
     if "tabulatedVotes.csv" in held:
         return "crema-d", {}
+    if held & {"user_study_encoding.csv", "walking_data"}:
+        return "emowalk", {}
     if held & {"Features", "Features.zip"} or path.name == "Features":
         return "dmer", {}
     if held & {"Aligned_data", "Aligned_data.zip"} or path.name == "Aligned_data":
@@ -104,8 +106,8 @@ def _guess(path):
     if path.suffix.lower() in (".csv", ".parquet", ".npz"):
         return "table", {}
     raise ValueError(
-        f"{path}: not a known data set; expected WESAD's S2, S3, ...; DMER's Features or Aligned_data; CREMA-D's "
-        "tabulatedVotes.csv; or a .csv, .parquet, .npz or .mat file (--dataset says which)"
+        f"{path}: not a known data set; expected WESAD's S2, S3, ...; EmoWalk's walking_data; DMER's Features or "
+        "Aligned_data; CREMA-D's tabulatedVotes.csv; or a .csv, .parquet, .npz or .mat file (--dataset says which)"
     )
 
 

@@ -143,6 +143,37 @@ def movement(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     return _all_there(values, (*names, "sway (1/min)"))
 
 
+def walking(signal: np.ndarray, rate: float, tokens: Tokens, unit: str = "g") -> Features:
+    """`movement`, and the gait's frequency, of somebody who walks: how fast steps and swinging arms follow each other.
+
+    The signal is three-axis acceleration in g or, with unit="rad/s", rotation. Errors as in `movement`.
+    """
+    own = movement(signal, rate, tokens)
+    a, slow_rate = _slow(signal, rate, target=32)
+    names = tuple(name.replace("log g", f"log {unit}") for name in own.names)
+    gait = _sway(a, slow_rate, 0.5, 3.0, tokens)
+    return Features(np.concatenate([own.values, gait[..., None]], 2), own.mask, (*names, "gait (1/min)"))
+
+
+def heart_rate(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
+    """Mean, slope and variation of a heart rate in beats per minute, as a strap gives it, one value a sample.
+
+    Samples outside 30 to 220 (a strap that lost the heart gives 0) do not count; a token with fewer than half of its
+    samples left is masked.
+    """
+    x = tokens.cut(signal[:, 0], rate)
+    there = (x >= 30) & (x <= 220)
+    count = np.maximum(there.sum(2), 1)
+    time = np.broadcast_to(np.arange(x.shape[2]) / (60 * rate), x.shape)  # minutes
+    mean, middle = ((there * y).sum(2) / count for y in (x, time))
+    x, time = ((y - m[..., None]) * there for y, m in ((x, mean), (time, middle)))
+    slope = (time * x).sum(2) / np.maximum((time**2).sum(2), 1e-12)
+    variation = np.log(np.sqrt((x**2).sum(2) / count) + 0.5)  # half of what a strap resolves
+    values = np.stack([mean, slope, variation], 2)
+    mask = there.mean(2) >= 0.5
+    return Features(np.where(mask[..., None], values, 0), mask, ("heart rate (bpm)", "slope (bpm/min)", "SD (log bpm)"))
+
+
 def muscle(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     """Amplitude of an electromyogram in millivolts."""
     emg = tokens.cut(signal[:, 0], rate)
