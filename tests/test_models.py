@@ -411,13 +411,13 @@ def test_first_answer_is_near_the_training_mean():
 
 
 def test_r_steers_the_label_attention():
-    """A = softmax((Q K^T + R) / sqrt(d)): with Q K^T silenced, the map is softmax(R / sqrt(d))."""
+    """A = softmax(Q K^T / sqrt(d) + gain R): with Q K^T silenced, the map is softmax(gain R)."""
     model = helo.build("helo", DATA, seed=0, **SMALL).eval()
     with torch.no_grad():
         model.lcd_query.weight.zero_()
         model.lcd_query.bias.zero_()
     found = model(*as_batch(DATA)).attention["labels"]
-    expected = (model.learned_correlation() / 4).softmax(-1)
+    expected = (model.gain * model.learned_correlation()).softmax(-1)
     torch.testing.assert_close(found, expected.expand_as(found))
 
 
@@ -429,12 +429,12 @@ def test_label_attention_is_the_formula():
     found = model.label_driven(fused, mask, {})
     for b in range(3):
         tokens = fused[b, mask[b]]
-        pool = (model.seeds @ (tokens @ model.compress_key.weight.T).T / 4).softmax(-1)
+        cosines = torch.nn.functional.cosine_similarity(model.seeds[:, None], model.compress_key(tokens), dim=-1)
+        pool = (model.sharpness * cosines).softmax(-1)
         compressed = pool @ model.compress_value(tokens)
         embedding = model.label_embedding
-        weights = (
-            (model.lcd_query(embedding) @ model.lcd_key(compressed).T + model.learned_correlation()) / 4
-        ).softmax(-1)
+        logits = model.lcd_query(embedding) @ model.lcd_key(compressed).T / 4 + model.gain * model.learned_correlation()
+        weights = logits.softmax(-1)
         expected = torch.nn.functional.layer_norm(embedding + weights @ model.lcd_value(compressed), (16,))
         torch.testing.assert_close(found[b], expected, atol=1e-5, rtol=1e-4)
 
@@ -447,7 +447,7 @@ def test_transport_carries_physiology_to_behavior():
     order = [2, 0, 3, 1]
     there = torch.ones(1, 4, dtype=bool)
     fused, _, plan, _ = model.transport_and_fuse(z, there, z[:, order], there)
-    torch.testing.assert_close(fused[:, :4], z[:, order], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(fused, model.read(z[:, order], z[:, order]), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(plan.sum(2), torch.full((1, 4), 0.25), atol=1e-5, rtol=0)
 
 

@@ -9,6 +9,7 @@ B batch, N tokens of the query modality, M behavioral tokens, d width, L emotion
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -43,12 +44,20 @@ class HeLo(EmotionModel):
         cross_attention: False puts the physiological tokens side by side instead (an ablation).
         detach_plan: True stops the gradient at the plan (an ablation).
         steer: False leaves R out of the label-driven attention (an ablation).
-        redraw_labels: True draws the label embedding anew at every training step and keeps one draw for prediction, as
-            good as untrained (what the released code does; an ablation).
 
     Raises:
         ValueError: a role without a modality, or an argument out of range.
     """
+
+    parts = {
+        "cross-attention": "the query's tokens, which have attended to nothing",
+        "plan": "u v^T: every token alike",
+        "carried tokens": "their mean over the windows",
+        "compression": "every label the mean of all tokens",
+        "label embedding": "every label with the vector of the one before it",
+        "R": "0",
+        "label attention": "every compressed token alike",
+    }
 
     def __init__(
         self,
@@ -59,7 +68,7 @@ class HeLo(EmotionModel):
         tokens: int = 8,
         dropout: float = 0.5,
         dropkey: float = 0.0,
-        epsilon: float = 0.1,
+        epsilon: float = 0.05,
         iterations: int = 50,
         transport: str = "wasserstein",
         correlation: str = "pearson",
@@ -68,7 +77,6 @@ class HeLo(EmotionModel):
         cross_attention: bool = True,
         detach_plan: bool = False,
         steer: bool = True,
-        redraw_labels: bool = False,
         input_dropout: float = 0.0,
     ):
         super().__init__(layout, input_dropout)
@@ -104,7 +112,6 @@ class HeLo(EmotionModel):
         # one physiological modality alone attends to itself
         self.keys = tuple(m for m in physiological if m != layout.query) or (layout.query,)
         self.cross_attention, self.detach_plan, self.steer = cross_attention, detach_plan, steer
-        self.redraw_labels = redraw_labels
         self.behavioral = behavioral
         self.epsilon, self.iterations, self.transport = epsilon, iterations, transport
         self.correlation = correlation
@@ -122,18 +129,19 @@ class HeLo(EmotionModel):
         asked = self.keys if cross_attention else ()
         self.cross = nn.ModuleList(CrossAttention(width, heads, dropout, dropkey) for _ in asked)
         self.project = nn.Linear(width, width)
-        # 3. OTHM: Transformer blocks, each side its own
+        # 3. OTHM: Transformer blocks, each side its own, and what reads a carried token beside the one it was carried to
         self.physiological_blocks = nn.ModuleList(
             TransformerBlock(width, heads, dropout, dropkey) for _ in range(depth)
         )
         self.behavioral_blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, dropkey) for _ in range(depth))
+        self.beside = nn.Linear(2 * width, width)
         # 4. Learnable label embedding, small at first so that its directions turn quickly, and R*, which it aligns with
         self.label_embedding = nn.Parameter(0.02 * torch.randn(emotions, width))
-        if redraw_labels:
-            self.label_embedding = nn.Parameter(torch.rand(emotions, width), requires_grad=False)
         self.register_buffer("target_correlation", torch.eye(emotions))
-        # 5. LCD cross-attention: seeds that compress the fused tokens to L, and the three maps
-        self.seeds = nn.Parameter(torch.randn(emotions, width) / width**0.5)
+        # 5. LCD cross-attention: seeds that compress the fused tokens to L, the three maps, and how much R weighs. Sharpness
+        # and gain start where tokens and labels already differ: from even weights neither would learn to
+        self.seeds = nn.Parameter(torch.randn(emotions, width))
+        self.sharpness, self.gain = nn.Parameter(torch.tensor([5.0])), nn.Parameter(torch.tensor([3.0]))
         self.compress_key, self.compress_value = nn.Linear(width, width, bias=False), nn.Linear(width, width)
         self.lcd_query, self.lcd_key, self.lcd_value = (nn.Linear(width, width) for _ in range(3))
         self.lcd_norm = nn.LayerNorm(width)
@@ -151,9 +159,9 @@ class HeLo(EmotionModel):
 
     @property
     def stackable(self) -> bool:
-        """Not with R* of single windows, which counts padding; not with labels drawn anew, from one source for all; and not
-        with Gromov-Wasserstein, whose fixed-point steps magnify the last digit."""
-        return self.correlation != "per-sample" and not self.redraw_labels and self.transport != "gromov"
+        """Not with R* of single windows, which counts padding; and not with Gromov-Wasserstein, whose fixed-point steps magnify
+        the last digit."""
+        return self.correlation != "per-sample" and self.transport != "gromov"
 
     def prepare(self, data: EmotionData, split: Split) -> None:
         """Feature scales, R* and the first answer (the mean distribution), all from the training windows."""
@@ -195,16 +203,17 @@ class HeLo(EmotionModel):
         streams = []
         for m, cross in zip(self.keys, self.cross, strict=True):
             stream, attention[f"{self.query} to {m}"] = cross(query, *tokens[m])
-            streams.append(stream)
+            streams.append(self.part("cross-attention", stream, partial(cross.alone, query)))
         return self.project(torch.cat(streams, 1)), query_mask.repeat(1, len(streams))
 
     def transport_and_fuse(
         self, physiological: Tensor, p_mask: Tensor, behavioral: Tensor, b_mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Step 3, OTHM: plan between the modalities, physiological tokens carried over, both sides side by side."""
-        if self.transport == "none":
-            fused = self.side_by_side(physiological, p_mask, behavioral, b_mask)
-            return fused, torch.cat([p_mask, b_mask], 1), None, None
+        """Step 3, OTHM: plan between the modalities, physiological tokens carried over and read beside the behavioral ones."""
+        if self.transport == "none":  # nothing stands beside a token
+            physiological, behavioral = self.through_blocks(physiological, p_mask, behavioral, b_mask)
+            sides = (physiological, torch.zeros_like(physiological)), (torch.zeros_like(behavioral), behavioral)
+            return torch.cat([self.read(*side) for side in sides], 1), torch.cat([p_mask, b_mask], 1), None, None
         u, v = transport.uniform_marginal(p_mask), transport.uniform_marginal(b_mask)
         cost = transport.cosine_cost(physiological, behavioral)  # (B, n, M)
         if self.transport == "gromov":
@@ -212,18 +221,27 @@ class HeLo(EmotionModel):
             plan = transport.gromov_plan(*within, self.epsilon, u, v, self.iterations)
         else:
             plan = transport.plan(cost, self.epsilon, u, v, self.iterations)
+        plan = self.part("plan", plan, lambda: u.unsqueeze(2) * v.unsqueeze(1))
         carried = transport.barycentric_map(plan.detach() if self.detach_plan else plan, physiological)  # (B, M, d)
         carried_mask = b_mask & p_mask.any(1, keepdim=True)
-        fused = self.side_by_side(carried, carried_mask, behavioral, b_mask)
-        return fused, torch.cat([carried_mask, b_mask], 1), plan, cost
+        carried, behavioral = self.through_blocks(carried, carried_mask, behavioral, b_mask)
+        carried = carried * carried_mask.unsqueeze(-1)
+        carried = self.part("carried tokens", carried)
+        return self.read(carried, behavioral), b_mask, plan, cost
 
-    def side_by_side(self, physiological: Tensor, p_mask: Tensor, behavioral: Tensor, b_mask: Tensor) -> Tensor:
-        """Each side through its own Transformer blocks, then one after the other."""
+    def through_blocks(
+        self, physiological: Tensor, p_mask: Tensor, behavioral: Tensor, b_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Each side through its own Transformer blocks."""
         for block in self.physiological_blocks:
             physiological = block(physiological, p_mask)
         for block in self.behavioral_blocks:
             behavioral = block(behavioral, b_mask)
-        return torch.cat([physiological, behavioral], 1)
+        return physiological, behavioral
+
+    def read(self, carried: Tensor, behavioral: Tensor) -> Tensor:
+        """A carried and a behavioral token as one, GELU(W [c_j; b_j]): which stands beside which now matters."""
+        return nn.functional.gelu(self.beside(torch.cat([carried, behavioral], -1)))
 
     def plan_tokens(self, data: EmotionData) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         """What the plan's rows and columns are: (stream, token) of each; a row's stream is the modality it asked."""
@@ -243,17 +261,21 @@ class HeLo(EmotionModel):
         return losses.cosine_correlation(self.label_embedding)
 
     def label_driven(self, fused: Tensor, mask: Tensor, attention: dict) -> Tensor:
-        """Step 5, LCD: labels ask, fused tokens answer, R steers: A = softmax((Q K^T + R) / sqrt(d))."""
-        scale = fused.shape[-1] ** 0.5
-        # seeds, not tokens, go through the key map, and pooled tokens through the value map: L are fewer than the tokens
-        keys = (self.seeds @ self.compress_key.weight) @ fused.mT
-        pool = masked_softmax(keys / scale, mask.unsqueeze(1))  # (B, L, tokens)
+        """Step 5, LCD: labels ask, fused tokens answer, R steers: A = softmax(Q K^T / sqrt(d) + gain R)."""
+        cosines = (
+            nn.functional.normalize(self.seeds, dim=-1) @ nn.functional.normalize(self.compress_key(fused), dim=-1).mT
+        )
+        cosines = self.part("compression", cosines, lambda: torch.zeros_like(cosines))
+        pool = masked_softmax(self.sharpness * cosines, mask.unsqueeze(1))  # (B, L, tokens)
         compressed = self.compress_value(pool @ fused)  # (B, L, d)
-        labels = torch.rand_like(self.label_embedding) if self.redraw_labels and self.training else self.label_embedding
-        logits = self.lcd_query(labels) @ self.lcd_key(compressed).mT
+        labels = self.label_embedding.expand(len(fused), -1, -1)
+        labels = self.part("label embedding", labels, lambda: labels.roll(1, 1))
+        logits = self.lcd_query(labels) @ self.lcd_key(compressed).mT / fused.shape[-1] ** 0.5
         if self.steer:
-            logits = logits + losses.cosine_correlation(labels)
-        weights = (logits / scale).softmax(-1)  # (B, L, L)
+            r = self.gain * self.learned_correlation().expand_as(logits)
+            logits = logits + self.part("R", r, lambda: torch.zeros_like(r))
+        weights = logits.softmax(-1)  # (B, L, L)
+        weights = self.part("label attention", weights, lambda: torch.full_like(weights, 1 / weights.shape[-1]))
         attention |= {"pooling": pool, "labels": weights}
         return self.lcd_norm(labels + weights @ self.lcd_value(compressed))
 
