@@ -29,7 +29,7 @@ from helo.data.splits import nested
 from helo.evaluation import reference_kl
 from helo.files import atomic_write, code_digest
 from helo.measures import calibration, correlation_gap, kl, skill
-from helo.training.loop import data_digest
+from helo.training.member import data_digest
 from helo.training.stacking import fit_together
 
 GROUPS = 5

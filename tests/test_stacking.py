@@ -9,8 +9,8 @@ import torch
 import helo
 from helo.data.splits import Split
 from helo.models import available, build
-from helo.training import stacking
-from helo.training.stacking import fit_together
+from helo.training import loop
+from helo.training.stacking import Stack, fit_together
 
 FAST = {"epochs": 3, "batch_size": 20, "learning_rate": 1e-3, "progress": False}
 
@@ -150,12 +150,13 @@ def test_a_loss_that_is_no_number_is_told_as_fit_tells_it(study):
 
 def test_a_model_that_breaks_later_is_trained_alone(study, monkeypatch):
     data, splits = study
-    whole = stacking._epoch
+    whole = loop._epoch
 
-    def breaks(stack):
-        whole(stack)
-        stack.members[0].finite = False
+    def breaks(engine):
+        whole(engine)
+        if isinstance(engine, Stack):
+            engine.members[0].fault = "a weight is not finite"
 
     alone, _ = both_ways(data, splits[:2], "early", seeds=(0,))
-    monkeypatch.setattr(stacking, "_epoch", breaks)
+    monkeypatch.setattr(loop, "_epoch", breaks)
     check(data, alone, both_ways(data, splits[:2], "early", seeds=(0,))[1])

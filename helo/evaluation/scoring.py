@@ -21,7 +21,8 @@ from helo.data.splits import Split, by_protocol
 from helo.files import atomic_write, code_digest
 from helo.measures import kl, score, skill
 from helo.models import available, build, exists, is_closed_form
-from helo.training.loop import data_digest, fit
+from helo.training.loop import fit
+from helo.training.member import data_digest
 from helo.training.prediction import predict
 from helo.training.stacking import fit_together
 
