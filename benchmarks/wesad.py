@@ -74,7 +74,6 @@ def fit(data, split, model: str, options: dict, training: dict, seed: int, folde
     key = hashlib.sha256(json.dumps(about).encode())
     file = folder / f"{model}-{split.name}-{seed}-{key.hexdigest()[:12]}.npz"
     if not file.exists():
-        torch.set_num_threads(1)
         started = time.perf_counter()
         closed = models.is_closed_form(model)  # fitted to all others at once
         parts = [split] if closed else nested(data, split, GROUPS)

@@ -72,47 +72,34 @@ def fit(
         FloatingPointError: a loss or gradient was not finite in the first epoch; the message names the step, the loss
             or weight, and the modality and window to look at. Later, training ends with the best epoch and a warning.
     """
-    device = choose_device(device)
     settings = Settings(
         epochs, batch_size, learning_rate, weight_decay, decay, patience, device, centre_people, refit, on_epoch
     )
-    check_training(model, data, split, settings)
+    check_training(model, data, split)
     if model.closed_form:
         data = within_person(data, split) if centre_people else data
         model.cpu()
         model.prepare(data, split)
         model.solve(data, split)
-        return Run(model.to(device).eval(), [], 0)
-    with threads_for([model], device):
-        member = Member(model, data, split, seed, None if checkpoint is None else Path(checkpoint), settings)
-        (run,) = train([member], Alone, _tell, progress)
-    return run
+        return Run(model.to(settings.device).eval(), [], 0)
+    return train([Member(model, data, split, seed, checkpoint, settings)], Alone, _tell, progress)[0]
 
 
-def choose_device(device: str | torch.device | None) -> torch.device:
-    """The device that is asked for; else a GPU where there is one."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def check_training(model: EmotionModel, data: EmotionData, split: Split, settings: Settings) -> None:
-    """Raise where model and data do not fit, a split has nothing to train on, or a number is below 1."""
+def check_training(model: EmotionModel, data: EmotionData, split: Split) -> None:
+    """Raise where model and data do not fit, a split has nothing to train on, or a number is none."""
     check_layout(model, data)
     if len(split.train) == 0:
         raise ValueError(f"split {split.name!r} has no training windows")
-    for name in ("epochs", "batch_size", "patience"):
-        if getattr(settings, name) < 1:
-            raise ValueError(f"{name} is {getattr(settings, name)}; expected at least 1")
     wrong = not_a_number(data, np.concatenate([split.train, split.validation]))
     if wrong:  # the arrays were changed after EmotionData had checked them
         raise FloatingPointError(f"{data.name}: {wrong}")
 
 
 def _tell(member):
-    """What broke in a model alone: an error in the first epoch, a warning later."""
+    """What broke in a model alone: an error in the first epoch, later a warning, to whoever called `fit`."""
     message = f"{member.model.name}, epoch {member.epoch}: {member.fault}"
     if not member.history:
         raise FloatingPointError(f"{message}; check the signals' scale or lower the learning rate")
-    # told to whoever called `fit`, four calls from here
     warnings.warn(f"{message}; training ends with the weights of epoch {member.best_epoch}", stacklevel=5)
 
 
@@ -139,9 +126,9 @@ class Alone:
             optimizer.step()
         return {name: value.detach()[None] for name, value in terms.items()}
 
-    def answers(self, rows: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    def answers(self, rows: Sequence[Tensor]) -> Sequence[np.ndarray]:
         """Log-distributions of each member's windows."""
-        return [answers(self.member.model, self.member.data, rows[0], explain=False).log_distributions]
+        return [answers(self.member.model, self.member.data, rows[0].numpy(), explain=False).log_distributions]
 
 
 def on_device(member: Member) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
@@ -159,18 +146,16 @@ def train(
 ) -> list[Run]:
     """Train every member until it is done, and once more with everybody where that is asked for.
 
-    Args:
-        members: models of one kind.
-        engine: what computes their steps and answers, `Alone` or a `Stack`; made anew when a member has left.
-        broken: what to do with a member whose numbers are no longer finite; a run it gives is that member's.
-        progress: show a progress bar.
+    An engine, `Alone` or a `Stack`, computes the steps and answers of its members; it is made anew when one has left. What
+    is done with a member whose numbers are no longer finite, `broken` says; a run that it gives is the member's.
     """
-    _until_done(members, engine, broken, progress)
-    again = [m for m in members if m.settings.refit and not m.run and m.best_epoch and len(m.split.validation)]
-    everybody = [m.with_everybody() for m in again]
-    _until_done(everybody, engine, broken, progress)
-    for m, second in zip(again, everybody, strict=True):
-        m.run = second.run
+    with threads_for([m.model for m in members], members[0].settings.device):
+        _until_done(members, engine, broken, progress)
+        again = [m for m in members if m.settings.refit and not m.run and m.best_epoch and len(m.split.validation)]
+        everybody = [m.with_everybody() for m in again]
+        _until_done(everybody, engine, broken, progress)
+    for second in everybody:
+        second.origin.run = second.run
     return [m.run or Run(m.model, m.history, m.best_epoch) for m in members]
 
 
@@ -179,9 +164,8 @@ def _until_done(members, engine, broken, progress):
         return
     one, many, running = members[0], len(members) > 1, None
     name = f"{one.model.name}, {len(members)} together" if many else f"{one.model.name} {one.split.name}"
-    already = min(len(m.history) for m in members)
-    total = max(m.settings.epochs for m in members)
-    bar = tqdm(total=total, initial=already, desc=name, unit="epoch", disable=not progress, leave=False)
+    most, already = max(m.settings.epochs for m in members), min(len(m.history) for m in members)
+    bar = tqdm(total=most, initial=already, desc=name, unit="epoch", disable=not progress, leave=False)
     with bar, torch.random.fork_rng():
         while members:
             for m in members:
@@ -208,12 +192,12 @@ def _epoch(engine):
             return
         for name, value in losses.items():
             sums[name] = sums.get(name, 0) + value * torch.tensor([len(r) for r in rows], device=value.device)
-    windows = [m.split.validation for m in members]
+    windows = [torch.as_tensor(m.split.validation) for m in members]
     told = engine.answers(windows) if any(map(len, windows)) else windows
     sums = {name: s.tolist() for name, s in sums.items()}
     seconds = (time.perf_counter() - started) / len(members)
     for k, m in enumerate(members):
         row = {"epoch": m.epoch} | {f"train_{name}": s[k] / len(m.split.train) for name, s in sums.items()}
         if len(windows[k]):
-            row["validation_kl"] = mean_kl(m.data.distributions[windows[k]], told[k])
+            row["validation_kl"] = mean_kl(m.data.distributions[m.split.validation], told[k])
         m.record(row | {"seconds": seconds})

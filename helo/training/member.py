@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,6 @@ from helo.models import EmotionModel
 from helo.training.centring import within_person
 from helo.training.checkpoints import layout_to_json, resume, weights, write_checkpoint
 
-# settings that a resumed training must share; it may be told to take more epochs
-_OF_THE_RUN = ("batch_size", "learning_rate", "weight_decay", "decay", "patience")
 OnEpoch = Callable[[EmotionModel, dict[str, float]], bool | None]
 
 
@@ -39,9 +38,9 @@ class Run:
     best_epoch: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Settings:
-    """The arguments of `helo.fit` that do not differ between models trained together."""
+    """The arguments of `helo.fit` that do not differ between models trained together; no device is a GPU where there is one."""
 
     epochs: int
     batch_size: int
@@ -49,10 +48,16 @@ class Settings:
     weight_decay: float
     decay: float
     patience: int
-    device: torch.device
-    centre_people: bool = False
-    refit: bool = False
-    on_epoch: OnEpoch | None = None
+    device: str | torch.device | None
+    centre_people: bool
+    refit: bool
+    on_epoch: OnEpoch | None
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
+        self.device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 @dataclass(eq=False)
@@ -63,10 +68,12 @@ class Member:
     data: EmotionData
     split: Split
     seed: int
-    checkpoint: Path | None
+    checkpoint: str | Path | None
     settings: Settings
+    origin: Member | None = None  # who asked for it, where this is a second training
 
     def __post_init__(self):
+        self.checkpoint = None if self.checkpoint is None else Path(self.checkpoint)
         if self.settings.centre_people:
             self.data = within_person(self.data, self.split)
         self.first = weights(self.model)
@@ -79,21 +86,17 @@ class Member:
         self.history: list[dict[str, float]] = []
         self.best, self.best_epoch = weights(self.model), 0
         self.fault, self.stopped, self.run = "", False, None
-        # of the order of windows and of dropout in a stack; a model alone has torch's own to itself
-        self.generators: Sequence[torch.Generator] = ()
-        if self.checkpoint is not None:
-            self._about = self._identity()
-            if self.checkpoint.exists():
-                resumed = resume(self.checkpoint, self._about, self.model, self.optimizer)
-                self.history, self.best, self.best_epoch = resumed
+        self.generators: Sequence[torch.Generator] = ()  # in a stack; a model alone has torch's own to itself
+        if self.checkpoint is not None and self.checkpoint.exists():
+            self.history, self.best, self.best_epoch = resume(self.checkpoint, self.about, self.model, self.optimizer)
         self.lowest = min((row["validation_kl"] for row in self.history if "validation_kl" in row), default=np.inf)
 
-    def _identity(self) -> dict:
-        """What two trainings share if one may go on from the other's checkpoint."""
-        model = self.model
+    @cached_property
+    def about(self) -> dict:
+        """What two trainings share if one may go on from the other's checkpoint; the later may take more epochs."""
+        model, settings = self.model, ("batch_size", "learning_rate", "weight_decay", "decay", "patience")
         about = {"model": model.name, "options": model.options, "layout": layout_to_json(model.layout)}
-        about |= {"first seed": model.seed, "seed": self.seed}
-        about |= {k: getattr(self.settings, k) for k in _OF_THE_RUN}
+        about |= {"first seed": model.seed, "seed": self.seed} | {k: getattr(self.settings, k) for k in settings}
         code = code_digest("training/*.py", "transport.py", "losses.py", "models/*.py")[:16]
         return about | {"data": data_digest(self.data, self.split), "code": code}
 
@@ -132,7 +135,7 @@ class Member:
             self.lowest, self.best, self.best_epoch = score, weights(self.model), row["epoch"]
         if self.checkpoint is not None:
             state = self.history, self.best_epoch, self.model, self.best, self.optimizer
-            write_checkpoint(self.checkpoint, self._about, *state)
+            write_checkpoint(self.checkpoint, self.about, *state)
         self.stopped = bool(self.settings.on_epoch and self.settings.on_epoch(self.model, row))
 
     def leave(self) -> None:
@@ -146,10 +149,10 @@ class Member:
     def with_everybody(self) -> Member:
         """The model at its first weights, to be trained with all windows for as many epochs as were best."""
         self.model.load_state_dict(self.first)
-        split, file = self.split, self.checkpoint and Path(f"{self.checkpoint}.refit")
+        split, file = self.split, self.checkpoint and f"{self.checkpoint}.refit"
         everybody = replace(split, train=np.union1d(split.train, split.validation), validation=split.validation[:0])
         once = replace(self.settings, epochs=self.best_epoch, centre_people=False, refit=False, on_epoch=None)
-        return Member(self.model, self.data, everybody, self.seed, file, once)
+        return Member(self.model, self.data, everybody, self.seed, file, once, origin=self)
 
 
 def data_digest(data: EmotionData, split: Split) -> str:

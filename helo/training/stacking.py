@@ -14,9 +14,8 @@ from helo.data.emotion_data import EmotionData
 from helo.data.splits import Split
 from helo.models import EmotionModel
 from helo.models.dropout import streams
-from helo.training.loop import check_training, choose_device, fit, on_device, train
+from helo.training.loop import check_training, fit, on_device, train
 from helo.training.member import Member, OnEpoch, Run, Settings
-from helo.training.threads import threads_for
 
 
 def fit_together(
@@ -32,7 +31,7 @@ def fit_together(
     decay: float = 0.99,
     patience: int = 20,
     device: str | torch.device | None = None,
-    checkpoint: Sequence[str | Path] | None = None,
+    checkpoint: Sequence[str | Path | None] | None = None,
     progress: bool = True,
     centre_people: bool = False,
     refit: bool = False,
@@ -51,8 +50,7 @@ def fit_together(
         seeds: of the order of windows and of dropout, one for each model.
         checkpoint: files to write after every epoch and to resume from, one for each model; None keeps nothing.
         on_epoch: called with a model, as it then is, and its epoch's row; True ends the training of that model.
-        epochs, batch_size, learning_rate, weight_decay, decay, patience, device, progress: as in `helo.fit`.
-        centre_people, refit: as in `helo.fit`.
+        epochs, batch_size, learning_rate and all others: as in `helo.fit`.
 
     Returns:
         One `Run` for each model. A model whose loss stops being finite is at once trained by `helo.fit`, which says why:
@@ -62,37 +60,35 @@ def fit_together(
         ValueError: models that cannot be stacked, not as many splits, seeds and files as models, or as `helo.fit`.
         FloatingPointError: as `helo.fit`.
     """
-    _check_stack(models, splits, seeds, checkpoint)
-    device = choose_device(device)
     settings = Settings(
         epochs, batch_size, learning_rate, weight_decay, decay, patience, device, centre_people, refit, on_epoch
     )
-    for model, split in zip(models, splits, strict=True):
-        check_training(model, data, split, settings)
-    files = [None] * len(models) if checkpoint is None else [Path(file) for file in checkpoint]
-    jobs = list(zip(models, splits, seeds, files, strict=True))
-
-    def alone(member):
-        """Trained once more by `fit`, a model that broke tells what is wrong or ends where it broke."""
-        member.model.load_state_dict(member.first)
-        split, seed, file = next(rest for model, *rest in jobs if model is member.model)
-        return fit(member.model, data, split, seed=seed, checkpoint=file, progress=False, **vars(settings))
-
-    with threads_for(models, device):
-        members = [Member(model, data, split, seed, file, settings) for model, split, seed, file in jobs]
-        return train(members, Stack, alone, progress)
+    files = [None] * len(models) if checkpoint is None else checkpoint
+    _check_stack(models, data, splits, seeds, files)
+    jobs = zip(models, splits, seeds, files, strict=True)
+    members = [Member(model, data, split, seed, file, settings) for model, split, seed, file in jobs]
+    return train(members, Stack, _alone, progress)
 
 
-def _check_stack(models, splits, seeds, checkpoint):
+def _check_stack(models, data, splits, seeds, files):
     kinds = {(m.name, repr(m.options), repr(m.layout)) for m in models}
     if len(kinds) != 1 or not all(m.stackable and not m.prepared for m in models):
         raise ValueError(
             f"models are {sorted({m.name for m in models})}; expected untrained ones of one stackable kind with the same options"
         )
-    if not len(models) == len(splits) == len(seeds):
-        raise ValueError(f"{len(models)} models, {len(splits)} splits, {len(seeds)} seeds; expected as many of each")
-    if checkpoint is not None and (isinstance(checkpoint, str | Path) or len({*map(Path, checkpoint)}) != len(models)):
-        raise ValueError(f"checkpoint is {checkpoint}; expected {len(models)} files, one for each model")
+    found = {"models": len(models), "splits": len(splits), "seeds": len(seeds), "checkpoints": len(files)}
+    if len(set(found.values())) != 1 or isinstance(files, str):
+        raise ValueError(f"{', '.join(f'{n} {name}' for name, n in found.items())}; expected as many of each")
+    for model, split in zip(models, splits, strict=True):
+        check_training(model, data, split)
+
+
+def _alone(member):
+    """Trained once more by `fit`, a model that broke tells what is wrong or ends where it broke."""
+    m = member.origin or member
+    m.model.load_state_dict(m.first)
+    settings = vars(m.settings) | {"centre_people": False}  # its data are centred already
+    return fit(m.model, m.data, m.split, seed=m.seed, checkpoint=m.checkpoint, progress=False, **settings)
 
 
 class _Loss(nn.Module):
@@ -118,14 +114,13 @@ class Stack:
         self.x, self.masks, _ = on_device(members[0])  # members differ in their distributions alone
         self.truth = torch.stack([torch.as_tensor(m.data.distributions, device=device) for m in members])
         self.module = _Loss(members[0].model)
-        named = [dict(_Loss(m.model).named_parameters()) for m in members]
+        self.named = named = [dict(_Loss(m.model).named_parameters()) for m in members]
         self.parameters = {
             n: torch.stack([own[n].data for own in named]).requires_grad_(p.requires_grad) for n, p in named[0].items()
         }
         for k, own in enumerate(named):
             for n, p in own.items():
                 p.data = self.parameters[n].data[k]
-        self.named = named
         buffers = [dict(_Loss(m.model).named_buffers()) for m in members]
         self.buffers = {n: torch.stack([own[n] for own in buffers]) for n in buffers[0]}
         for m in members:
@@ -143,13 +138,10 @@ class Stack:
         truth = None
         if training:
             truth = torch.stack([t[i] for t, i in zip(self.truth, index, strict=True)]) * there[..., None]
+        dims = (0, 0, 0, 0, 0 if training else None)
+        one = vmap(lambda p, b, *batch: functional_call(self.module, (p, b), batch), dims, randomness="error")
         with streams([(m.generators[1], n) for m, n in zip(self.members, sizes, strict=True)]):
-            return vmap(self._one, in_dims=(0, 0, 0, 0, None if truth is None else 0), randomness="error")(
-                self.parameters, self.buffers, signals, masks, truth
-            )
-
-    def _one(self, parameters, buffers, signals, masks, truth):
-        return functional_call(self.module, (parameters, buffers), (signals, masks, truth))
+            return one(self.parameters, self.buffers, signals, masks, truth)
 
     def step(self, rows: Sequence[Tensor], number: int) -> dict[str, Tensor]:
         """One optimizer step of every model that has windows left; its losses, each (models,)."""
@@ -158,20 +150,16 @@ class Stack:
             p.grad = None
         total.sum().backward()
         for k, member in enumerate(self.members):
-            if not len(rows[k]):
-                continue
             for n, p in self.named[k].items():
                 gradient = self.parameters[n].grad
                 p.grad = None if gradient is None else gradient[k]
-            member.optimizer.step()
+            if len(rows[k]):
+                member.optimizer.step()
         return {name: value.detach().expand(len(self.members)) for name, value in terms.items()}
 
     @torch.no_grad()
-    def answers(self, rows: Sequence[np.ndarray], most: int = 512) -> list[np.ndarray]:
+    def answers(self, rows: Sequence[Tensor], most: int = 512) -> list[np.ndarray]:
         """Log-distributions of each model's windows."""
-        rows = [torch.as_tensor(r) for r in rows]
-        longest = max(map(len, rows))
-        parts = [
-            self([r[start : start + most] for r in rows], training=False).cpu() for start in range(0, longest, most)
-        ]
+        starts = range(0, max(map(len, rows)), most)
+        parts = [self([r[k : k + most] for r in rows], training=False).cpu() for k in starts]
         return [a[: len(r)].numpy() for a, r in zip(torch.cat(parts, 1), rows, strict=True)]
