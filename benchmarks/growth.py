@@ -44,7 +44,6 @@ def measure(tokens: int, emotions: int, batch: int, subjects: int, epoch: bool) 
         trials=np.arange(n).astype(str),
         roles={"physiological": ["eeg", "eda", "ppg"], "behavioral": ["face"]},
     )
-    torch.set_num_threads(1)
     model = helo.build("helo", data, width=64)
     every = np.arange(n)
     kept = {}

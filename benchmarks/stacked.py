@@ -3,9 +3,9 @@
 Folds by subject x --seeds on the simulated study (15 folds), or on random windows of DMER's sizes (8), --epochs each. The ways
 take turns; the median over the turns counts.
 
-    one by one   `helo.fit`, one after the other, all cores
+    one by one   `helo.fit`, one after the other
     processes    the same, a process a core, a thread each (not on a GPU)
-    stacked      `helo.training.fit_together`, all at once, all cores
+    stacked      `helo.training.fit_together`, all at once
     both         a process a core, each with its share of the models as one stack (not on a GPU)
 """
 
@@ -33,16 +33,11 @@ def stacked(data, jobs, training):
     return fit_together([helo.build("helo", data, seed=seed) for seed in seeds], data, splits, seeds=seeds, **training)
 
 
-def alone(way, *job):
-    torch.set_num_threads(1)
-    way(*job)
-
-
 def spread(way, data, jobs, training):
     """The jobs on a process a core."""
     cores = min(cpu_count(), len(jobs))
     parts = [jobs[k::cores] for k in range(cores)] if way is stacked else [[job] for job in jobs]
-    Parallel(n_jobs=cores)(delayed(alone)(way, data, part, training) for part in parts)
+    Parallel(n_jobs=cores)(delayed(way)(data, part, training) for part in parts)
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from helo.data.splits import nested
 from helo.evaluation import reference_kl
 from helo.files import atomic_write, code_digest
 from helo.measures import calibration, correlation_gap, kl, skill
-from helo.training.loop import data_digest
+from helo.training.member import data_digest
 from helo.training.stacking import fit_together
 
 GROUPS = 5
@@ -74,7 +74,6 @@ def fit(data, split, model: str, options: dict, training: dict, seed: int, folde
     key = hashlib.sha256(json.dumps(about).encode())
     file = folder / f"{model}-{split.name}-{seed}-{key.hexdigest()[:12]}.npz"
     if not file.exists():
-        torch.set_num_threads(1)
         started = time.perf_counter()
         closed = models.is_closed_form(model)  # fitted to all others at once
         parts = [split] if closed else nested(data, split, GROUPS)

@@ -216,12 +216,32 @@ def test_folds_and_seeds_as_one_stack(simulated, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(together.drop(columns="seconds"), again.drop(columns="seconds"), rtol=1e-3)
 
 
+def test_a_stack_is_watched_and_goes_on_from_its_checkpoints(simulated, tmp_path):
+    arguments = {"folds": 3, "workers": 1, "epochs": 4, "progress": False}
+    whole = helo.evaluate(["ridge", "early"], simulated, **arguments)
+    seen = []
+
+    def stop(model, row):
+        seen.append(row["epoch"])
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+
+    arguments["checkpoint"] = tmp_path
+    with pytest.raises(KeyboardInterrupt):
+        helo.evaluate(["ridge", "early"], simulated, on_epoch=stop, **arguments)
+    assert seen == [1, 1, 1, 2, 2] and len(list(tmp_path.glob("early-*.safetensors"))) == 3
+    seen.clear()
+    rest = helo.evaluate(["ridge", "early"], simulated, on_epoch=lambda _, row: seen.append(row["epoch"]), **arguments)
+    assert sorted(seen) == [2, 3, 3, 3, 4, 4, 4]
+    pd.testing.assert_frame_equal(whole.drop(columns="seconds"), rest.drop(columns="seconds"), rtol=1e-3)
+
+
 def test_what_is_trained_as_one(simulated):
     together = functools.partial(scoring._together, simulated)
-    assert together({"model": "helo"}, {"device": "cuda"}, ()) > 1000
-    assert together({"model": "helo"}, {"device": "cpu"}, ()) == 15
-    assert together({"model": "helo", "width": 512}, {"device": "cpu"}, ()) == 1, "too large for a CPU's cache"
-    assert together({"model": "foalnet"}, {"device": "cuda"}, ()) == 1
-    assert together({"model": "ridge"}, {"device": "cuda"}, ()) == 1
-    assert together({"model": "helo"}, {"device": "cuda", "checkpoint": "file"}, ()) == 1
-    assert together({"model": "helo"}, {"device": "cuda"}, [{"on_epoch": print}, {}]) == 1
+    assert together({"model": "helo"}, {"device": "cuda"}) > 1000
+    assert together({"model": "helo"}, {"device": "cpu"}) == 15
+    assert together({"model": "helo", "width": 512}, {"device": "cpu"}) == 1, "too large for a CPU's cache"
+    assert together({"model": "foalnet"}, {"device": "cuda"}) == 1
+    assert together({"model": "ridge"}, {"device": "cuda"}) == 1
+    assert together({"model": "helo"}, {"device": "cuda", "checkpoint": "folder"}) > 1000
+    assert together({"model": "helo"}, {"device": "cuda", "on_epoch": print}) > 1000

@@ -9,8 +9,8 @@ import torch
 import helo
 from helo.data.splits import Split
 from helo.models import available, build
-from helo.training import stacking
-from helo.training.stacking import fit_together
+from helo.training import loop
+from helo.training.stacking import Stack, fit_together
 
 FAST = {"epochs": 3, "batch_size": 20, "learning_rate": 1e-3, "progress": False}
 
@@ -150,12 +150,106 @@ def test_a_loss_that_is_no_number_is_told_as_fit_tells_it(study):
 
 def test_a_model_that_breaks_later_is_trained_alone(study, monkeypatch):
     data, splits = study
-    whole = stacking._epoch
+    whole = loop._epoch
 
-    def breaks(stack):
-        whole(stack)
-        stack.members[0].finite = False
+    def breaks(engine):
+        whole(engine)
+        if isinstance(engine, Stack):
+            engine.members[0].fault = "a weight is not finite"
 
     alone, _ = both_ways(data, splits[:2], "early", seeds=(0,))
-    monkeypatch.setattr(stacking, "_epoch", breaks)
+    monkeypatch.setattr(loop, "_epoch", breaks)
     check(data, alone, both_ways(data, splits[:2], "early", seeds=(0,))[1])
+
+
+LONG = {"epochs": 8, "patience": 2, "learning_rate": 1e-2, "refit": True, "centre_people": True}
+
+
+def early(data, n):
+    return [build("early", data, seed=k) for k in range(n)]
+
+
+@pytest.mark.parametrize("calls", [1, 4, 6, 11])
+def test_an_interrupted_stack_ends_like_an_uninterrupted_one(study, tmp_path, calls):
+    """Also where the first models have written their epoch and the others have not."""
+    data, splits = study
+    files, heard = [tmp_path / f"{k}" for k in range(3)], []
+    whole = fit_together(early(data, 3), data, splits, seeds=range(3), **FAST | LONG)
+    assert len({run.best_epoch for run in whole}) > 1, "the models shall stop at different epochs here"
+
+    def stop(model, row):
+        heard.append(row["epoch"])
+        if len(heard) == calls:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_together(early(data, 3), data, splits, seeds=range(3), checkpoint=files, on_epoch=stop, **FAST | LONG)
+    torch.manual_seed(99)  # the global state must not matter
+    rest = fit_together(early(data, 3), data, splits, seeds=range(3), checkpoint=files, **FAST | LONG)
+    check(data, whole, rest)
+    # finished: nothing is trained again, nor by `fit`, whose files are the same
+    never = {"on_epoch": lambda *_: pytest.fail("trained")}
+    check(
+        data,
+        whole,
+        fit_together(early(data, 3), data, splits, seeds=range(3), checkpoint=files, **never, **FAST | LONG),
+    )
+    alone = helo.fit(early(data, 2)[1], data, splits[1], seed=1, checkpoint=files[1], **never, **FAST | LONG)
+    check(data, whole[1:2], [alone])
+
+
+def test_on_epoch_sees_each_model_as_it_is_and_stops_that_one(study):
+    data, splits = study
+    alone, stacked = {}, {}
+
+    def note(seen):
+        def on_epoch(model, row):
+            answer = helo.predict(model, data, splits[0].test, explain=False).distributions
+            seen[model.seed, row["epoch"]] = answer, row["validation_kl"]
+            return model.seed == 1 and row["epoch"] == 2
+
+        return on_epoch
+
+    together = fit_together(early(data, 3), data, splits, seeds=range(3), on_epoch=note(stacked), **FAST)
+    runs = [
+        helo.fit(model, data, split, seed=k, on_epoch=note(alone), **FAST)
+        for k, (model, split) in enumerate(zip(early(data, 3), splits, strict=True))
+    ]
+    assert [len(run.history) for run in together] == [3, 2, 3]
+    check(data, runs, together)
+    assert alone.keys() == stacked.keys()
+    for key, (answer, kl) in alone.items():
+        np.testing.assert_allclose(answer, stacked[key][0], rtol=0, atol=1e-11)
+        assert kl == pytest.approx(stacked[key][1], abs=1e-11)
+
+
+def test_a_model_that_is_broken_on_the_way_says_so_and_leaves_the_others_alone(study, tmp_path):
+    data, splits = study
+    whole = fit_together(early(data, 3), data, splits, seeds=range(3), **FAST)
+
+    def break_it(model, row):
+        if model.seed == 1 and row["epoch"] == 2:
+            with torch.no_grad():
+                model.head[-1].weight.fill_(float("nan"))
+
+    with pytest.warns(UserWarning, match="early, epoch 3: .*train_kl.* not finite; training ends with .* epoch [12]"):
+        runs = fit_together(early(data, 3), data, splits, seeds=range(3), on_epoch=break_it, **FAST)
+    check(data, whole[::2], runs[::2])
+    assert len(runs[1].history) == 2 and np.isfinite(helo.predict(runs[1].model, data).distributions).all()
+
+
+def test_weights_that_are_none_are_found_without_validation_windows(study):
+    """The last step of an epoch can break what its losses did not show."""
+    data, splits = study
+    splits = [Split(s.name, s.train, s.validation[:0], s.test) for s in splits]
+    with pytest.raises(FloatingPointError, match="early, epoch 1"):
+        fit_together(
+            early(data, 2), data, splits[:2], seeds=[0, 1], **FAST | {"batch_size": 500, "learning_rate": 1e309}
+        )
+
+
+def test_as_many_files_as_models(study, tmp_path):
+    data, splits = study
+    for files, told in (([tmp_path / "a"], "1 checkpoints"), ("ab", "2 checkpoints")):
+        with pytest.raises(ValueError, match=f"2 models, 2 splits, 2 seeds, {told}; expected as many of each"):
+            fit_together(early(data, 2), data, splits[:2], seeds=[0, 1], checkpoint=files, **FAST)

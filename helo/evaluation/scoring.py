@@ -21,7 +21,8 @@ from helo.data.splits import Split, by_protocol
 from helo.files import atomic_write, code_digest
 from helo.measures import kl, score, skill
 from helo.models import available, build, exists, is_closed_form
-from helo.training.loop import data_digest, fit
+from helo.training.loop import fit
+from helo.training.member import data_digest
 from helo.training.prediction import predict
 from helo.training.stacking import fit_together
 
@@ -65,7 +66,8 @@ def evaluate(
         progress: show a progress bar.
         choices: training settings to choose from, such as `SETTINGS`. Every fit is made once with each, and the one with
             the lowest KL on the fold's validation windows is kept: test people have no say.
-        **training: arguments of `helo.fit`, such as epochs, the same for all.
+        **training: arguments of `helo.fit`, such as epochs, the same for all. `checkpoint` is a folder here, with a file for
+            each fit.
 
     Returns:
         One row per model, seed and fold: the six measures over all the fold's test windows, the fold's "skill" with its
@@ -76,7 +78,7 @@ def evaluate(
         ValueError: unknown model, protocol or training argument; no model or no seed; choices without validation windows.
     """
     import pandas as pd
-    from joblib import Parallel, cpu_count, delayed
+    from joblib import Parallel, cpu_count, delayed, parallel_config
 
     seeds = [int(s) for s in ([seeds] if isinstance(seeds, int) else seeds)]
     models = [models] if isinstance(models, str) else models
@@ -101,15 +103,15 @@ def evaluate(
     for label, entry in entries.items():
         seeded = seeds[:1] if is_closed_form(entry["model"]) else seeds
         fits = [(split, seed) for split in splits for seed in seeded]
-        size = min(_together(data, entry, training, choices), -(-len(fits) // workers))
+        size = min(_together(data, entry, training), -(-len(fits) // workers))
         jobs += [(label, entry, fits[k : k + size]) for k in range(0, len(fits), size)]
     folder = None if folder is None else Path(folder)
     if workers == 1:
         results = (_rows(data, *job, training, choices, folder) for job in jobs)
     else:
-        results = Parallel(n_jobs=workers, return_as="generator")(
-            delayed(_on_one_thread)(data, *job, training, choices, folder) for job in jobs
-        )
+        with parallel_config("loky", inner_max_num_threads=1):
+            processes = Parallel(n_jobs=workers, return_as="generator")
+        results = processes(delayed(_in_worker)(data, *job, training, choices, folder) for job in jobs)
     bar = tqdm(
         total=sum(len(fits) for *_, fits in jobs), desc=f"{data.name} by {protocol}", unit="fit", disable=not progress
     )
@@ -147,21 +149,20 @@ def _device(training):
     return torch.device(training.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def _together(data, entry, training, choices):
+def _together(data, entry, training):
     """How many fits of a model are trained as one stack: all of them on a GPU.
 
     On a CPU, 15 of a model that is small enough for that to pay (`benchmarks/stacked.py`).
     """
     model = build(entry["model"], data, **_options(entry))
-    if not model.stackable or {"checkpoint", "on_epoch"} & set(training).union(*choices):  # those are of a single model
+    if not model.stackable:
         return 1
     if _device(training).type == "cuda":
         return sys.maxsize
     return 15 if sum(p.numel() for p in model.parameters()) < 1_000_000 else 1
 
 
-def _on_one_thread(*job):
-    torch.set_num_threads(1)
+def _in_worker(*job):
     # processes share large arrays read-only, and nothing here writes to them
     warnings.filterwarnings("ignore", "The given NumPy array is not writable")
     return _rows(*job)
@@ -196,22 +197,27 @@ def _rows(data, label, entry, fits, training, choices, folder):
 def _runs(data, entry, fits, settings):
     """A run for each (split, seed); several are trained at once, in halves where the memory is too small for all."""
     models = [build(entry["model"], data, seed=seed, **_options(entry)) for _, seed in fits]
+    settings = dict(settings)
+    folder = settings.pop("checkpoint", None)
+    named = {k: v for k, v in settings.items() if k != "on_epoch"}  # a function has another address in every process
+    files = [_file(data, entry, split, seed, named, folder, "safetensors") for split, seed in fits]
     if len(fits) < 2:
         return [
-            fit(model, data, split, seed=seed, progress=False, **settings)
-            for model, (split, seed) in zip(models, fits, strict=True)
+            fit(model, data, split, seed=seed, checkpoint=file, progress=False, **settings)
+            for model, (split, seed), file in zip(models, fits, files, strict=True)
         ]
     splits, seeds = zip(*fits, strict=True)
     try:
-        return fit_together(models, data, splits, seeds=seeds, progress=False, **settings)
+        return fit_together(models, data, splits, seeds=seeds, checkpoint=files, progress=False, **settings)
     except torch.OutOfMemoryError:
         half = len(fits) // 2
     del models  # on a GPU they hold the whole stack
+    settings |= {"checkpoint": folder}
     return _runs(data, entry, fits[:half], settings) + _runs(data, entry, fits[half:], settings)
 
 
-def _file(data, entry, split, seed, training, folder):
-    """Where a row is kept: the name says what it was made from."""
+def _file(data, entry, split, seed, training, folder, kind="json"):
+    """Where a row, or a checkpoint, is kept: the name says what it was made from."""
     if folder is None:
         return None
     who = [list(map(str, names)) for names in (data.subjects, data.trials, data.conditions) if names is not None]
@@ -223,7 +229,8 @@ def _file(data, entry, split, seed, training, folder):
         code_digest("*.py", "evaluation/*.py", "training/*.py", "models/*.py"),
     ]
     job = json.dumps([entry["model"], _options(entry), seed, training, inputs], sort_keys=True, default=str)
-    return folder / f"{entry['model']}-{split.name}-seed{seed}-{hashlib.sha256(job.encode()).hexdigest()[:12]}.json"
+    key = hashlib.sha256(job.encode()).hexdigest()[:12]
+    return Path(folder) / f"{entry['model']}-{split.name}-seed{seed}-{key}.{kind}"
 
 
 def _options(entry):

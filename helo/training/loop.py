@@ -1,43 +1,28 @@
-"""Training: `fit` a model on a split."""
+"""Training: `fit` a model on a split; the one loop over epochs, for a model alone and for a stack of them."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from helo.data.emotion_data import EmotionData
 from helo.data.splits import Split
-from helo.files import code_digest
 from helo.measures import mean_kl
 from helo.models import EmotionModel
 from helo.training.centring import within_person
-from helo.training.checkpoints import layout_to_json, resume, weights, write_checkpoint
 from helo.training.faults import not_a_number, not_finite, suspect
+from helo.training.member import Member, OnEpoch, Run, Settings
 from helo.training.prediction import answers, check_layout
-
-
-@dataclass
-class Run:
-    """What `fit` did.
-
-    Args:
-        model: the model, with the weights of its best epoch, ready to predict.
-        history: one row an epoch: "epoch", "train_<loss>" of every term, "validation_kl" (where there is a validation
-            side), "seconds".
-        best_epoch: the epoch whose weights the model has; 0 for closed-form models.
-    """
-
-    model: EmotionModel
-    history: list[dict[str, float]]
-    best_epoch: int
+from helo.training.threads import threads_for
 
 
 def fit(
@@ -57,7 +42,7 @@ def fit(
     progress: bool = True,
     centre_people: bool = False,
     refit: bool = False,
-    on_epoch: Callable[[EmotionModel, dict[str, float]], bool | None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Run:
     """Train a model on a split's training windows; stop early and keep the best epoch by its validation windows.
 
@@ -87,151 +72,132 @@ def fit(
         FloatingPointError: a loss or gradient was not finite in the first epoch; the message names the step, the loss
             or weight, and the modality and window to look at. Later, training ends with the best epoch and a warning.
     """
-    check_training(model, data, split, epochs=epochs, batch_size=batch_size, patience=patience)
-    if centre_people:
-        data = within_person(data, split)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    settings = Settings(
+        epochs, batch_size, learning_rate, weight_decay, decay, patience, device, centre_people, refit, on_epoch
+    )
+    check_training(model, data, split)
     if model.closed_form:
+        data = within_person(data, split) if centre_people else data
         model.cpu()
         model.prepare(data, split)
         model.solve(data, split)
-        return Run(model.to(device).eval(), [], 0)
-
-    first = weights(model) if refit else {}
-    if not model.prepared:
-        model.prepare(data, split)
-        model.prepared.fill_(True)
-    model.to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
-    settings = {
-        "model": model.name,
-        "options": model.options,
-        "layout": layout_to_json(model.layout),
-        "first seed": model.seed,
-        "seed": seed,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "decay": decay,
-        "patience": patience,
-        "data": data_digest(data, split),
-        "code": code_digest("training/*.py", "transport.py", "losses.py", "models/*.py")[:16],
-    }
-    history: list[dict[str, float]] = []
-    best, best_epoch = weights(model), 0
-    if checkpoint is not None and Path(checkpoint).exists():
-        history, best, best_epoch = resume(Path(checkpoint), settings, model, optimizer)
-
-    x = {m: torch.as_tensor(v, device=device) for m, v in data.signals.items()}
-    masks = {m: torch.as_tensor(v, device=device) for m, v in data.masks.items()}
-    truth = torch.as_tensor(data.distributions, device=device)
-    train = torch.as_tensor(split.train, device=device)
-
-    def batch(rows):
-        return {m: v[rows] for m, v in x.items()}, {m: v[rows] for m, v in masks.items()}
-
-    lowest = min((row["validation_kl"] for row in history if "validation_kl" in row), default=float("inf"))
-    bar = tqdm(
-        total=epochs,
-        initial=len(history),
-        desc=f"{model.name} {split.name}",
-        unit="epoch",
-        disable=not progress,
-        leave=False,
-    )
-    with bar, torch.random.fork_rng():
-        for epoch in range(len(history) + 1, epochs + 1):
-            if len(split.validation) and history and len(history) - best_epoch >= patience:
-                break
-            started = time.perf_counter()
-            torch.manual_seed(epoch_seed(seed, epoch))
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * decay ** (epoch - 1)
-            model.train()
-            sums: dict[str, torch.Tensor] = {}
-            order = train[torch.randperm(len(train)).to(device)]
-            fault = ""
-            for step, rows in enumerate(order.split(batch_size), 1):
-                terms = model.losses(model(*batch(rows)), truth[rows])
-                optimizer.zero_grad(set_to_none=True)
-                model.total(terms).backward()
-                broken = not_finite(model, terms)
-                if broken:
-                    fault = (
-                        f"{', '.join(broken)} of step {step} ({suspect(model, data, rows.cpu().numpy())}) is not finite"
-                    )
-                    break
-                optimizer.step()
-                for name, value in terms.items():
-                    sums[name] = sums.get(name, 0) + value.detach() * len(rows)
-            row = {"epoch": epoch} | {f"train_{name}": float(s) / len(train) for name, s in sums.items()}
-            if len(split.validation) and not fault:
-                answer = answers(model, data, split.validation, device=device, explain=False).log_distributions
-                row["validation_kl"] = mean_kl(data.distributions[split.validation], answer)
-            row["seconds"] = time.perf_counter() - started
-            if not fault and not all(np.isfinite(list(row.values()))):
-                fault = f"{', '.join(name for name, value in row.items() if not np.isfinite(value))} is not finite"
-            if fault:
-                message = f"{model.name}, epoch {epoch}: {fault}"
-                if not history:
-                    raise FloatingPointError(f"{message}; check the signals' scale or lower the learning rate")
-                warnings.warn(f"{message}; training ends with the weights of epoch {best_epoch}", stacklevel=2)
-                break
-            history.append(row)
-            if row.get("validation_kl", -epoch) < lowest:
-                lowest, best, best_epoch = row.get("validation_kl", -epoch), weights(model), epoch
-            if checkpoint is not None:
-                write_checkpoint(Path(checkpoint), settings, history, best_epoch, model, best, optimizer)
-            bar.update()
-            bar.set_postfix({k: f"{v:.4f}" for k, v in row.items() if k in ("train_kl", "validation_kl")})
-            if on_epoch is not None and on_epoch(model, row):
-                break
-    if not refit or not len(split.validation) or not best_epoch:
-        model.load_state_dict(best)
-        return Run(model.eval(), history, best_epoch)
-    model.load_state_dict(first)
-    everybody = Split(split.name, np.union1d(split.train, split.validation), split.validation[:0], split.test)
-    fit(
-        model,
-        data,
-        everybody,
-        epochs=best_epoch,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        decay=decay,
-        seed=seed,
-        device=device,
-        progress=progress,
-        checkpoint=None if checkpoint is None else Path(f"{checkpoint}.refit"),
-    )
-    return Run(model, history, best_epoch)
+        return Run(model.to(settings.device).eval(), [], 0)
+    return train([Member(model, data, split, seed, checkpoint, settings)], Alone, _tell, progress)[0]
 
 
-def check_training(model: EmotionModel, data: EmotionData, split: Split, **counts: int) -> None:
-    """Raise where model and data do not fit, a split has nothing to train on, or a number is below 1."""
+def check_training(model: EmotionModel, data: EmotionData, split: Split) -> None:
+    """Raise where model and data do not fit, a split has nothing to train on, or a number is none."""
     check_layout(model, data)
     if len(split.train) == 0:
         raise ValueError(f"split {split.name!r} has no training windows")
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}; expected at least 1")
     wrong = not_a_number(data, np.concatenate([split.train, split.validation]))
     if wrong:  # the arrays were changed after EmotionData had checked them
         raise FloatingPointError(f"{data.name}: {wrong}")
 
 
-def epoch_seed(seed: int, epoch: int) -> int:
-    """The seed of one epoch's order and dropout."""
-    return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+def _tell(member):
+    """What broke in a model alone: an error in the first epoch, later a warning, to whoever called `fit`."""
+    message = f"{member.model.name}, epoch {member.epoch}: {member.fault}"
+    if not member.history:
+        raise FloatingPointError(f"{message}; check the signals' scale or lower the learning rate")
+    warnings.warn(f"{message}; training ends with the weights of epoch {member.best_epoch}", stacklevel=5)
 
 
-def data_digest(data: EmotionData, split: Split) -> str:
-    """Short hash of a data set's signals and labels and of a split's training side: the same numbers, the same run."""
-    key = hashlib.sha256()
-    for rows in (split.train, split.validation):
-        key.update(np.asarray(rows, np.int64).tobytes() + b"|")
-    for m in data.signals:
-        key.update(data.signals[m].tobytes() + data.masks[m].tobytes())
-    key.update(data.distributions.tobytes())
-    return key.hexdigest()[:16]
+class Alone:
+    """A model by itself: every loss and gradient is looked at, and where one is not finite it is said at once."""
+
+    def __init__(self, members: Sequence[Member]):
+        (self.member,) = self.members = members
+        self.x, self.masks, self.truth = on_device(self.member)
+
+    def step(self, rows: Sequence[Tensor], number: int) -> dict[str, Tensor]:
+        """The epoch's step of that number on each member's windows; its losses, each (members,)."""
+        model, optimizer, index = self.member.model, self.member.optimizer, rows[0].to(self.truth.device)
+        model.train()
+        x, masks = ({m: v[index] for m, v in group.items()} for group in (self.x, self.masks))
+        terms = model.losses(model(x, masks), self.truth[index])
+        optimizer.zero_grad(set_to_none=True)
+        model.total(terms).backward()
+        broken = not_finite(model, terms)
+        if broken:
+            where = suspect(model, self.member.data, rows[0].numpy())
+            self.member.fault = f"{', '.join(broken)} of step {number} ({where}) is not finite"
+        else:
+            optimizer.step()
+        return {name: value.detach()[None] for name, value in terms.items()}
+
+    def answers(self, rows: Sequence[Tensor]) -> Sequence[np.ndarray]:
+        """Log-distributions of each member's windows."""
+        return [answers(self.member.model, self.member.data, rows[0].numpy(), explain=False).log_distributions]
+
+
+def on_device(member: Member) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """A member's signals, masks and distributions where it trains."""
+    data, device = member.data, member.settings.device
+    x, masks = ({m: torch.as_tensor(v, device=device) for m, v in g.items()} for g in (data.signals, data.masks))
+    return x, masks, torch.as_tensor(data.distributions, device=device)
+
+
+def train(
+    members: Sequence[Member],
+    engine: Callable[[Sequence[Member]], Any],
+    broken: Callable[[Member], Run | None],
+    progress: bool,
+) -> list[Run]:
+    """Train every member until it is done, and once more with everybody where that is asked for.
+
+    An engine, `Alone` or a `Stack`, computes the steps and answers of its members; it is made anew when one has left. What
+    is done with a member whose numbers are no longer finite, `broken` says; a run that it gives is the member's.
+    """
+    with threads_for([m.model for m in members], members[0].settings.device):
+        _until_done(members, engine, broken, progress)
+        again = [m for m in members if m.settings.refit and not m.run and m.best_epoch and len(m.split.validation)]
+        everybody = [m.with_everybody() for m in again]
+        _until_done(everybody, engine, broken, progress)
+    for second in everybody:
+        second.origin.run = second.run
+    return [m.run or Run(m.model, m.history, m.best_epoch) for m in members]
+
+
+def _until_done(members, engine, broken, progress):
+    if not members:
+        return
+    one, many, running = members[0], len(members) > 1, None
+    name = f"{one.model.name}, {len(members)} together" if many else f"{one.model.name} {one.split.name}"
+    most, already = max(m.settings.epochs for m in members), min(len(m.history) for m in members)
+    bar = tqdm(total=most, initial=already, desc=name, unit="epoch", disable=not progress, leave=False)
+    with bar, torch.random.fork_rng():
+        while members:
+            for m in members:
+                if m.done:
+                    m.leave()
+                    m.run = broken(m) if m.fault else None
+            members = [m for m in members if not m.done]
+            if members:
+                running = running if running and len(running.members) == len(members) else engine(members)
+                _epoch(running)
+                bar.update()
+                for last in [] if many else one.history[-1:]:
+                    bar.set_postfix({k: f"{v:.4f}" for k, v in last.items() if k in ("train_kl", "validation_kl")})
+
+
+def _epoch(engine):
+    """One epoch of every member: its batches, its validation windows, its row of the history."""
+    members, started = engine.members, time.perf_counter()
+    none = torch.zeros(0, dtype=torch.long)
+    sums: dict[str, Tensor] = {}
+    for number, rows in enumerate(zip_longest(*(m.batches() for m in members), fillvalue=none), 1):
+        losses = engine.step(rows, number)
+        if any(m.fault for m in members):
+            return
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0) + value * torch.tensor([len(r) for r in rows], device=value.device)
+    windows = [torch.as_tensor(m.split.validation) for m in members]
+    told = engine.answers(windows) if any(map(len, windows)) else windows
+    sums = {name: s.tolist() for name, s in sums.items()}
+    seconds = (time.perf_counter() - started) / len(members)
+    for k, m in enumerate(members):
+        row = {"epoch": m.epoch} | {f"train_{name}": s[k] / len(m.split.train) for name, s in sums.items()}
+        if len(windows[k]):
+            row["validation_kl"] = mean_kl(m.data.distributions[m.split.validation], told[k])
+        m.record(row | {"seconds": seconds})

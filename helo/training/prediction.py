@@ -10,6 +10,7 @@ import torch
 from helo.data.emotion_data import EmotionData
 from helo.models import EmotionModel, Prediction
 from helo.training.faults import suspect
+from helo.training.threads import threads_for
 
 
 def predict(
@@ -40,7 +41,8 @@ def predict(
         ValueError: the model was built for other modalities, features or emotions.
         FloatingPointError: an answer is NaN; the message names the modality and window to look at.
     """
-    answer = answers(model, data, index, batch_size, device, explain, without)
+    with threads_for([model], torch.device(device or where(model))):
+        answer = answers(model, data, index, batch_size, device, explain, without)
     wrong = ~np.isfinite(answer.distributions).all(1)
     if wrong.any():
         rows = (np.arange(len(data)) if index is None else np.asarray(index))[wrong]
@@ -65,7 +67,7 @@ def answers(
         raise ValueError(f"{data.name}: cannot leave out {unknown}; its modalities are {list(data.signals)}")
     if device is not None:
         model.to(device)
-    device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    device = where(model)
     index = np.arange(len(data)) if index is None else np.asarray(index)
     if len(index) == 0:
         raise ValueError("no windows to predict; index is empty")
@@ -91,6 +93,11 @@ def answers(
         join([p.costs for p in parts]),
         {name: join([p.attention[name] for p in parts]) for name in parts[0].attention},
     )
+
+
+def where(model: EmotionModel) -> torch.device:
+    """The device a model is on."""
+    return next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
 
 def check_layout(model: EmotionModel, data: EmotionData) -> None:

@@ -1,0 +1,166 @@
+"""One model in training: what it learns from, and what becomes of it epoch by epoch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from helo.data.emotion_data import EmotionData
+from helo.data.splits import Split
+from helo.files import code_digest
+from helo.models import EmotionModel
+from helo.training.centring import within_person
+from helo.training.checkpoints import layout_to_json, resume, weights, write_checkpoint
+
+OnEpoch = Callable[[EmotionModel, dict[str, float]], bool | None]
+
+
+@dataclass
+class Run:
+    """What `fit` did.
+
+    Args:
+        model: the model, with the weights of its best epoch, ready to predict.
+        history: one row an epoch: "epoch", "train_<loss>" of every term, "validation_kl" (where there is a validation
+            side), "seconds".
+        best_epoch: the epoch whose weights the model has; 0 for closed-form models.
+    """
+
+    model: EmotionModel
+    history: list[dict[str, float]]
+    best_epoch: int
+
+
+@dataclass
+class Settings:
+    """The arguments of `helo.fit` that do not differ between models trained together; no device is a GPU where there is one."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    decay: float
+    patience: int
+    device: str | torch.device | None
+    centre_people: bool
+    refit: bool
+    on_epoch: OnEpoch | None
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
+        self.device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+@dataclass(eq=False)
+class Member:
+    """A model, what it learns from, and its optimizer; it goes on from its checkpoint where there is one."""
+
+    model: EmotionModel
+    data: EmotionData
+    split: Split
+    seed: int
+    checkpoint: str | Path | None
+    settings: Settings
+    origin: Member | None = None  # who asked for it, where this is a second training
+
+    def __post_init__(self):
+        self.checkpoint = None if self.checkpoint is None else Path(self.checkpoint)
+        if self.settings.centre_people:
+            self.data = within_person(self.data, self.split)
+        self.first = weights(self.model)
+        if not self.model.prepared:
+            self.model.prepare(self.data, self.split)
+            self.model.prepared.fill_(True)
+        self.model.to(self.settings.device)
+        rate, decay = self.settings.learning_rate, self.settings.weight_decay
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate, weight_decay=decay, fused=True)
+        self.history: list[dict[str, float]] = []
+        self.best, self.best_epoch = weights(self.model), 0
+        self.fault, self.stopped, self.run = "", False, None
+        self.generators: Sequence[torch.Generator] = ()  # in a stack; a model alone has torch's own to itself
+        if self.checkpoint is not None and self.checkpoint.exists():
+            self.history, self.best, self.best_epoch = resume(self.checkpoint, self.about, self.model, self.optimizer)
+        self.lowest = min((row["validation_kl"] for row in self.history if "validation_kl" in row), default=np.inf)
+
+    @cached_property
+    def about(self) -> dict:
+        """What two trainings share if one may go on from the other's checkpoint; the later may take more epochs."""
+        model, settings = self.model, ("batch_size", "learning_rate", "weight_decay", "decay", "patience")
+        about = {"model": model.name, "options": model.options, "layout": layout_to_json(model.layout)}
+        about |= {"first seed": model.seed, "seed": self.seed} | {k: getattr(self.settings, k) for k in settings}
+        code = code_digest("training/*.py", "transport.py", "losses.py", "models/*.py")[:16]
+        return about | {"data": data_digest(self.data, self.split), "code": code}
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that comes next, or is under way."""
+        return len(self.history) + 1
+
+    @property
+    def done(self) -> bool:
+        waited = len(self.history) - self.best_epoch if len(self.split.validation) else 0
+        return bool(self.fault) or self.stopped or self.epoch > self.settings.epochs or waited >= self.settings.patience
+
+    def batches(self) -> Sequence[Tensor]:
+        """The next epoch's batches of windows; sets what is random in it, and its learning rate."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * self.settings.decay ** (self.epoch - 1)
+        seed = int(np.random.SeedSequence((self.seed, self.epoch)).generate_state(1)[0])
+        torch.manual_seed(seed)
+        for generator in self.generators:
+            generator.manual_seed(seed)
+        order = torch.randperm(len(self.split.train), generator=next(iter(self.generators), None))
+        return torch.as_tensor(self.split.train)[order].split(self.settings.batch_size)
+
+    def record(self, row: dict[str, float]) -> None:
+        """An epoch has ended: look whether all is finite, keep the best, write the checkpoint, call back."""
+        wrong = [name for name, value in row.items() if not np.isfinite(value)]
+        if not wrong and not torch.nn.utils.get_total_norm([p.data for p in self.model.parameters()]).isfinite():
+            wrong = ["a weight"]
+        if wrong:
+            self.fault = f"{', '.join(wrong)} is not finite"
+            return
+        self.history.append(row)
+        score = row.get("validation_kl", -row["epoch"])
+        if score < self.lowest:
+            self.lowest, self.best, self.best_epoch = score, weights(self.model), row["epoch"]
+        if self.checkpoint is not None:
+            state = self.history, self.best_epoch, self.model, self.best, self.optimizer
+            write_checkpoint(self.checkpoint, self.about, *state)
+        self.stopped = bool(self.settings.on_epoch and self.settings.on_epoch(self.model, row))
+
+    def leave(self) -> None:
+        """Training has ended: the best epoch's weights, in memory of the model's own."""
+        if self.generators:  # until now they were a slice of the stack's
+            for p in self.model.parameters():
+                p.data, p.grad = p.data.clone(), None
+        self.model.load_state_dict(self.best)
+        self.model.eval()
+
+    def with_everybody(self) -> Member:
+        """The model at its first weights, to be trained with all windows for as many epochs as were best."""
+        self.model.load_state_dict(self.first)
+        split, file = self.split, self.checkpoint and f"{self.checkpoint}.refit"
+        everybody = replace(split, train=np.union1d(split.train, split.validation), validation=split.validation[:0])
+        once = replace(self.settings, epochs=self.best_epoch, centre_people=False, refit=False, on_epoch=None)
+        return Member(self.model, self.data, everybody, self.seed, file, once, origin=self)
+
+
+def data_digest(data: EmotionData, split: Split) -> str:
+    """Short hash of a data set's signals and labels and of a split's training side: the same numbers, the same run."""
+    key = hashlib.sha256()
+    for rows in (split.train, split.validation):
+        key.update(np.asarray(rows, np.int64).tobytes() + b"|")
+    for m in data.signals:
+        key.update(data.signals[m].tobytes() + data.masks[m].tobytes())
+    key.update(data.distributions.tobytes())
+    return key.hexdigest()[:16]

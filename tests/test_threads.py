@@ -1,0 +1,64 @@
+"""Small models compute on one thread, whatever the process was given; large ones on no more than that."""
+
+import pytest
+import torch
+from conftest import random_data
+from test_training import SPLIT
+
+import helo
+from helo.training import fit_together, threads
+
+DATA = random_data()
+FIT = {"epochs": 1, "batch_size": 8, "progress": False, "device": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def given():
+    """Two threads, as a process might be given; as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield 2
+    torch.set_num_threads(before)
+
+
+def seen_by(train):
+    found = []
+    train(lambda *_: found.append(torch.get_num_threads()))
+    assert torch.get_num_threads() == 2, "as before afterwards"
+    return set(found)
+
+
+def test_a_small_model_and_a_small_stack_train_on_one_thread():
+    new = [helo.build("early", DATA) for _ in range(3)]
+    assert seen_by(lambda see: helo.fit(new[0], DATA, SPLIT, on_epoch=see, **FIT)) == {1}
+    assert seen_by(lambda see: fit_together(new[1:], DATA, [SPLIT] * 2, seeds=[0, 1], on_epoch=see, **FIT)) == {1}
+
+
+def test_a_large_model_trains_on_what_the_process_was_given(monkeypatch):
+    monkeypatch.setattr(threads, "SMALL", 100)
+    model = helo.build("early", DATA)
+    assert seen_by(lambda see: helo.fit(model, DATA, SPLIT, on_epoch=see, **FIT)) == {2}
+    torch.set_num_threads(1)
+    with threads.threads_for([model], torch.device("cpu")):
+        assert torch.get_num_threads() == 1, "never more"
+
+
+def test_a_small_model_answers_on_one_thread():
+    model, found = helo.build("early", DATA), []
+    model.register_forward_hook(lambda *_: found.append(torch.get_num_threads()))
+    helo.predict(model, DATA)
+    assert set(found) == {1} and torch.get_num_threads() == 2
+
+
+def test_an_error_gives_the_threads_back(given):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        helo.fit(helo.build("early", DATA), DATA, SPLIT, on_epoch=stop, **FIT)
+    assert torch.get_num_threads() == given
+
+
+def test_a_gpu_is_no_reason(given):
+    with threads.threads_for([helo.build("early", DATA)], torch.device("cuda")):
+        assert torch.get_num_threads() == given
