@@ -107,7 +107,8 @@ def alignment(similarity: Tensor, same: Tensor, divide: bool = True) -> Tensor:
 def contrast(vectors: Tensor, same: Tensor, temperature: float = 0.1) -> Tensor:
     """Supervised contrast within one set of vectors (Khosla et al., NeurIPS 2020), with soft targets.
 
-        L = - mean_i sum_{j != i} w_ij log softmax_{j != i}(z_i . z_j / tau),   w = Y without its diagonal, rows summing to 1
+        L = - mean_i sum_{j != i} w_ij log softmax_{j != i}(z_i . z_j / tau),
+        w = Y without its diagonal, rows summing to 1
 
     Args:
         vectors: z, normalised here, shape (B, d).

@@ -415,7 +415,7 @@ def test_r_steers_the_label_attention():
 
 
 def test_label_attention_is_the_formula():
-    """Step 5 written out: tokens through the key and value maps, pooled by the seeds, asked by the labels; gaps ignored."""
+    """Step 5 written out: tokens through key and value maps, pooled by the seeds, asked by the labels; gaps ignored."""
     torch.manual_seed(0)
     model = helo.build("helo", DATA, seed=0, **SMALL).eval()
     fused, mask = torch.randn(3, 7, 16), torch.rand(3, 7) > 0.3

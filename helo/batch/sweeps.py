@@ -4,7 +4,8 @@
     sweep("notebooks/02_train.ipynb", runs, "runs/first", workers=2)
     table = collect("runs/first")
 
-A run is a folder (helo.runs) named by `run_id`; the folder of the sweep holds them, and sweep.json, the list of its runs.
+A run is a folder (helo.runs) named by `run_id`; the folder of the sweep holds them, and sweep.json, the list of its
+runs.
 """
 
 from __future__ import annotations

@@ -101,7 +101,8 @@ def read_card(path, card):
         good = isinstance(entry, dict) and set(entry) <= {"columns", "role", "rate", "kind", "tokens"}
         if not good or not _texts(entry.get("columns", ["x"])) or entry.get("role", BEHAVIORAL) not in tuple(ROLES):
             raise ValueError(
-                f"{told}: modality {m!r} is {short(entry)}; expected {{columns: [...], role: physiological or behavioral}}"
+                f"{told}: modality {m!r} is {short(entry)}; "
+                "expected {columns: [...], role: physiological or behavioral}"
             )
         if set(entry) & {"rate", "kind", "tokens"}:
             rate, count = entry.get("rate"), entry.get("tokens", 1)

@@ -1,8 +1,8 @@
 """CREMA-D's votes (Cao et al., IEEE TAFFC 2014): what people hear, see, and both.
 
-Reads `tabulatedVotes.csv` of the release: 7,442 clips of 91 actors, each rated by about ten people from the voice alone,
-by others from the face alone, and by others from both. The task here: from the two single-modality vote records, predict
-the vote distribution of both. The clips themselves are not needed.
+Reads `tabulatedVotes.csv` of the release: 7,442 clips of 91 actors, each rated by about ten people from the voice
+alone, by others from the face alone, and by others from both. The task here: from the two single-modality vote records,
+predict the vote distribution of both. The clips themselves are not needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ FILE = "tabulatedVotes.csv"
 def load(root: str | Path, smoothing: float = 0.0) -> EmotionData:
     """Load the votes as one window a clip, with the shares of the voice's and the face's votes as features.
 
-    HeLo needs a physiological side: the voice takes that role here, which says nothing but which stream is carried over.
+    HeLo needs a physiological side: the voice takes that role here, which says nothing but which stream is carried
+    over.
 
     Args:
         root: the folder that holds tabulatedVotes.csv, or the file.

@@ -62,15 +62,16 @@ def load(
     """Load DMER as windows of features. Where paper, program and files disagree, an option decides.
 
     Args:
-        root: the folder that holds Features or Features.zip (or Aligned_data or Aligned_data.zip), or that folder or zip
-            itself.
+        root: the folder that holds Features or Features.zip (or Aligned_data or Aligned_data.zip), or that folder or
+            zip itself.
         form: "features", those of the release; "raw", computed here from the recordings: differential entropy of each
             EEG channel in five bands, skin conductance and pulse by NeuroKit2.
         labels: "dis_label", as HeLo's files; "panas", the questionnaires.
         scale: the questionnaire's highest rating: 5 as in the program that asked, 9 as in the paper's text.
         order: of the questionnaire's rows: "presentation", as its authors say, found from the recording's time row or
             from the order in which clips appear in `vids`; "clips", by the clip's number.
-        panas: where a person's questionnaire is, below root: 32 rows of 10 ratings, no header, in the order of EMOTIONS.
+        panas: where a person's questionnaire is, below root: 32 rows of 10 ratings, no header, in the order of
+            EMOTIONS.
         band: of the 90 EEG columns, 18 channels x 5 bands: "fastest" (channel 1's five bands come first) or "slowest".
         complex_values: some files hold complex numbers: "real" takes their real part, "refuse" ends with an error.
         faces: of form "raw": where below root the face's features are, one row a second: the release's Features, or a
@@ -185,7 +186,7 @@ def _extract(root, source, form, labels, normalise, **options):
 
 
 def _read_features(path, arrays, *, band, complex_values, **_):
-    """Signals and masks of one person's rows, their clips, their seconds, and the clips in the order shown (or None)."""
+    """Signals and masks of one person's rows, their clips and seconds, and the clips in the order shown (or None)."""
     feas, clips = rows_of(path, arrays, 913, complex_values)
     with np.errstate(over="ignore"):
         feas = feas.astype(np.float32)  # what is too large for it becomes infinite, and is masked
@@ -234,8 +235,8 @@ def _panas(path, source, shown, options):
         for k, cell in enumerate(cells):
             if not re.fullmatch(r"[1-9](\.0*)?", cell) or float(cell) > options["scale"]:
                 raise ValueError(
-                    f"{path}: row {row + 1}, {EMOTIONS[k]!r}, is {cell[:20]!r}; expected a rating from 1 to {options['scale']} "
-                    "(option scale: 5 in the program, 9 in the paper)"
+                    f"{path}: row {row + 1}, {EMOTIONS[k]!r}, is {cell[:20]!r}; "
+                    f"expected a rating from 1 to {options['scale']} (option scale: 5 in the program, 9 in the paper)"
                 )
             ratings[clip, k] = float(cell)
     return ratings

@@ -49,7 +49,8 @@ def read_raw(path, arrays, *, root, who, faces, window, step, complex_values, **
         held = array_of(path, arrays, f"{m}_datas", None)
         if held.ndim != 2 or held.shape[0] not in (channels + 1, channels + 2):
             raise ValueError(
-                f"{path}: '{m}_datas' has shape {held.shape}; expected ({channels} signals, clip and maybe time; samples)"
+                f"{path}: '{m}_datas' has shape {held.shape}; "
+                f"expected ({channels} signals, clip and maybe time; samples)"
             )
         rows[m], ids[m] = held, clips_of(path, f"{m}_datas, row {channels + 1}", held[channels], (REST,))
     rates = {m: _rate(path, arrays, m) for m in rows}

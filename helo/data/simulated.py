@@ -90,8 +90,8 @@ def load(
         raise ValueError(f"subjects is {subjects} and clips {clips}; expected at least 2 of each")
     if window < 8 or window % LAG or window > seconds or step <= 0:
         raise ValueError(
-            f"window {window} s, step {step} s, clip {seconds} s: expected a window of at least 8 s, a multiple of 4 s, "
-            "no longer than a clip, and a positive step"
+            f"window {window} s, step {step} s, clip {seconds} s: "
+            "expected a window of at least 8 s, a multiple of 4 s, no longer than a clip, and a positive step"
         )
     if int(subjects) != subjects or int(clips) != clips:
         raise ValueError(f"subjects is {subjects} and clips {clips}; expected whole numbers")

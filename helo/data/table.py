@@ -96,8 +96,8 @@ def load(
     left = [c for c in columns if c not in used and not any(fnmatchcase(c, pattern) for pattern in ignore)]
     if left:
         raise ValueError(
-            f"{path}: {some(left)} are no modality.feature, emotion.name, vote.rater, subject, trial, condition or start; "
-            "rename them, or name them in a card under modalities or ignore"
+            f"{path}: {some(left)} are no modality.feature, emotion.name, vote.rater, subject, trial, condition or "
+            "start; rename them, or name them in a card under modalities or ignore"
         )
     if normalise == "subject":
         signals = {m: signals_of.normalise_by_subject(x, masks[m], about["subject"]) for m, x in signals.items()}
@@ -205,7 +205,8 @@ def _signals(path, columns, card, used):
             x = numbers(path, whole[0], columns[whole[0]])
             if x.ndim not in (2, 3) or x.size == 0:
                 raise ValueError(
-                    f"{path}: {whole[0]!r} has shape {x.shape}; expected (windows, features) or (windows, tokens, features)"
+                    f"{path}: {whole[0]!r} has shape {x.shape}; "
+                    "expected (windows, features) or (windows, tokens, features)"
                 )
             if "rate" in given.get(modality, {}):
                 x, features[modality] = _raw(path, whole[0], x, given[modality])

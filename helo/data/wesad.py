@@ -1,8 +1,8 @@
 """WESAD (Schmidt et al., ICMI 2018): 15 people; baseline, stress, amusement and two meditations.
 
 Reads the release's own layout, `Sx/Sx.pkl` and `Sx/Sx_quest.csv`. A window's emotion distribution is the PANAS
-questionnaire of its condition: 24 ratings from 1 to 5, divided by their sum. Wrist BVP, EDA and TEMP (and ECG, EMG, EDA,
-Resp and Temp of the chest) are physiological; ACC, the body's movement, is behavioral.
+questionnaire of its condition: 24 ratings from 1 to 5, divided by their sum. Wrist BVP, EDA and TEMP (and ECG, EMG,
+EDA, Resp and Temp of the chest) are physiological; ACC, the body's movement, is behavioral.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def load(
         tokens: consecutive segments a window, with its context, is cut into.
         context: seconds before and after the window that are looked at too, beyond the condition's ends where need be;
             `starts` and `window` of the data set then include them.
-        normalise: every feature is centred and scaled without labels: "recording" by the person's whole recording, pauses
-            between the conditions included; "causal" by its part up to the window's end (and context), as live use must;
-            "subject" by the person's windows alone; "none".
+        normalise: every feature is centred and scaled without labels: "recording" by the person's whole recording,
+            pauses between the conditions included; "causal" by its part up to the window's end (and context), as live
+            use must; "subject" by the person's windows alone; "none".
         cache: keep the features on disk for the next load.
 
     Raises:
@@ -102,8 +102,8 @@ def load(
         raise ValueError(f"normalise is {normalise!r}; expected 'recording', 'causal', 'subject' or 'none'")
     if not (window > 0 and step > 0 and context >= 0 and tokens >= 1 and (window + 2 * context) / tokens >= 2):
         raise ValueError(
-            f"window {window} s, step {step} s, context {context} s, tokens {tokens}: expected positive lengths and tokens of "
-            "at least 2 s"
+            f"window {window} s, step {step} s, context {context} s, tokens {tokens}: "
+            "expected positive lengths and tokens of at least 2 s"
         )
     subjects = _subjects(root)
     options = {
@@ -151,9 +151,8 @@ def read_panas(path: Path) -> dict[str, np.ndarray]:
     ratings = np.stack([_panas_row(path, condition, row) for condition, row in zip(order, rows, strict=True)])
     for row, item in np.argwhere(np.isnan(ratings)):
         if np.isnan(ratings[row]).sum() > 1:
-            raise ValueError(
-                f"{path}: {int(np.isnan(ratings[row]).sum())} ratings of {order[row]!r} are missing; expected one at most"
-            )
+            count = int(np.isnan(ratings[row]).sum())
+            raise ValueError(f"{path}: {count} ratings of {order[row]!r} are missing; expected one at most")
         ratings[row, item] = np.nanmedian(ratings[:, item])
         warnings.warn(
             f"{path}: the rating of {EMOTIONS[item]!r} in {order[row]!r} is missing; "
@@ -250,7 +249,8 @@ def _condition_runs(path, label, order):
     found, expected = [code for code, *_ in runs], [CODES[name] for name in order]
     if found != expected:
         raise ValueError(
-            f"{path}: the labels run through the codes {found}; expected {expected} from the questionnaire's order {order}"
+            f"{path}: the labels run through the codes {found}; "
+            f"expected {expected} from the questionnaire's order {order}"
         )
     return [(name, a, b) for name, (_, a, b) in zip(order, runs, strict=True)]
 

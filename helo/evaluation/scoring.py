@@ -57,14 +57,15 @@ def evaluate(
         protocol: "subjects", "trials", or "windows" (which leaks).
         seeds: of first weights, batches and dropout; the folds stay the same. Closed-form models use the first alone.
         folds: number of folds; None is the protocol's default (one subject at a time; five otherwise).
-        workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else, and on
-            a GPU, this process alone. Folds and seeds of a model that can be stacked are trained as one (`helo.training.stacking`):
-            all of a process's on a GPU; on a CPU at most 15, where the model has fewer than a million weights.
-        folder: where finished results are kept, a stack's all together; a second call of the same code and settings goes on
-            from there.
+        workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else,
+            and on a GPU, this process alone. Folds and seeds of a model that can be stacked are trained as one
+            (`helo.training.stacking`): all of a process's on a GPU; on a CPU at most 15, where the model has fewer than
+            a million weights.
+        folder: where finished results are kept, a stack's all together; a second call of the same code and settings
+            goes on from there.
         progress: show a progress bar.
-        choices: training settings to choose from, such as `SETTINGS`. Every fit is made once with each, and the one with
-            the lowest KL on the fold's validation windows is kept: test people have no say.
+        choices: training settings to choose from, such as `SETTINGS`. Every fit is made once with each, and the one
+            with the lowest KL on the fold's validation windows is kept: test people have no say.
         **training: arguments of `helo.fit`, such as epochs, the same for all.
 
     Returns:
@@ -73,7 +74,8 @@ def evaluate(
         `summarise` gives means and deviations.
 
     Raises:
-        ValueError: unknown model, protocol or training argument; no model or no seed; choices without validation windows.
+        ValueError: unknown model, protocol or training argument; no model or no seed; choices without validation
+            windows.
     """
     import pandas as pd
     from joblib import Parallel, cpu_count, delayed

@@ -1,13 +1,14 @@
 """AIMDiT: augmented modality fusion by dimension transformation.
 
-Wu et al., "AIMDiT: Modality Augmentation and Interaction via Multimodal Dimension Transformation for Emotion Recognition in
-Conversations", https://arxiv.org/abs/2407.00743 (abstract only).
+Wu et al., "AIMDiT: Modality Augmentation and Interaction via Multimodal Dimension Transformation for Emotion
+Recognition in Conversations", https://arxiv.org/abs/2407.00743 (abstract only).
 
 MAN turns a one-dimensional feature into two dimensions and runs an Inception block over it, for variation within and
 between its parts; MIN fuses the augmented features by cross-modal and self-modal Transformers.
 
-Open: the reshape and the layers. Here each token's d features become a plane of 8 rows; the Inception block is the sum of
-1 x 1, 3 x 3 and 5 x 5 convolutions, with a residual; MIN is one cross-attention each way and one Transformer block a stream.
+Open: the reshape and the layers. Here each token's d features become a plane of 8 rows; the Inception block is the sum
+of 1 x 1, 3 x 3 and 5 x 5 convolutions, with a residual; MIN is one cross-attention each way and one Transformer block a
+stream.
 """
 
 from __future__ import annotations

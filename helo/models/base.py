@@ -51,13 +51,14 @@ class EmotionModel(nn.Module):
 
     Args:
         layout: modalities, roles and emotions of the data, from `data.layout`.
-        input_dropout: share of the standardised features hidden in training, each by itself, so that no answer hangs on one.
+        input_dropout: share of the standardised features hidden in training, each by itself, so that no answer hangs on
+            one.
     """
 
     #: True for models that `solve` fits in one step.
     closed_form = False
-    #: True where several can be trained as one (`helo.training.stacking`): no window of a batch has a say in another's answer or loss,
-    #: and nothing is random in training but `Dropout`.
+    #: True where several can be trained as one (`helo.training.stacking`): no window of a batch has a say in another's
+    #: answer or loss, and nothing is random in training but `Dropout`.
     stackable = False
     #: False for adapters to libraries whose objects have no format but pickle.
     can_be_saved = True

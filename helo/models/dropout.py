@@ -1,7 +1,7 @@
 """Dropout from random bytes: one 64-bit random number decides about eight activations.
 
-On a CPU torch draws a random number for each activation, which takes a quarter of a training step of HeLo. Inside `streams`
-several models run as one, and each draws from its own generator what it would have drawn alone.
+On a CPU torch draws a random number for each activation, which takes a quarter of a training step of HeLo. Inside
+`streams` several models run as one, and each draws from its own generator what it would have drawn alone.
 """
 
 from __future__ import annotations

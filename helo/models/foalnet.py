@@ -1,21 +1,23 @@
 """Foal-Net: fusion after alignment, with a matching task.
 
-Li et al., "Enhancing Modal Fusion by Alignment and Label Matching for Multimodal Emotion Recognition", Interspeech 2024,
-https://arxiv.org/abs/2408.09438.
+Li et al., "Enhancing Modal Fusion by Alignment and Label Matching for Multimodal Emotion Recognition", Interspeech
+2024, https://arxiv.org/abs/2408.09438.
 
 Two streams A and B. Three losses: L = KL + w_a L_AVEL + w_m L_MEM.
 
 - **AVEL** aligns the streams: e = LayerNorm(W1 x + Dropout(W2 GELU(W1 x))) of the streams' means, L2-normalised;
-  S_ij = e^A_i . e^B_j / tau over the batch; cross-entropy of softmax(S) with the windows that share the emotion, both ways.
+  S_ij = e^A_i . e^B_j / tau over the batch; cross-entropy of softmax(S) with the windows that share the emotion, both
+  ways.
 - **Fusion**: two stacks, A asks B and B asks A; a layer is LayerNorm(q + Dropout(attention(q, other, other))), keys and
   values always the other stream's own tokens. Masked means, concatenated.
 - **MEM** asks whether two streams carry the same emotion: the own pair does; a window of another emotion, drawn with
   probability softmax(S), does not.
 
 Decided here: tau is a temperature (the released code divides by its logarithm); the positives of a row sum to 1
-(`divide=False` is the released form); a window without a window of another emotion in its batch has no negative, instead
-of itself; prediction needs no labels. For distributions "shares the emotion" becomes 1 - the Jensen-Shannon distance, to a
-power that sharpens it, for AVEL (`same="distribution"`); `same="class"` takes the strongest emotion, as the paper does. MEM uses the strongest.
+(`divide=False` is the released form); a window without a window of another emotion in its batch has no negative,
+instead of itself; prediction needs no labels. For distributions "shares the emotion" becomes 1 - the Jensen-Shannon
+distance, to a power that sharpens it, for AVEL (`same="distribution"`); `same="class"` takes the strongest emotion, as
+the paper does. MEM uses the strongest.
 """
 
 from __future__ import annotations

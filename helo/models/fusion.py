@@ -1,8 +1,8 @@
 """The frame every fusion system shares: streams of tokens in, one vector out, a head on it.
 
 A two-stream system (voice and face, in its paper) takes the physiological modalities as one stream and the behavioral
-ones as the other; where one role is empty, the first modality and the rest. The tokens of a stream's modalities stand one
-after the other.
+ones as the other; where one role is empty, the first modality and the rest. The tokens of a stream's modalities stand
+one after the other.
 """
 
 from __future__ import annotations

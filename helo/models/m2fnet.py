@@ -6,9 +6,9 @@ https://arxiv.org/abs/2206.02187.
 A Transformer encoder per modality, multi-head attention fusion of the streams, a classifier; features trained with an
 adaptive-margin triplet loss.
 
-Open: which stream asks (here every stream asks all the others in turn), and the margin's form. Here the triplets are made
-in the batch: the window with the most similar label is the positive, the nearest of another strongest emotion the negative,
-and the margin is the difference of their label similarities:
+Open: which stream asks (here every stream asks all the others in turn), and the margin's form. Here the triplets are
+made in the batch: the window with the most similar label is the positive, the nearest of another strongest emotion the
+negative, and the margin is the difference of their label similarities:
 
     L = mean_i max(0, |z_i - z_pos| - |z_i - z_neg| + (Y_i,pos - Y_i,neg))
 """

@@ -3,9 +3,9 @@
 Zou et al., "Multimodal Prompt Transformer with Hybrid Contrastive Learning for Emotion Recognition in Conversation",
 https://arxiv.org/abs/2310.04456 (abstract only).
 
-The strong modality is encoded deeply; the weak ones pass feature filters and become prompt tokens, keys and values of EVERY
-attention layer of the strong modality's Transformer. Hybrid contrastive learning: unsupervised on the fused vector, and
-supervised on labels.
+The strong modality is encoded deeply; the weak ones pass feature filters and become prompt tokens, keys and values of
+EVERY attention layer of the strong modality's Transformer. Hybrid contrastive learning: unsupervised on the fused
+vector, and supervised on labels.
 
 Open: which modality is strong (here the data set's query, else the first), the filter (here a gated bottleneck), the
 weights, and the two views of the unsupervised part (here the fused vector with two draws of dropout).

@@ -1,7 +1,8 @@
 """python-ldl's algorithms as models: an optional adapter (`pip install python-ldl`).
 
 python-ldl (https://github.com/SpriteMisaka/PyLDL) is the field's library of label-distribution learning. Its shallow
-algorithms see the same summary of a window as our ridge regression does: every feature's mean and deviation over tokens.
+algorithms see the same summary of a window as our ridge regression does: every feature's mean and deviation over
+tokens.
 """
 
 from __future__ import annotations

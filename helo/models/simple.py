@@ -26,9 +26,10 @@ class Early(FusionModel):
 
 
 class SideBySide(EmotionModel):
-    """A two-layer network on every feature of every token side by side; a token that is not there counts as the training mean.
+    """A two-layer network on every feature of every token side by side.
 
-    Unlike early fusion it knows which token is which; a token that moves is another input to it.
+    A token that is not there counts as the training mean. Unlike early fusion it knows which token is which; a token
+    that moves is another input to it.
 
     Args:
         layout: modalities, roles and emotions.

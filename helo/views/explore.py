@@ -104,8 +104,8 @@ async def train(
 ) -> Run:
     """`helo.fit` with curves that move while it trains: `run = await explore.train(model, data, split)`.
 
-    The stop button, or the kernel's own, ends training with the best epoch so far; nothing is lost. Training has a thread
-    of its own, so that the kernel hears the button (ipykernel 7 or newer; before that, use the kernel's).
+    The stop button, or the kernel's own, ends training with the best epoch so far; nothing is lost. Training has a
+    thread of its own, so that the kernel hears the button (ipykernel 7 or newer; before that, use the kernel's).
 
     Args:
         model, data, split: as for `helo.fit`.
@@ -146,7 +146,7 @@ async def train(
 
 
 def transport(model: HeLo, data: EmotionData, index: Sequence[int]) -> widgets.VBox:
-    """HeLo's transport in any of the windows `index`, at any epsilon: Wasserstein beside Gromov, flows, what is carried."""
+    """HeLo's transport in any of the windows `index`, at any epsilon: both plans, flows, what is carried."""
     index = np.asarray(index)
     return live(
         lambda window, epsilon: views.transport(model, data, int(index[window - 1]), epsilon),
@@ -193,9 +193,8 @@ def correlation(
 def answers(model: EmotionModel, data: EmotionData, index: Sequence[int]) -> widgets.VBox:
     """Rated and predicted distributions, best or worst first; and what the model says if a modality is changed."""
     index = np.asarray(index)
-    kl = score(data.distributions[index], predict(model, data, index, explain=False).distributions, per_window=True)[
-        "kl"
-    ]
+    said = predict(model, data, index, explain=False).distributions
+    kl = score(data.distributions[index], said, per_window=True)["kl"]
     best = np.argsort(kl, kind="stable")
     orders = {"as recorded": np.arange(len(index)), "best first": best, "worst first": best[::-1]}
     kept, dropped, other = "as recorded", "dropped", "from the window half the set away"

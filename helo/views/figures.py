@@ -22,7 +22,7 @@ _ANSWER = "#0072B2"
 
 
 def emotion_colours(emotions: Sequence[str]) -> dict[str, str]:
-    """A fixed colour for each emotion: eight distinct ones, or steps of a perceptually even scale where there are more."""
+    """A fixed colour for each emotion: eight distinct ones, or steps of an even scale where there are more."""
     if len(emotions) <= len(_COLOURS):
         return dict(zip(emotions, _COLOURS, strict=False))
     return dict(zip(emotions, sns.color_palette("viridis", len(emotions)).as_hex(), strict=True))
@@ -250,7 +250,7 @@ def curves(x: Sequence[float], lines: Mapping[str, Sequence[float]], xlabel: str
 
 
 def critical_difference(ranks: Mapping[str, float], width: float) -> Figure:
-    """Mean ranks on a line, best on the left; a bar joins models that are nearer than the critical difference `width`."""
+    """Mean ranks on a line, best on the left; a bar joins models nearer than the critical difference `width`."""
     names = sorted(ranks, key=ranks.get)
     values = [ranks[name] for name in names]
     ends = [max(k for k in range(len(values)) if values[k] - values[i] <= width) for i in range(len(values))]

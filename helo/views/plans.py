@@ -27,9 +27,9 @@ def transport(
 ) -> go.Figure:
     """What HeLo's transport does in one window.
 
-    Cost; the Wasserstein plan it gives; the Gromov plan, which knows only how tokens relate within each side; and of the
-    one that the model uses: its marginals beside the even ones asked for, the strongest flows, and the tokens in the
-    plane of their two main directions, with what the barycentric map carries to every behavioral token.
+    Cost; the Wasserstein plan it gives; the Gromov plan, which knows only how tokens relate within each side; and of
+    the one that the model uses: its marginals beside the even ones asked for, the strongest flows, and the tokens in
+    the plane of their two main directions, with what the barycentric map carries to every behavioral token.
 
     Args:
         model: a trained HeLo.
