@@ -41,6 +41,15 @@ EMOTIONS = (
     "distressed",
 )
 _FOLDERS = {"features": "Features", "raw": "Aligned_data"}
+_CHOICES = {
+    "form": tuple(_FOLDERS),
+    "labels": ("dis_label", "panas"),
+    "scale": (5, 9),
+    "order": ("presentation", "clips"),
+    "band": ("fastest", "slowest"),
+    "complex_values": ("real", "refuse"),
+    "normalise": ("none", "subject"),
+}
 _ROLES = {PHYSIOLOGICAL: ("eeg", "gsr", "ppg"), BEHAVIORAL: ("video",)}
 
 
@@ -87,45 +96,38 @@ def load(
         MissingFile: the folder or one of its files is missing.
         ValueError: a file's content is not the release's; the message names file, field, found and expected.
     """
-    choices = {
-        "form": (form, tuple(_FOLDERS)),
-        "labels": (labels, ("dis_label", "panas")),
-        "scale": (scale, (5, 9)),
-        "order": (order, ("presentation", "clips")),
-        "band": (band, ("fastest", "slowest")),
-        "complex_values": (complex_values, ("real", "refuse")),
-        "normalise": (normalise, ("none", "subject")),
-    }
-    for name, (given, known) in choices.items():
-        if given not in known:
-            raise ValueError(f"{name} is {given!r}; expected one of {list(known)}")
-    if not (step > 0 and 2 <= window <= 1000):
-        raise ValueError(f"window {window} s and step {step} s; expected a window of at least 2 s and a step above 0")
-    root, source = find(Path(root).expanduser(), _FOLDERS[form])
-    options = {
-        "form": form,
-        "labels": labels,
-        "scale": scale,
-        "order": order,
-        "panas": panas,
-        "band": band,
+    options = {"form": form, "labels": labels, "scale": scale, "order": order, "panas": panas, "band": band}
+    options |= {
         "complex_values": complex_values,
         "faces": faces,
         "window": window,
         "step": step,
         "normalise": normalise,
     }
+    _check(options)
+    root, source = find(Path(root).expanduser(), _FOLDERS[form])
 
     def make():
         return _extract(root, source, **options)
 
-    if form == "features" or not cache:
-        return make()
-    files = [f for f in (source.rglob("*.mat") if source.is_dir() else [source])]
-    files += [
-        f for pattern in ("Questionnaires/**/*", f"{faces}*", f"{faces}/*") for f in root.glob(pattern) if f.is_file()
-    ]
-    return cached("dmer", options, dict.fromkeys(files), make)
+    return cached("dmer", options, _files(root, source, faces), make) if form == "raw" and cache else make()
+
+
+def _check(options):
+    for name, known in _CHOICES.items():
+        if options[name] not in known:
+            raise ValueError(f"{name} is {options[name]!r}; expected one of {list(known)}")
+    window, step = options["window"], options["step"]
+    if not (step > 0 and 2 <= window <= 1000):
+        raise ValueError(f"window {window} s and step {step} s; expected a window of at least 2 s and a step above 0")
+
+
+def _files(root, source, faces):
+    """All that form "raw" is made from."""
+    files = list(source.rglob("*.mat")) if source.is_dir() else [source]
+    for pattern in ("Questionnaires/**/*", f"{faces}*", f"{faces}/*"):
+        files += [f for f in root.glob(pattern) if f.is_file()]
+    return dict.fromkeys(files)
 
 
 def _extract(root, source, form, labels, normalise, **options):

@@ -66,28 +66,14 @@ def load(
         MissingFile: no such file.
         ValueError: the message names file, column, row (0 is the first below the header), found and expected.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise MissingFile(f"{path}: no such file; expected a .csv, .parquet, .npz or .mat file")
-    if path.suffix.lower() not in READERS:
-        raise ValueError(f"{path}: ends in {path.suffix!r}; expected one of {list(READERS)}")
+    path = _readable(path)
     if normalise not in ("none", "subject"):
         raise ValueError(f"normalise is {normalise!r}; expected 'none' or 'subject'")
     if not (0 <= smoothing < np.inf and -np.inf < floor < np.inf):
         raise ValueError(f"floor is {floor} and smoothing {smoothing}; expected numbers, smoothing at least 0")
     card, told = read_card(path, card)
     columns = READERS[path.suffix.lower()](path)
-    names = {what: card.get(what, what) for what in COLUMNS}
-    for what, column in names.items():
-        if column not in columns and (what in card or what in ("subject", "trial")):
-            raise ValueError(
-                f"{path}: no column {column!r} for the {what}; found {some(columns)}. "
-                f"Add it, or name the {what}'s column in a card"
-            )
-    n = columns[names["subject"]].size
-    for column, values in columns.items():
-        if column != "emotions" and (values.ndim == 0 or len(values) != n):
-            raise ValueError(f"{path}: {column!r} has shape {values.shape}; expected {n} rows, as the subjects")
+    names = _names(path, columns, card)
     about = {what: labels(path, c, columns[c]) for what, c in names.items() if what != "start" and c in columns}
     used = set(names.values())
     ratings, emotions = _ratings(path, columns, card, floor, used)
@@ -118,6 +104,31 @@ def load(
         features=features,
         tokens=tokens,
     )
+
+
+def _readable(path):
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise MissingFile(f"{path}: no such file; expected a .csv, .parquet, .npz or .mat file")
+    if path.suffix.lower() not in READERS:
+        raise ValueError(f"{path}: ends in {path.suffix!r}; expected one of {list(READERS)}")
+    return path
+
+
+def _names(path, columns, card):
+    """What a row is about -> its column's name; every column has a row for each window."""
+    names = {what: card.get(what, what) for what in COLUMNS}
+    for what, column in names.items():
+        if column not in columns and (what in card or what in ("subject", "trial")):
+            raise ValueError(
+                f"{path}: no column {column!r} for the {what}; found {some(columns)}. "
+                f"Add it, or name the {what}'s column in a card"
+            )
+    n = columns[names["subject"]].size
+    for column, values in columns.items():
+        if column != "emotions" and (values.ndim == 0 or len(values) != n):
+            raise ValueError(f"{path}: {column!r} has shape {values.shape}; expected {n} rows, as the subjects")
+    return names
 
 
 def _ratings(path, columns, card, floor, used):

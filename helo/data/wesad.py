@@ -106,14 +106,8 @@ def load(
             "expected positive lengths and tokens of at least 2 s"
         )
     subjects = _subjects(root)
-    options = {
-        "site": site,
-        "window": window,
-        "step": step,
-        "tokens": tokens,
-        "context": context,
-        "normalise": normalise,
-    }
+    options = {"site": site, "window": window, "step": step, "tokens": tokens}
+    options |= {"context": context, "normalise": normalise}
     sources = [root / s / f"{s}{end}" for s in subjects for end in (".pkl", "_quest.csv")]
 
     def make():
@@ -273,29 +267,11 @@ def _extract(root, subjects, site, window, step, tokens, context, normalise):
         columns["starts"].append(times - context)
         if not len(times):
             continue
-        n = len(times)
-        # windows over the whole recording, to normalise by
-        everywhere = features.window_starts(0, shortest, window, step) if normalise in ("recording", "causal") else []
-        seen = np.searchsorted(everywhere, times + 1e-6, side="right") if normalise == "causal" else None
-        cut = features.Tokens.of(np.concatenate([times, everywhere]) - context, window + 2 * context, tokens)
-        if cut.length > shortest:
-            raise ValueError(
-                f"{path}: lasts {shortest:.0f} s; tokens of {cut.length:g} s, with that context, do not fit into it"
-            )
-        # a token that the recording does not hold whole is masked, and cut where there is something to cut
-        held = (cut.starts >= -1e-6) & (cut.starts + cut.length <= shortest + 1e-6)
-        cut = features.Tokens(cut.starts.clip(0, shortest - cut.length), cut.length)
-        for modality in sorted(
-            raw, key=lambda m: -raw[m].nbytes
-        ):  # the largest goes first, so that later ones find room
-            feature = _MODALITIES[modality][6](raw.pop(modality), _MODALITIES[modality][2], cut)
-            mask = feature.mask & held
-            own, there = feature.values[:n], mask[:n]
-            if len(everywhere):
-                own = features.normalise_by_recording(own, there, feature.values[n:], mask[n:], seen)
+        of_all = _features(path, raw, times, shortest, window, step, tokens, context, normalise)
+        for modality, own, there, named in of_all:
             values.setdefault(modality, []).append(own)
             masks.setdefault(modality, []).append(there)
-            names[modality] = feature.names
+            names[modality] = named
     if not values:
         raise ValueError(f"{root}: no condition holds a window of {window} s; choose a shorter window")
     values = {m: np.concatenate(values[m]) for m in _MODALITIES if m in values}
@@ -323,3 +299,26 @@ def _extract(root, subjects, site, window, step, tokens, context, normalise):
         features={m: names[m] for m in values},
         tokens={m: segments for m in values},
     )
+
+
+def _features(path, raw, times, shortest, window, step, tokens, context, normalise):
+    """Of each modality of one person: features and mask of the windows at `times`, and the features' names."""
+    n = len(times)
+    # windows over the whole recording, to normalise by
+    everywhere = features.window_starts(0, shortest, window, step) if normalise in ("recording", "causal") else []
+    seen = np.searchsorted(everywhere, times + 1e-6, side="right") if normalise == "causal" else None
+    cut = features.Tokens.of(np.concatenate([times, everywhere]) - context, window + 2 * context, tokens)
+    if cut.length > shortest:
+        raise ValueError(
+            f"{path}: lasts {shortest:.0f} s; tokens of {cut.length:g} s, with that context, do not fit into it"
+        )
+    # a token that the recording does not hold whole is masked, and cut where there is something to cut
+    held = (cut.starts >= -1e-6) & (cut.starts + cut.length <= shortest + 1e-6)
+    cut = features.Tokens(cut.starts.clip(0, shortest - cut.length), cut.length)
+    for modality in sorted(raw, key=lambda m: -raw[m].nbytes):  # the largest goes first, so that later ones find room
+        feature = _MODALITIES[modality][6](raw.pop(modality), _MODALITIES[modality][2], cut)
+        mask = feature.mask & held
+        own, there = feature.values[:n], mask[:n]
+        if len(everywhere):
+            own = features.normalise_by_recording(own, there, feature.values[n:], mask[n:], seen)
+        yield modality, own, there, feature.names

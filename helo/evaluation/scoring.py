@@ -78,51 +78,68 @@ def evaluate(
             windows.
     """
     import pandas as pd
-    from joblib import Parallel, cpu_count, delayed
 
     seeds = [int(s) for s in ([seeds] if isinstance(seeds, int) else seeds)]
     models = [models] if isinstance(models, str) else models
     if not seeds or not models:
         raise ValueError(f"models is {models} and seeds {seeds}; expected at least one of each")
-    unknown = sorted(set(training).union(*choices) - set(inspect.signature(fit).parameters))
-    if unknown:
-        raise ValueError(
-            f"helo.fit does not take {unknown}; its arguments are {list(inspect.signature(fit).parameters)}"
-        )
     entries = models if isinstance(models, Mapping) else {name: {"model": name} for name in models}
-    for label, entry in entries.items():
-        if not exists(entry.get("model")):
-            raise ValueError(f"{label}: unknown model {entry.get('model')!r}; expected one of {list(available())}")
-    splits = by_protocol(data, protocol, folds)
-    if choices and not all(len(split.validation) for split in splits):
-        raise ValueError(f"choices need validation windows to choose by; protocol {protocol!r} has folds without them")
-    if not workers:
-        count = sum(len(splits) * (1 if is_closed_form(entry["model"]) else len(seeds)) for entry in entries.values())
-        workers = 1 if _device(training).type == "cuda" or count < 4 * cpu_count() else cpu_count()
-    jobs = []
-    for label, entry in entries.items():
-        seeded = seeds[:1] if is_closed_form(entry["model"]) else seeds
-        fits = [(split, seed) for split in splits for seed in seeded]
-        size = min(_together(data, entry, training, choices), -(-len(fits) // workers))
-        jobs += [(label, entry, fits[k : k + size]) for k in range(0, len(fits), size)]
-    folder = None if folder is None else Path(folder)
-    if workers == 1:
-        results = (_rows(data, *job, training, choices, folder) for job in jobs)
-    else:
-        results = Parallel(n_jobs=workers, return_as="generator")(
-            delayed(_on_one_thread)(data, *job, training, choices, folder) for job in jobs
-        )
-    bar = tqdm(
-        total=sum(len(fits) for *_, fits in jobs), desc=f"{data.name} by {protocol}", unit="fit", disable=not progress
-    )
-    table = []
-    with bar, warnings.catch_warnings():
-        # joblib replaces a worker that has grown; nothing is lost
-        warnings.filterwarnings("ignore", "A worker stopped")
+    _check(entries, training, choices)
+    jobs, workers = _jobs(entries, data, _splits(data, protocol, folds, choices), seeds, workers, training, choices)
+    results = _results(jobs, workers, data, training, choices, None if folder is None else Path(folder))
+    total, table = sum(len(fits) for *_, fits in jobs), []
+    with tqdm(total=total, desc=f"{data.name} by {protocol}", unit="fit", disable=not progress) as bar:
         for rows in results:
             table += rows
             bar.update(len(rows))
     return pd.DataFrame(table)
+
+
+def _check(entries, training, choices):
+    known = list(inspect.signature(fit).parameters)
+    unknown = sorted(set(training).union(*choices) - set(known))
+    if unknown:
+        raise ValueError(f"helo.fit does not take {unknown}; its arguments are {known}")
+    for label, entry in entries.items():
+        if not exists(entry.get("model")):
+            raise ValueError(f"{label}: unknown model {entry.get('model')!r}; expected one of {list(available())}")
+
+
+def _splits(data, protocol, folds, choices):
+    splits = by_protocol(data, protocol, folds)
+    if choices and not all(len(split.validation) for split in splits):
+        raise ValueError(f"choices need validation windows to choose by; protocol {protocol!r} has folds without them")
+    return splits
+
+
+def _jobs(entries, data, splits, seeds, workers, training, choices):
+    """(label, entry, fits), the fits those that are trained as one; and how many processes share them."""
+    from joblib import cpu_count
+
+    asked = {label: seeds[:1] if is_closed_form(entry["model"]) else seeds for label, entry in entries.items()}
+    if not workers:
+        count = len(splits) * sum(map(len, asked.values()))
+        workers = 1 if _device(training).type == "cuda" or count < 4 * cpu_count() else cpu_count()
+    jobs = []
+    for label, entry in entries.items():
+        fits = [(split, seed) for split in splits for seed in asked[label]]
+        size = min(_together(data, entry, training, choices), -(-len(fits) // workers))
+        jobs += [(label, entry, fits[k : k + size]) for k in range(0, len(fits), size)]
+    return jobs, workers
+
+
+def _results(jobs, workers, data, training, choices, folder):
+    """Each job's rows, in this process or as the processes finish them."""
+    if workers == 1:
+        yield from (_rows(data, *job, training, choices, folder) for job in jobs)
+        return
+    from joblib import Parallel, delayed
+
+    each = (delayed(_on_one_thread)(data, *job, training, choices, folder) for job in jobs)
+    with warnings.catch_warnings():
+        # joblib replaces a worker that has grown; nothing is lost
+        warnings.filterwarnings("ignore", "A worker stopped")
+        yield from Parallel(n_jobs=workers, return_as="generator")(each)
 
 
 def reference_kl(data: EmotionData, split: Split) -> tuple[float, float]:
