@@ -12,6 +12,7 @@ import helo
 from helo import losses, models
 from helo.data.splits import Split
 from helo.measures import correlation_gap
+from helo.models.options import check
 
 ALL = models.available()
 DATA = random_data(conditions=np.tile(np.repeat(["x", "y", "z", "x", "y"], 2), 4))
@@ -116,6 +117,7 @@ class TestEveryModel:
         )
 
 
+# written out, so that a name that gets lost fails
 ABLATIONS = ["helo-no-cross", "helo-no-ot", "helo-gromov", "helo-detached", "helo-no-lcc", "helo-no-r", "helo-release"]
 CLOSED = ["uniform", "mean", "ridge", "mixture", "aa-knn", "sa-bfgs"]
 FUSION = [
@@ -266,6 +268,27 @@ def test_unknown_names_and_options():
 def test_helo_refuses_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         helo.build("helo", DATA, **options)
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - set(CLOSED)))
+def test_every_model_refuses_bad_options(name):
+    """One table for all: the message names model, option, found and expected; a new option needs a line in it."""
+    options = inspect.signature(type(helo.build(name, DATA))).parameters
+    wrong = {"width": 0, "heads": 3, "depth": -1, "dropout": 1.5, "input_dropout": -0.1, "tokens": 2.5, "rank": 0}
+    wrong |= {option: -1 for option in options if option.endswith("_weight")}
+    for option, value in wrong.items():
+        if option in options and (name, option) != ("helo-no-lcc", "correlation_weight"):
+            with pytest.raises(ValueError, match=rf"^{name}: {option} is {value}; expected ."):
+                helo.build(name, DATA, **{option: value})
+    for option, about in options.items():
+        if type(about.default) in (int, float):
+            with pytest.raises(ValueError, match=f"x: {option} is -1"):
+                check("x", {"width": 64} | {option: -1})
+
+
+def test_ablations_are_listed_apart_from_systems():
+    assert models.available() == models.systems() + models.ablations()
+    assert set(models.ablations()) == set(ABLATIONS) == {name for name in ALL if name.startswith("helo-")}
 
 
 def test_helo_needs_both_sides():

@@ -26,11 +26,8 @@ from helo.models.fusion import FusionModel, Stream, means
 class AIMDiT(FusionModel):
     """The AIMDiT network.
 
-    Args:
-        layout: modalities, roles and emotions.
+    Args: as `FusionModel`, and
         width: d, width of every token, a multiple of 8.
-        heads: attention heads.
-        dropout: share of activations dropped in training.
 
     Raises:
         ValueError: width is no multiple of 8.
@@ -38,7 +35,7 @@ class AIMDiT(FusionModel):
 
     def __init__(self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3):
         if width % 8:
-            raise ValueError(f"width is {width}; expected a multiple of 8, the rows of a token's plane")
+            raise ValueError(f"aimdit: width is {width}; expected a multiple of 8, the rows of a token's plane")
         super().__init__(layout, 2 * width, width, dropout)
         self.augment = nn.ModuleList(_Inception() for _ in range(2))
         self.cross = nn.ModuleList(CrossAttention(width, heads, dropout) for _ in range(2))

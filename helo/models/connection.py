@@ -29,13 +29,9 @@ from helo.models.fusion import FusionModel, head, start_at_mean
 class ConnectionVectors(FusionModel):
     """The network with connection vectors.
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
-        heads: attention heads.
+    Args: as `FusionModel`, and
         depth: layers.
         vectors: number of connection vectors.
-        dropout: share of activations dropped in training.
         classifier_weight: weight of the two classifiers' own KL.
         contrast_weight: weight of the contrastive loss.
     """

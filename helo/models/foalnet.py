@@ -38,21 +38,14 @@ from helo.models.fusion import FusionModel, Stream, means
 class FoalNet(FusionModel):
     """The Foal-Net network.
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
-        heads: attention heads.
+    Args: as `FusionModel`, and
         depth: layers of each fusion stack.
-        dropout: share of activations dropped in training.
         temperature: tau of the alignment.
         alignment_weight: w_a, weight of AVEL.
         matching_weight: w_m, weight of MEM.
         same: "distribution" (soft targets) or "class" (the strongest emotion).
         sharpness: power of the soft targets; at 1 graded distributions all resemble each other.
         divide: divide by the number of positives.
-
-    Raises:
-        ValueError: fewer than two modalities, or an argument out of range.
     """
 
     stackable = False  # a window's partners are drawn from its batch
@@ -71,10 +64,6 @@ class FoalNet(FusionModel):
         sharpness: float = 4.0,
         divide: bool = True,
     ):
-        if same not in ("distribution", "class"):
-            raise ValueError(f"same is {same!r}; expected 'distribution' or 'class'")
-        if not temperature > 0:
-            raise ValueError(f"temperature is {temperature}; expected a number above 0")
         super().__init__(layout, 2 * width, width, dropout)
         self.temperature, self.same, self.sharpness, self.divide = temperature, same, sharpness, divide
         self.weights = {"kl": 1.0, "alignment": alignment_weight, "matching": matching_weight}

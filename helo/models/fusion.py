@@ -24,15 +24,17 @@ Stream = tuple[Tensor, Tensor]  # tokens (B, T, d) and their mask (B, T)
 class FusionModel(EmotionModel):
     """Encoders, a fusion, a two-layer head.
 
-    A subclass implements `fuse`, and `losses` where it has more than KL.
+    A system implements `fuse`, and `losses` where it has more than KL. What all systems' users choose is said here,
+    once; a system's own docstring tells the rest.
 
     Args:
-        layout: modalities, roles and emotions.
-        vector: width of the fused vector.
+        layout, input_dropout: as `EmotionModel`.
         width: d, width of every token.
+        heads (of systems with attention): attention heads, a divisor of width.
         dropout: share of activations dropped in training.
+
+        vector: width of the fused vector; this and the next are the system's, not its user's.
         per_modality: one stream a modality instead of two streams.
-        input_dropout: share of the standardised features hidden in training.
     """
 
     stackable = True

@@ -28,10 +28,8 @@ from helo.models.fusion import FusionModel, Stream, means
 class HFGCN(FusionModel):
     """The two-stage graph network.
 
-    Args:
-        layout: modalities, roles and emotions.
+    Args: as `FusionModel`, and
         width: d, width of every node.
-        dropout: share of activations dropped in training.
     """
 
     def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3):

@@ -26,11 +26,7 @@ from helo.models.fusion import FusionModel, Stream
 class JMT(FusionModel):
     """The JMT network.
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
-        heads: attention heads.
-        dropout: share of activations dropped in training.
+    Args: as `FusionModel`.
     """
 
     def __init__(self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3):

@@ -25,11 +25,8 @@ from helo.models.fusion import FusionModel, Stream, means
 class LMAM(FusionModel):
     """The LMAM network: one stream a modality.
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
+    Args: as `FusionModel`, and
         rank: r.
-        dropout: share of activations dropped in training.
     """
 
     def __init__(self, layout: Layout, width: int = 64, rank: int = 8, dropout: float = 0.3):

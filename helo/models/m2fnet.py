@@ -30,11 +30,7 @@ from helo.models.fusion import FusionModel, Stream, means
 class M2FNet(FusionModel):
     """The M2FNet network: one stream a modality.
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
-        heads: attention heads.
-        dropout: share of activations dropped in training.
+    Args: as `FusionModel`, and
         triplet_weight: weight of the triplet loss.
     """
 

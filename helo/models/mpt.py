@@ -29,12 +29,8 @@ from helo.models.fusion import FusionModel, Stream
 class PromptTransformer(FusionModel):
     """The MPT-HCL network: one stream a modality.
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
-        heads: attention heads.
+    Args: as `FusionModel`, and
         depth: layers of the strong modality's Transformer.
-        dropout: share of activations dropped in training.
         unsupervised_weight: weight of the contrast between two views.
         supervised_weight: weight of the contrast by labels.
     """

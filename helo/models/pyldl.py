@@ -23,8 +23,7 @@ from helo.models.baselines import LinearInputs, training_side
 class PyLDL(LinearInputs):
     """One of python-ldl's algorithms.
 
-    Args:
-        layout: modalities, roles and emotions.
+    Args: as `EmotionModel`, and
         algorithm: its class name in `pyldl.algorithms`, such as "SA_BFGS", "AA_KNN" or "LDLF".
 
     Raises:

@@ -31,8 +31,7 @@ class SideBySide(EmotionModel):
     A token that is not there counts as the training mean. Unlike early fusion it knows which token is which; a token
     that moves is another input to it.
 
-    Args:
-        layout: modalities, roles and emotions.
+    Args: as `EmotionModel`, and
         width: width of the hidden layer.
         dropout: share of features, and of hidden activations, dropped in training.
     """
@@ -90,11 +89,8 @@ class SingleStream(FusionModel):
 class Tensorial(FusionModel):
     """Tensor fusion network (Zadeh et al., EMNLP 2017): the outer product of [1; a] and [1; b].
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
+    Args: as `FusionModel`, and
         small: width the streams' means are brought to before the product.
-        dropout: share of activations dropped in training.
     """
 
     def __init__(self, layout: Layout, width: int = 64, small: int = 16, dropout: float = 0.3):
@@ -109,11 +105,9 @@ class Tensorial(FusionModel):
 class LowRankTensorial(FusionModel):
     """Low-rank tensor fusion (Liu et al., ACL 2018): sum_r prod_m W_m^r [1; h_m], one stream a modality.
 
-    Args:
-        layout: modalities, roles and emotions.
+    Args: as `FusionModel`, and
         width: d, width of every token and of the result.
         rank: R.
-        dropout: share of activations dropped in training.
     """
 
     def __init__(self, layout: Layout, width: int = 64, rank: int = 4, dropout: float = 0.3):
