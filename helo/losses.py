@@ -97,7 +97,7 @@ def alignment(similarity: Tensor, same: Tensor, divide: bool = True) -> Tensor:
         same: Y, how much two windows share their label, 1 on the diagonal, shape (B, B).
         divide: False leaves w = Y.
     """
-    total = 0.0
+    total = similarity.new_zeros(())
     for logits, y in ((similarity, same), (similarity.T, same.T)):
         weight = y / y.sum(1, keepdim=True) if divide else y
         total = total - (weight * logits.log_softmax(1)).sum(1).mean() / 2

@@ -64,7 +64,7 @@ KINDS = {
 _KEYS = {"name", "window", "modalities", "emotions", "query", "ignore", *COLUMNS}
 
 
-def read_card(path, card):
+def read_card(path: Path, card: str | Path | Mapping | None) -> tuple[dict, str]:
     """The checked card, with emotions as name -> column, and what to call it in errors."""
     if card is None:
         beside = path.with_suffix(".yaml")

@@ -131,8 +131,9 @@ def _files(root, source, faces):
 
 
 def _extract(root, source, form, labels, normalise, **options):
-    columns = {name: [] for name in ("subjects", "clips", "seconds", "ratings")}
-    values, masks = {}, {}
+    columns: dict[str, list] = {name: [] for name in ("subjects", "clips", "seconds", "ratings")}
+    values: dict[str, list] = {}
+    there_of: dict[str, list] = {}
     read = _read_features if form == "features" else read_raw
     with people(source, ".mat" if form == "features" else "/datas.mat") as held:
         for who, content in tqdm(held.items(), desc="DMER", unit="person", leave=False):
@@ -154,11 +155,11 @@ def _extract(root, source, form, labels, normalise, **options):
             )
             for m in signals:
                 values.setdefault(m, []).append(signals[m].astype(np.float32, copy=False))
-                masks.setdefault(m, []).append(there[m])
+                there_of.setdefault(m, []).append(there[m])
     if not values:
         raise ValueError(f"{source}: no clip holds a window; expected clips of at least the window's length")
     who, clips = np.array(columns["subjects"]), np.concatenate(columns["clips"])
-    masks = {m: np.concatenate(x) for m, x in masks.items()}
+    masks = {m: np.concatenate(x) for m, x in there_of.items()}
     signals = {}
     for m in list(values):
         signals[m] = np.concatenate(values.pop(m))

@@ -66,19 +66,19 @@ def load(
         MissingFile: no such file.
         ValueError: the message names file, column, row (0 is the first below the header), found and expected.
     """
-    path = _readable(path)
+    path = _readable(Path(path).expanduser())
     if normalise not in ("none", "subject"):
         raise ValueError(f"normalise is {normalise!r}; expected 'none' or 'subject'")
     if not (0 <= smoothing < np.inf and -np.inf < floor < np.inf):
         raise ValueError(f"floor is {floor} and smoothing {smoothing}; expected numbers, smoothing at least 0")
-    card, told = read_card(path, card)
+    said, told = read_card(path, card)
     columns = READERS[path.suffix.lower()](path)
-    names = _names(path, columns, card)
+    names = _names(path, columns, said)
     about = {what: labels(path, c, columns[c]) for what, c in names.items() if what != "start" and c in columns}
     used = set(names.values())
-    ratings, emotions = _ratings(path, columns, card, floor, used)
-    signals, masks, features, tokens = _signals(path, columns, card, used)
-    ignore = card.get("ignore", [])
+    ratings, emotions = _ratings(path, columns, said, floor, used)
+    signals, masks, features, tokens = _signals(path, columns, said, used)
+    ignore = said.get("ignore", [])
     left = [c for c in columns if c not in used and not any(fnmatchcase(c, pattern) for pattern in ignore)]
     if left:
         raise ValueError(
@@ -89,7 +89,7 @@ def load(
         signals = {m: signals_of.normalise_by_subject(x, masks[m], about["subject"]) for m, x in signals.items()}
     start = columns.get(names["start"])
     return EmotionData(
-        name=card.get("name", path.stem),
+        name=said.get("name", path.stem),
         signals=signals,
         masks=masks,
         distributions=ratings_to_distributions(ratings + smoothing, str(path), emotions),
@@ -98,16 +98,15 @@ def load(
         trials=about["trial"],
         conditions=about.get("condition"),
         starts=None if start is None else finite(path, names["start"], numbers(path, names["start"], start)),
-        window=card.get("window"),
-        roles=_roles(path, told, card, list(signals)),
-        query=card.get("query"),
+        window=said.get("window"),
+        roles=_roles(path, told, said, list(signals)),
+        query=said.get("query"),
         features=features,
         tokens=tokens,
     )
 
 
-def _readable(path):
-    path = Path(path).expanduser()
+def _readable(path: Path) -> Path:
     if not path.is_file():
         raise MissingFile(f"{path}: no such file; expected a .csv, .parquet, .npz or .mat file")
     if path.suffix.lower() not in READERS:
@@ -247,7 +246,8 @@ def _raw(path, column, x, entry):
     if length / count < 2:
         raise ValueError(f"{path}: {column!r} has {length:.1f} s in {count} tokens; expected at least 2 s in each")
     cut = signals_of.Tokens.of(np.zeros(1), length, count)
-    found, names = [], ()
+    found: list[np.ndarray | None] = []
+    names: tuple[str, ...] = ()
     for window, samples in enumerate(x):
         if np.isnan(samples).any():
             found.append(None)
@@ -284,7 +284,7 @@ def _grid(path, modality, members, columns, listed):
 
 
 def _roles(path, told, card, modalities):
-    roles = {PHYSIOLOGICAL: [], BEHAVIORAL: []}
+    roles: dict[str, list[str]] = {PHYSIOLOGICAL: [], BEHAVIORAL: []}
     for m in modalities:
         parts = set(m.lower().replace("-", "_").split("_"))
         known = [role for role, words in ROLES.items() if parts & words]

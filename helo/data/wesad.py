@@ -133,10 +133,9 @@ def read_panas(path: Path) -> dict[str, np.ndarray]:
         ValueError: no ORDER, a condition without a row, a wrong number of ratings, or a rating outside 1 to 5.
     """
     lines = [line.rstrip("\r\n").split(";") for line in path.read_text(encoding="latin1").splitlines()]
-    order = next((fields[1:6] for fields in lines if fields[0] == "# ORDER"), None)
+    order = next(([name.strip() for name in fields[1:6]] for fields in lines if fields[0] == "# ORDER"), None)
     if order is None:
         raise ValueError(f"{path}: no line '# ORDER'; expected the order of the conditions")
-    order = [name.strip() for name in order]
     if sorted(order) != sorted(CODES):
         raise ValueError(f"{path}: '# ORDER' begins with {order}; expected {list(CODES)} in some order")
     rows = [fields[1:] for fields in lines if fields[0] == "# PANAS"]
@@ -250,8 +249,9 @@ def _condition_runs(path, label, order):
 
 
 def _extract(root, subjects, site, window, step, tokens, context, normalise):
-    columns = {name: [] for name in ("subjects", "trials", "starts", "ratings")}
-    values, masks, names = {}, {}, {}
+    columns: dict[str, list] = {name: [] for name in ("subjects", "trials", "starts", "ratings")}
+    parts: dict[str, list] = {}
+    names = {}
     for subject in tqdm(subjects, desc="WESAD", unit="subject", leave=False):
         path = root / subject / f"{subject}.pkl"
         panas = read_panas(root / subject / f"{subject}_quest.csv")
@@ -269,13 +269,12 @@ def _extract(root, subjects, site, window, step, tokens, context, normalise):
             continue
         of_all = _features(path, raw, times, shortest, window, step, tokens, context, normalise)
         for modality, own, there, named in of_all:
-            values.setdefault(modality, []).append(own)
-            masks.setdefault(modality, []).append(there)
+            parts.setdefault(modality, []).append((own, there))
             names[modality] = named
-    if not values:
+    if not parts:
         raise ValueError(f"{root}: no condition holds a window of {window} s; choose a shorter window")
-    values = {m: np.concatenate(values[m]) for m in _MODALITIES if m in values}
-    masks = {m: np.concatenate(masks[m]) for m in values}
+    values = {m: np.concatenate([own for own, _ in parts[m]]) for m in _MODALITIES if m in parts}
+    masks = {m: np.concatenate([there for _, there in parts[m]]) for m in values}
     who = np.array(columns["subjects"])
     if normalise == "subject":
         values = {m: features.normalise_by_subject(x, masks[m], who) for m, x in values.items()}
@@ -305,7 +304,8 @@ def _features(path, raw, times, shortest, window, step, tokens, context, normali
     """Of each modality of one person: features and mask of the windows at `times`, and the features' names."""
     n = len(times)
     # windows over the whole recording, to normalise by
-    everywhere = features.window_starts(0, shortest, window, step) if normalise in ("recording", "causal") else []
+    everywhere = features.window_starts(0, shortest, window, step)
+    everywhere = everywhere if normalise in ("recording", "causal") else everywhere[:0]
     seen = np.searchsorted(everywhere, times + 1e-6, side="right") if normalise == "causal" else None
     cut = features.Tokens.of(np.concatenate([times, everywhere]) - context, window + 2 * context, tokens)
     if cut.length > shortest:

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -131,11 +131,12 @@ def _jobs(entries, data, splits, seeds, workers, training, choices):
 def _results(jobs, workers, data, training, choices, folder):
     """Each job's rows, in this process or as the processes finish them."""
     if workers == 1:
-        yield from (_rows(data, *job, training, choices, folder) for job in jobs)
+        yield from (_rows(data, label, entry, fits, training, choices, folder) for label, entry, fits in jobs)
         return
     from joblib import Parallel, delayed
 
-    each = (delayed(_on_one_thread)(data, *job, training, choices, folder) for job in jobs)
+    fit_one = delayed(_on_one_thread)
+    each = (fit_one(data, label, entry, fits, training, choices, folder) for label, entry, fits in jobs)
     with warnings.catch_warnings():
         # joblib replaces a worker that has grown; nothing is lost
         warnings.filterwarnings("ignore", "A worker stopped")
@@ -188,14 +189,14 @@ def _on_one_thread(*job):
 
 def _rows(data, label, entry, fits, training, choices, folder):
     """The table's rows of some (split, seed) of a model; those that a file holds are read."""
-    training = [training | choice for choice in choices or ({},)]
+    tried_settings: list[dict] = [training | choice for choice in choices] or [training]
     if is_closed_form(entry["model"]):  # the one setting that changes what it is fitted to
-        training = [{k: v for k, v in training[0].items() if k == "centre_people"}]
-    files = [_file(data, entry, split, seed, training, folder) for split, seed in fits]
+        tried_settings = [{k: v for k, v in tried_settings[0].items() if k == "centre_people"}]
+    files = [_file(data, entry, split, seed, tried_settings, folder) for split, seed in fits]
     rows = [json.loads(file.read_text()) | {"model": label} if file and file.exists() else None for file in files]
     todo = [k for k, row in enumerate(rows) if row is None]
     started = time.perf_counter()
-    runs = [_runs(data, entry, [fits[k] for k in todo], settings) for settings in training]
+    runs = [_runs(data, entry, [fits[k] for k in todo], settings) for settings in tried_settings]
     for k, tried in zip(todo, zip(*runs, strict=True), strict=True):
         split, seed = fits[k]
         lowest = [min((epoch.get("validation_kl", 0.0) for epoch in run.history), default=0.0) for run in tried]
@@ -203,10 +204,10 @@ def _rows(data, label, entry, fits, training, choices, folder):
         answer = predict(tried[choice].model, data, split.test, explain=False)
         low, ceiling = reference_kl(data, split)
         measures = score(data.distributions[split.test], answer.distributions)
-        rows[k] = {"model": label, "seed": seed, "fold": split.name} | measures
-        rows[k] |= {"skill": skill(measures["kl"], low, ceiling), "kl_mean": low, "kl_ceiling": ceiling}
-        rows[k] |= {"windows": len(split.test), "epochs": tried[choice].best_epoch, "choice": choice}
-        rows[k]["seconds"] = (time.perf_counter() - started) / len(todo)
+        row: dict[str, Any] = {"model": label, "seed": seed, "fold": split.name} | measures
+        row |= {"skill": skill(measures["kl"], low, ceiling), "kl_mean": low, "kl_ceiling": ceiling}
+        row |= {"windows": len(split.test), "epochs": tried[choice].best_epoch, "choice": choice}
+        rows[k] = row | {"seconds": (time.perf_counter() - started) / len(todo)}
         if files[k] is not None:
             atomic_write(files[k], json.dumps(rows[k]).encode())
     return rows

@@ -67,7 +67,7 @@ class _Kept(torch.autograd.Function):
     @staticmethod
     def vmap(info, in_dims, x, share):
         shape = x.movedim(in_dims[0], 0).shape[1:]
-        own_streams = _streams.get()
+        own_streams = _streams.get() or ()
         result = torch.zeros((len(own_streams), *shape), dtype=torch.bool, device=x.device)
         for own, (generator, windows) in zip(result, own_streams, strict=True):
             own[:windows] = _draw((windows, *shape[1:]), share, x.device, generator)

@@ -23,6 +23,7 @@ the paper does. MEM uses the strongest.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ class FoalNet(FusionModel):
         )
         self.match = nn.ModuleList(nn.Linear(width, 2) for _ in range(2))
 
-    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Any]]:
         aligned = [project(x) for project, x in zip(self.project, means(streams), strict=True)]
         fused = self.fused_means(streams)
         return torch.cat(fused, 1), {"aligned": aligned, "fused": fused, "streams": streams}
@@ -82,12 +83,13 @@ class FoalNet(FusionModel):
         """Both stacks' masked means, each (B, d)."""
         result = []
         for stack, (x, mask), other in zip(self.stacks, streams, reversed(streams), strict=True):
+            assert isinstance(stack, nn.ModuleList)
             for layer in stack:
                 x, _ = layer(x, *other)
             result.append(masked_mean(x, mask))
         return result
 
-    def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
+    def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)
         similarity = prediction.hidden["aligned"][0] @ prediction.hidden["aligned"][1].T / self.temperature
         same = losses.same_class(truth) if self.same == "class" else losses.label_similarity(truth) ** self.sharpness
@@ -97,7 +99,7 @@ class FoalNet(FusionModel):
             terms["matching"] = self.matching(prediction, similarity.detach(), truth)
         return terms
 
-    def matching(self, prediction: Prediction, similarity: Tensor, truth: Tensor) -> Tensor:
+    def matching(self, prediction: Prediction[Tensor], similarity: Tensor, truth: Tensor) -> Tensor:
         """Cross-entropy of "the same emotion?" over own pairs and hard negatives."""
         a, b = prediction.hidden["streams"]
         asked, answers = [prediction.hidden["fused"]], [torch.ones(len(truth), dtype=torch.long, device=truth.device)]
@@ -108,10 +110,11 @@ class FoalNet(FusionModel):
                 asked.append(self.fused_means([(x[k], mask[k]) for (x, mask), k in pair]))
                 answers.append(torch.zeros(len(rows), dtype=torch.long, device=truth.device))
         answer = torch.cat(answers)
-        return sum(
+        terms = [
             nn.functional.cross_entropy(match(torch.cat([fused[k] for fused in asked])), answer)
             for k, match in enumerate(self.match)
-        ) / len(self.match)
+        ]
+        return sum(terms, torch.zeros(())) / len(terms)
 
 
 class _Projection(nn.Module):

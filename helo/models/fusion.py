@@ -8,6 +8,7 @@ one after the other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,11 +65,11 @@ class FusionModel(EmotionModel):
         encoded = {m: f(x[m], masks[m]) for m, f in zip(self.layout.modalities, self.encoders, strict=True)}
         return [_compact(*(torch.cat([encoded[m][k] for m in group], 1) for k in (0, 1))) for group in self.groups]
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         vector, hidden = self.fuse(self.streams(signals, masks))
         return Prediction.from_logits(self.head(vector), hidden=hidden)
 
-    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Any]]:
         """The fused vector (B, vector), and what auxiliary losses need by name."""
         raise NotImplementedError
 
@@ -104,7 +105,9 @@ def start_at_mean(layers: nn.Sequential, data: EmotionData, split: Split) -> Non
     """Let a head's first answer be the training windows' mean distribution."""
     with torch.no_grad():
         mean = torch.as_tensor(data.distributions[split.train]).mean(0)
-        layers[-1].bias.copy_(mean.clamp_min(1e-6).log())
+        last = layers[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.copy_(mean.clamp_min(1e-6).log())
 
 
 def means(streams: Sequence[Stream]) -> list[Tensor]:

@@ -55,7 +55,7 @@ class M2FNet(FusionModel):
         vector = torch.cat(means(fused), 1)
         return vector, {"vector": vector}
 
-    def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
+    def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)
         if self.weights["triplet"]:
             terms["triplet"] = adaptive_triplet(prediction.hidden["vector"], truth)

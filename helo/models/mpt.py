@@ -58,6 +58,7 @@ class PromptTransformer(FusionModel):
         x, mask = streams[self.strong]
         weak = [(self.filters[k](y), there) for k, (y, there) in enumerate(streams) if k != self.strong]
         for layer in self.layers:
+            assert isinstance(layer, TransformerBlock)
             keys = torch.cat([x, *(y for y, _ in weak)], 1)
             there = torch.cat([mask, *(m for _, m in weak)], 1)
             attended, _ = layer.attend(x, keys, there)
@@ -65,7 +66,7 @@ class PromptTransformer(FusionModel):
         vector = masked_mean(x, mask)
         return vector, {"vector": vector}
 
-    def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
+    def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)
         vector = prediction.hidden["vector"]
         if self.weights["unsupervised"]:

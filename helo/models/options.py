@@ -31,14 +31,18 @@ def _rule(name: str, options: Mapping[str, Any]) -> Rule:
         width = options["width"]
         return lambda n: _whole(1)[0](n) and width % n == 0, f"a divisor of width {width}"
     if name.endswith("dropout") or name == "dropkey":
-        return lambda share: isinstance(share, Real) and 0 <= share < 1, f"0 <= {name} < 1"
+        return lambda share: _is(Real, share) and 0 <= share < 1, f"0 <= {name} < 1"
     if name.endswith("_weight"):
-        return lambda x: isinstance(x, Real) and x >= 0, "at least 0"
+        return lambda x: _is(Real, x) and x >= 0, "at least 0"
     return _RULES.get(name, (lambda value: True, ""))
 
 
+def _is(kind: type, value: Any) -> bool:
+    return isinstance(value, kind)
+
+
 def _whole(least: int) -> Rule:
-    return lambda n: isinstance(n, Integral) and n >= least, f"a whole number of at least {least}"
+    return lambda n: _is(Integral, n) and n >= least, f"a whole number of at least {least}"
 
 
 def _one_of(*known: Any) -> Rule:
@@ -46,7 +50,7 @@ def _one_of(*known: Any) -> Rule:
     return lambda value: value in known, f"{', '.join(first)} or {last}"
 
 
-_ABOVE_0: Rule = (lambda x: isinstance(x, Real) and x > 0, "above 0")
+_ABOVE_0: Rule = (lambda x: _is(Real, x) and x > 0, "above 0")
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("width", "tokens", "vectors", "rank", "small", "factors", "iterations"), _whole(1)),
     **dict.fromkeys(("depth", "conditions"), _whole(0)),

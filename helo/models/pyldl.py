@@ -52,7 +52,7 @@ class PyLDL(LinearInputs):
         rows = training_side(split)
         self.algorithm.fit(self.inputs(data, rows), data.distributions[rows].astype(np.float64))
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
-        answer = np.asarray(self.algorithm.predict(self.summary(signals, masks).double().cpu().numpy()))
-        answer = torch.as_tensor(answer, dtype=torch.float32, device=next(iter(signals.values())).device)
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
+        said = np.asarray(self.algorithm.predict(self.summary(signals, masks).double().cpu().numpy()))
+        answer = torch.as_tensor(said, dtype=torch.float32, device=next(iter(signals.values())).device)
         return Prediction.from_logits(answer.clamp_min(1e-12).log())

@@ -49,7 +49,7 @@ class SideBySide(EmotionModel):
         super().prepare(data, split)
         start_at_mean(self.head, data, split)
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         x = self.standardise(signals, masks)
         # tokens beyond those the model was built for can only be padding
         own = (nn.functional.pad(x[m], (0, 0, 0, n - x[m].shape[1])) for m, (n, _) in self.layout.shapes.items())
@@ -70,7 +70,7 @@ class Late(FusionModel):
         super().prepare(data, split)
         start_at_mean(self.second, data, split)
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         a, b = means(self.streams(signals, masks))
         return Prediction.from_logits((self.head(a).log_softmax(-1) + self.second(b).log_softmax(-1)) / 2)
 
@@ -115,7 +115,7 @@ class LowRankTensorial(FusionModel):
         self.factors = nn.ParameterList(torch.randn(rank, width + 1, width) / width**0.5 for _ in layout.modalities)
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
-        product = 1.0
+        product = torch.ones(())
         for factor, x in zip(self.factors, means(streams), strict=True):
             product = product * torch.einsum("bi,rio->rbo", _with_one(x), factor)
         return nn.functional.normalize(product.sum(0), dim=-1) * product.shape[-1] ** 0.5, {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,6 +14,8 @@ from helo.data.emotion_data import EmotionData
 from helo.measures import score
 from helo.models import EmotionModel
 from helo.views.panels import CARRIED, NAMES, bars, finish, panels
+
+Model = TypeVar("Model", bound=EmotionModel)
 
 
 def answer(
@@ -99,14 +102,16 @@ def what_if(model: EmotionModel, data: EmotionData, index: int, instead: Mapping
     return resting(model)(signals, masks).distributions.cpu().numpy()
 
 
-def resting(model):
+def resting(model: Model) -> Model:
     """The model without dropout; a copy of one that is being trained."""
     return copy.deepcopy(model).eval() if model.training else model
 
 
-def one(data, index, model):
+def one(data: EmotionData, index: int, model: EmotionModel) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """A batch of one window, where the model is: its signals and masks."""
     device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
-    return tuple(
+    signals, masks = (
         {m: torch.as_tensor(x[index : index + 1], device=device) for m, x in group.items()}
         for group in (data.signals, data.masks)
     )
+    return signals, masks

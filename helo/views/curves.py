@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -21,13 +22,13 @@ def history(
     """
     frame = panels(1, 2, horizontal_spacing=0.12)
     epochs = [row["epoch"] for row in rows]
-    traces = [
+    traces: list[dict] = [
         {"type": "scatter", "x": epochs, "y": [row.get(key) for row in rows], "name": name, "line": {"color": color}}
         for key, name, color in (("train_kl", "training", PHYSIOLOGICAL), ("validation_kl", "validation", CARRIED))
     ]
     names = {"train_correlation": "L_CC", "train_transport": "transport cost"}
     others = [key for key in (rows[0] if rows else ()) if key.startswith("train_") and key != "train_kl"]
-    second = {"type": "scatter", "x": epochs, "xaxis": "x2", "yaxis": "y2"}
+    second: dict[str, Any] = {"type": "scatter", "x": epochs, "xaxis": "x2", "yaxis": "y2"}
     traces += [
         second | {"y": [row[key] for row in rows], "name": names.get(key, key.removeprefix("train_"))} for key in others
     ]

@@ -84,8 +84,8 @@ def _matrices(three, rows, columns):
         hover = {"hovertemplate": f"{unit} %{{z:.4f}}: %{{y}} to %{{x}}<extra></extra>"}
         traces.append(matrix | colors | hover | ({} if k == 1 else {"zmin": 0, "zmax": high}))
         layout[f"xaxis{n}"] = small | {"tickangle": -45, "title": "behavioral token"}
-        title = {"showticklabels": k == 1, "title": "physiological token" if k == 1 else ""}
-        layout[f"yaxis{n}"] = small | {"autorange": "reversed"} | title
+        layout[f"yaxis{n}"] = small | {"autorange": "reversed", "showticklabels": k == 1}
+        layout[f"yaxis{n}"]["title"] = "physiological token" if k == 1 else ""
     return traces, layout
 
 

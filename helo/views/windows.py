@@ -28,17 +28,21 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
     """
     modalities = list(data.signals)
     rows, raw = len(modalities), recording is not None and data.starts is not None and data.window is not None
-    specs = [[{}] * (1 + raw) + [{"rowspan": rows} if r == 0 else None] for r in range(rows)]
+    specs: list[list] = [[{}] * (1 + raw) + [{"rowspan": rows} if r == 0 else None] for r in range(rows)]
     spaces = {"horizontal_spacing": 0.14, "vertical_spacing": 0.16 / rows}
     frame = panels(rows, 2 + raw, specs=specs, column_widths=[0.4] * raw + [0.34, 0.26], **spaces)
-    traces, shapes, layout = [], [], {}
+    traces: list[dict] = []
+    shapes: list[dict] = []
+    layout: dict[str, dict] = {}
     for r, m in enumerate(modalities):
         # plotly numbers the axes row by row; the distribution is the last of the first row
         first, last = (1 if r == 0 else r * (1 + raw) + 2), r == rows - 1
         if raw:
             lines, shade, own = _raw(recording, m, data, index, axis(first))
             own[f"xaxis{axis(first)}"] |= {"title": "time in the recording (s)" if last else "", "showticklabels": last}
-            traces, shapes, layout = traces + lines, [*shapes, shade], layout | own
+            traces += lines
+            shapes.append(shade)
+            layout |= own
         n = axis(first + raw)
         scale = {"showscale": r == 0, "colorbar": _SD | {"x": 0.53 if raw else 0.2}}
         traces += _features(data, m, index, n, scale)
