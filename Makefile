@@ -13,6 +13,7 @@ demo: $(VENV)/notebooks
 test: $(VENV)/test
 	$(RUN) -m ruff format --check helo tests benchmarks
 	$(RUN) -m ruff check helo tests benchmarks
+	$(RUN) -m mypy helo
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 lab: $(VENV)/notebooks

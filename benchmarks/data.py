@@ -1,7 +1,7 @@
 """How long WESAD takes to load, and how much memory: `python benchmarks/data.py --root WESAD`.
 
-First load: recordings to features. Second: from the cache. Then one generated subject with 1 GB of chest signals at 700 Hz,
-written as Python 2 wrote the release: time, and the most memory the process ever held beyond its imports.
+First load: recordings to features. Second: from the cache. Then one generated subject with 1 GB of chest signals at 700
+Hz, written as Python 2 wrote the release: time, and the most memory the process ever held beyond its imports.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import helo
 
 
 class _Python2Pickler(pickle._Pickler):
-    """Bytes as Python 2's strings, as in the release; Python 3 would write them as text, which takes twice the memory to read."""
+    """Bytes as Python 2's strings, as in the release; Python 3 would write text, twice as large in memory."""
 
     def save_string(self, value):
         self.write(pickle.BINSTRING + struct.pack("<i", len(value)) + value)
@@ -114,8 +114,8 @@ def main() -> None:
         size = path.stat().st_size
         found = apart(str(path.parent.parent), "both", "no cache")
         print(
-            f"| wrist and chest of one person, {size / 1e6:.0f} MB: {found['windows']} windows | {found['seconds']:.1f} | "
-            f"{found['bytes'] / 1e6:.0f}, {found['bytes'] / size:.2f} times the file |"
+            f"| wrist and chest of one person, {size / 1e6:.0f} MB: {found['windows']} windows | "
+            f"{found['seconds']:.1f} | {found['bytes'] / 1e6:.0f}, {found['bytes'] / size:.2f} times the file |"
         )
 
 

@@ -1,4 +1,4 @@
-"""A synthetic DMER of true size (73 people, 32 clips, 913 columns): how long loading and training take, and how much memory.
+"""A synthetic DMER of true size (73 people, 32 clips, 913 columns): time and memory of loading and training.
 
 python benchmarks/dmer.py
 """
@@ -48,9 +48,9 @@ def main() -> None:
         before = peak() / 1e9
         started = time.perf_counter()
         data = helo.load("dmer", root)
-        print(
-            f"{data}\nload: {time.perf_counter() - started:.1f} s from {size:.0f} MB; peak {peak() / 1e9:.2f} GB, {before:.2f} before"
-        )
+        seconds = time.perf_counter() - started
+        print(data)
+        print(f"load: {seconds:.1f} s from {size:.0f} MB; peak {peak() / 1e9:.2f} GB, {before:.2f} before")
         assert len(data) == total
     split = helo.splits.by_subject(data, folds=5)[0]
     found = helo.splits.leaks(data, split)
@@ -59,7 +59,8 @@ def main() -> None:
     run = helo.fit(model, data, split, epochs=options.epochs, batch_size=128, progress=False)
     seconds = (time.perf_counter() - started) / options.epochs
     print(
-        f"train: {len(split.train)} windows, batches of 128, {seconds:.0f} s an epoch; peak {peak() / 1e9:.2f} GB; leaks {found}"
+        f"train: {len(split.train)} windows, batches of 128, {seconds:.0f} s an epoch; peak {peak() / 1e9:.2f} GB; "
+        f"leaks {found}"
     )
     print(f"train KL {[round(row['train_kl'], 4) for row in run.history]}")
 

@@ -1,8 +1,8 @@
 """How a training step of HeLo grows: `python benchmarks/growth.py` draws figures/growth.png and prints the slopes.
 
 Time of a step (forward, backward, Adam) and the memory it needs (the data set, and what the forward pass keeps for the
-backward one), against tokens per modality, emotions, windows in a batch, and subjects in the data set (30 windows each; an
-epoch instead of a step). Every point is a process of its own on one thread; times are medians over three epochs.
+backward one), against tokens per modality, emotions, windows in a batch, and subjects in the data set (30 windows each;
+an epoch instead of a step). Every point is a process of its own on one thread; times are medians over three epochs.
 """
 
 from __future__ import annotations

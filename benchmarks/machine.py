@@ -16,10 +16,11 @@ def describe(*packages: str) -> str:
     )
     card = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
     found = ", ".join(f"{name} {version(name)}" for name in ("torch", *packages))
-    return f"{cpu or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{card}; Python {platform.python_version()}, {found}"
+    cores = f"{cpu or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    return f"{cores}{card}; Python {platform.python_version()}, {found}"
 
 
 def peak() -> float:
-    """Most memory this process ever held, in bytes (Linux). `getrusage` would count that of the process that started it, too."""
+    """Most memory this process ever held, in bytes (Linux). `getrusage` would count its parent's, too."""
     line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
     return 1024 * float(line.split()[1])

@@ -1,7 +1,7 @@
 """A cross-validation of HeLo fold by fold, by processes, and as one stacked model: `python benchmarks/stacked.py`.
 
-Folds by subject x --seeds on the simulated study (15 folds), or on random windows of DMER's sizes (8), --epochs each. The ways
-take turns; the median over the turns counts.
+Folds by subject x --seeds on the simulated study (15 folds), or on random windows of DMER's sizes (8), --epochs each.
+The ways take turns; the median over the turns counts.
 
     one by one   `helo.fit`, one after the other
     processes    the same, a process a core, a thread each (not on a GPU)

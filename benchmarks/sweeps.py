@@ -1,8 +1,8 @@
 """What a sweep costs beside bare papermill in a loop, and what a second process gains: `python benchmarks/sweeps.py`.
 
-Overhead: notebooks that do nothing, by a loop over papermill and by `sweep`. Scaling: notebooks that compute on one thread,
-by `sweep` with one process and with two; the start and end of Dask are in the time. The ways take turns, each time in a
-process of its own; its imports are not counted.
+Overhead: notebooks that do nothing, by a loop over papermill and by `sweep`. Scaling: notebooks that compute on one
+thread, by `sweep` with one process and with two; the start and end of Dask are in the time. The ways take turns, each
+time in a process of its own; its imports are not counted.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ import nbformat
 CELLS = (
     'a: int = 0  # number\nseconds: float = 0.0  # of computing\noutput: str = ""  # folder',
     # of the process's own time: a busy machine does not make the work smaller
-    "import json, os, time\nstart = time.process_time()\nwhile time.process_time() - start < seconds:\n    sum(range(10_000))",
-    "with open(f\"{output}/{os.environ.get('HELO_RESULT', 'result.json')}\", 'w') as file:\n    json.dump({'a': a}, file)",
+    "import json, os, time\nstart = time.process_time()\n"
+    "while time.process_time() - start < seconds:\n    sum(range(10_000))",
+    "name = os.environ.get('HELO_RESULT', 'result.json')\n"
+    "with open(f'{output}/{name}', 'w') as file:\n    json.dump({'a': a}, file)",
 )
 
 

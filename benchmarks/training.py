@@ -1,10 +1,12 @@
 """One training step of HeLo at DMER's sizes, beside the plain ways of writing it: `python benchmarks/training.py`.
 
-18 x 5 EEG, 28 GSR, 27 PPG and 768 video features, 10 emotions, width 128, batches of 128. The ways take turns; the median
-over the turns counts.
+18 x 5 EEG, 28 GSR, 27 PPG and 768 video features, 10 emotions, width 128, batches of 128. The ways take turns; the
+median over the turns counts.
 
-    helo      as `helo.fit` trains: data in memory once, batches by index, transport with the implicit gradient, dropout from bytes
-    unrolled  the same, but the plan by 20 iterations in the log domain that autograd passes through, and torch's dropout
+    helo      as `helo.fit` trains: data in memory once, batches by index, transport with the implicit gradient,
+              dropout from bytes
+    unrolled  the same, but the plan by 20 iterations in the log domain that autograd passes through, and torch's
+              dropout
     loader    a plain loop around that: a DataLoader over windows, Adam, the loss read after every step
 """
 

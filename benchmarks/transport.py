@@ -62,7 +62,8 @@ def step(way, cost, weight, epsilon, iterations):
 
 def speed(options, device):
     print(
-        "\n| batch, tokens | epsilon | POT (ms) | helo (ms) | speed | gradient's cosine: POT, helo | marginal error: POT, helo |"
+        "\n| batch, tokens | epsilon | POT (ms) | helo (ms) | speed "
+        "| gradient's cosine: POT, helo | marginal error: POT, helo |"
     )
     print("|---|---|---|---|---|---|---|")
     ratios = []

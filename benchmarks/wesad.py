@@ -1,9 +1,9 @@
 """HeLo on people it has never seen: WESAD, wrist, one subject left out at a time. `make benchmark-wesad WESAD=PATH`
 
-For every left-out person the other fourteen are five groups, and a model is trained five times, each time stopped by another
-group; the five answer together. The settings are those of CANDIDATES with the lowest KL over the fourteen: the test person has
-no say. A condition's name reaches no model but `mixture`, the rival that is told it. Finished fits are kept in the folder, so
-the command goes on where it was stopped.
+For every left-out person the other fourteen are five groups, and a model is trained five times, each time stopped by
+another group; the five answer together. The settings are those of CANDIDATES with the lowest KL over the fourteen: the
+test person has no say. A condition's name reaches no model but `mixture`, the rival that is told it. Finished fits are
+kept in the folder, so the command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CANDIDATES = (
     (WIDE, {"width": 64, "depth": 0, "dropout": 0.7}, {"batch_size": 32}),
 )
 TRAINING = {"patience": 10, "centre_people": True, "progress": False}
-# what is said of it: (options of the data set, model, its options, of its training, seeds); HeLo has the chosen candidate's
+# what is said of it: (options of the data set, model, its options, of its training, seeds); HeLo has those chosen
 ROWS = {
     "**HeLo**": ({}, "helo", {}, {}, 5),
     "two-layer network on all tokens side by side": (WIDE, "mlp", {}, {}, 5),
@@ -59,7 +59,10 @@ ROWS = {
 
 
 def fit(data, split, model: str, options: dict, training: dict, seed: int, folder: Path) -> dict[str, np.ndarray]:
-    """One person left out: the models' answers (groups, windows, emotions), KL over the others, label correlation. Kept in a file."""
+    """One person left out: the models' answers (groups, windows, emotions), KL over the others, label correlation.
+
+    Kept in a file.
+    """
     about = [
         model,
         options,
@@ -168,9 +171,10 @@ def main() -> None:
     best = np.argmin([[person["others"] for person in people] for people in tried], 0)
     chosen = [CANDIDATES[k] for k in best]
     for k, people in enumerate(tried):
+        everybody = measure([p["answers"].mean(0) for p in people])
         print(
             f"\ncandidate {CANDIDATES[k]}: KL {np.mean([p['others'] for p in people]):.5f} over the others, chosen for "
-            f"{(best == k).sum()} people; for everybody, seed 0: skill {measure([p['answers'].mean(0) for p in people]):.3f}",
+            f"{(best == k).sum()} people; for everybody, seed 0: skill {everybody:.3f}",
             flush=True,
         )
 
@@ -193,8 +197,9 @@ def main() -> None:
         )
         spread = f" ± {np.std(skills, ddof=1):.2f}" if seeds > 1 else ""
         minutes = sum(float(person["seconds"]) for people in fits for person in people) / 60
+        kl = np.mean([measure.kl(a) for a in answers])
         print(
-            f"| {label} | {np.mean([measure.kl(a) for a in answers]):.4f} | {np.mean(skills):.2f}{spread} | {single:.2f} | "
+            f"| {label} | {kl:.4f} | {np.mean(skills):.2f}{spread} | {single:.2f} | "
             f"{f'{measure(mean):.2f}' if seeds > 1 else ''} | {seeds} | {minutes:.1f} |",
             flush=True,
         )
@@ -214,8 +219,9 @@ def main() -> None:
     gaps = np.array([correlation_gaps(data, s, person["learned"]) for s, person in zip(splits, first[0], strict=True)])
     (learned, mean), (sd_learned, sd_mean) = gaps.mean(0), gaps.std(0, ddof=1)
     print(
-        f"label correlation, mean difference from the test person's own: learned {learned:.3f} ± {sd_learned:.3f}, mean of the "
-        f"training people's own {mean:.3f} ± {sd_mean:.3f}; learned is nearer for {(gaps[:, 0] < gaps[:, 1]).sum()} of {len(gaps)} people"
+        f"label correlation, mean difference from the test person's own: learned {learned:.3f} ± {sd_learned:.3f}, "
+        f"mean of the training people's own {mean:.3f} ± {sd_mean:.3f}; "
+        f"learned is nearer for {(gaps[:, 0] < gaps[:, 1]).sum()} of {len(gaps)} people"
     )
     print(f"\n{(time.perf_counter() - started) / 60:.0f} minutes, finished fits not counted")
 

@@ -57,7 +57,9 @@ def evaluate(
         list[str] | None,
         typer.Option("--option", "-o", metavar="NAME=VALUE", help="of helo.load for this data set; may be repeated"),
     ] = None,
-    models: Annotated[str, typer.Option(help="names, separated by commas; all")] = "uniform,mean,ridge,mixture,helo",
+    models: Annotated[
+        str, typer.Option(help="names, separated by commas; or systems, ablations (of HeLo), all (both)")
+    ] = "uniform,mean,ridge,mixture,helo",
     protocol: Annotated[str, typer.Option(help="subjects, trials or windows (leaks)")] = "subjects",
     folds: Annotated[int, typer.Option(help="number of folds; 0: one subject at a time, five otherwise")] = 0,
     seeds: Annotated[int, typer.Option(help="number of seeds")] = 1,
@@ -72,12 +74,13 @@ def evaluate(
     """Fit and score models on every fold and seed; print one table, best first by KL."""
     import helo
     from helo.evaluation import SETTINGS, summarise, to_markdown
-    from helo.models import available
+    from helo.models import ablations, available, systems
 
+    kinds = {"systems": systems, "ablations": ablations, "all": available}
     try:
         data = helo.load(dataset, **({"root": root} if root else {}), **dict(map(_name_and_value, option or [])))
         table = helo.evaluate(
-            available() if models == "all" else [name.strip() for name in models.split(",")],
+            kinds[models]() if models in kinds else [name.strip() for name in models.split(",")],
             data,
             protocol=protocol,
             seeds=range(seeds),

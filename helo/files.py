@@ -42,6 +42,6 @@ def write_json(path: Path, content: dict) -> None:
     atomic_write(path, (json.dumps(content, indent=2, default=plain) + "\n").encode())
 
 
-def plain(x):
+def plain(x: object) -> object:
     """A numpy number or array as JSON knows it, anything else as text."""
     return x.tolist() if hasattr(x, "tolist") else str(x)

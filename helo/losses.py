@@ -97,7 +97,7 @@ def alignment(similarity: Tensor, same: Tensor, divide: bool = True) -> Tensor:
         same: Y, how much two windows share their label, 1 on the diagonal, shape (B, B).
         divide: False leaves w = Y.
     """
-    total = 0.0
+    total = similarity.new_zeros(())
     for logits, y in ((similarity, same), (similarity.T, same.T)):
         weight = y / y.sum(1, keepdim=True) if divide else y
         total = total - (weight * logits.log_softmax(1)).sum(1).mean() / 2
@@ -107,7 +107,8 @@ def alignment(similarity: Tensor, same: Tensor, divide: bool = True) -> Tensor:
 def contrast(vectors: Tensor, same: Tensor, temperature: float = 0.1) -> Tensor:
     """Supervised contrast within one set of vectors (Khosla et al., NeurIPS 2020), with soft targets.
 
-        L = - mean_i sum_{j != i} w_ij log softmax_{j != i}(z_i . z_j / tau),   w = Y without its diagonal, rows summing to 1
+        L = - mean_i sum_{j != i} w_ij log softmax_{j != i}(z_i . z_j / tau),
+        w = Y without its diagonal, rows summing to 1
 
     Args:
         vectors: z, normalised here, shape (B, d).

@@ -6,6 +6,8 @@ Truth l and prediction p are rows on the simplex. Every measure gives one number
 
 from __future__ import annotations
 
+from typing import Literal, overload
+
 import numpy as np
 
 #: Smallest value inside a logarithm: the float64 machine epsilon.
@@ -54,7 +56,13 @@ def intersection(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 MEASURES = {f.__name__: f for f in (chebyshev, clark, canberra, kl, cosine, intersection)}
 
 
-def score(truth: np.ndarray, prediction: np.ndarray, per_window: bool = False) -> dict[str, float | np.ndarray]:
+@overload
+def score(truth: np.ndarray, prediction: np.ndarray, per_window: Literal[False] = False) -> dict[str, float]: ...
+@overload
+def score(truth: np.ndarray, prediction: np.ndarray, per_window: Literal[True]) -> dict[str, np.ndarray]: ...
+def score(
+    truth: np.ndarray, prediction: np.ndarray, per_window: bool = False
+) -> dict[str, float] | dict[str, np.ndarray]:
     """All six measures of predicted distributions.
 
     Args:

@@ -3,8 +3,9 @@
     T* = argmin_{T in Pi(u, v)} <T, C> + epsilon sum_ij T_ij (log T_ij - 1),
     Pi(u, v) = {T >= 0 : T 1 = u, T^T 1 = v}
 
-Sinkhorn's iterations solve it (Cuturi, NeurIPS 2013), stabilised as in Schmitzer, SIAM J. Sci. Comput. 2019; the backward
-pass differentiates the optimality conditions instead of the iterations, so its memory does not grow with their number.
+Sinkhorn's iterations solve it (Cuturi, NeurIPS 2013), stabilised as in Schmitzer, SIAM J. Sci. Comput. 2019; the
+backward pass differentiates the optimality conditions instead of the iterations, so its memory does not grow with their
+number.
 """
 
 from __future__ import annotations
@@ -127,11 +128,12 @@ class _Sinkhorn(torch.autograd.Function):
 def _scale(cost, u, v, epsilon, iterations):
     """Sinkhorn's matrix scaling, T = diag(a) K diag(b); every few iterations a and b go into K's logarithm.
 
-    K's small entries come back whenever it is made anew. A scaling that would overflow in between is held at 1e30, and the
-    next iterations put right what that changes. No step depends on other problems of the batch, and none waits for a GPU.
+    K's small entries come back whenever it is made anew. A scaling that would overflow in between is held at 1e30, and
+    the next iterations put right what that changes. No step depends on other problems of the batch, and none waits for
+    a GPU.
     """
-    # vectors are rows: on a CPU a row times a matrix takes a fifth of the time of a matrix times a column; below 400 entries
-    # torch has another kernel, which is faster along the memory
+    # vectors are rows: on a CPU a row times a matrix takes a fifth of the time of a matrix times a column; below 400
+    # entries torch has another kernel, which is faster along the memory
     small = cost.shape[1] * cost.shape[2] < 400
     rows, columns = u.unsqueeze(1), v.unsqueeze(1)
     there = (rows > 0).mT & (columns > 0)

@@ -5,9 +5,9 @@
     python tests/fuzz.py --reader dmer-mat --only 4711  # one file again, with its traceback
 
 Valid files are changed, byte by byte and in their structure. Each must load, or end in a ValueError that names a file.
-A fault is: any other exception, a crash of the process, more than 10 seconds, more than half a gigabyte, or an attempt to
-run a command, open a connection, unpickle by name or write anywhere (seen by an audit hook). Every file follows from the
-seed and its number.
+A fault is: any other exception, a crash of the process, more than 10 seconds, more than half a gigabyte, or an attempt
+to run a command, open a connection, unpickle by name or write anywhere (seen by an audit hook). Every file follows from
+the seed and its number.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ def change_json(rng, value):
     return JSON[rng.integers(len(JSON))]
 
 
-# --- how each kind of file is written ----------------------------------------------------------------------------------
+# --- how each kind of file is written ---------------------------------------------------------------------------------
 
 
 def mat_bytes(rng, content: dict) -> bytes:
@@ -394,7 +394,7 @@ def change_frame(rng, table):
     return table
 
 
-# --- the readers -------------------------------------------------------------------------------------------------------
+# --- the readers ------------------------------------------------------------------------------------------------------
 
 
 class Reader(NamedTuple):
@@ -714,7 +714,7 @@ READERS: dict[str, Callable[[], Reader]] = {
 }
 
 
-# --- trying ------------------------------------------------------------------------------------------------------------
+# --- trying -----------------------------------------------------------------------------------------------------------
 
 
 class Forbidden(BaseException):
@@ -888,7 +888,7 @@ def main() -> int:
                 faults.append(f"{name} --only {k}: {told[:300]}")
         seconds = time.perf_counter() - started
         print(
-            f"| {name} | {options.files} | {counts['loaded']} | {counts['error']} | {counts['fault']} | {seconds:.0f} |",
+            f"| {name} | {options.files} | {' | '.join(map(str, counts.values()))} | {seconds:.0f} |",
             flush=True,
         )
     print("\n".join(["", *faults[:200]]))

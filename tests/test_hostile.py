@@ -31,7 +31,7 @@ from helo.data.pickles import UnsafePickle, read_arrays
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """Broken files for every reader, other ones than the large run's; in a process of its own, so that a crash is seen."""
+    """Broken files for every reader, other than the large run's; in a process of its own, so that a crash is seen."""
     return fuzz.run(list(fuzz.READERS), seed=99, files=80, folder=tmp_path_factory.mktemp("fuzz"))
 
 
@@ -111,7 +111,7 @@ def test_text_and_cells_of_text_are_read_and_structures_passed_over(tmp_path):
     assert "s" not in found and found["e"].tolist() == [""]
 
 
-# --- pickles -----------------------------------------------------------------------------------------------------------
+# --- pickles ----------------------------------------------------------------------------------------------------------
 
 
 class Reduces:
@@ -182,7 +182,7 @@ def test_what_asks_for_a_name_is_refused_by_that_name(tmp_path):
             read_arrays(tmp_path / "x.pkl")
 
 
-# --- memory and size ---------------------------------------------------------------------------------------------------
+# --- memory and size --------------------------------------------------------------------------------------------------
 
 
 def npy(dtype="<f8", shape=(2,), data=b"\0" * 16, header=None):
@@ -315,7 +315,7 @@ def test_a_parquet_file_that_declares_billions_of_rows_is_refused(tmp_path):
         helo.load("table", tmp_path / "x.parquet")
 
 
-# --- models ------------------------------------------------------------------------------------------------------------
+# --- models -----------------------------------------------------------------------------------------------------------
 
 
 def test_models_and_checkpoints_load_without_pickle(tmp_path, monkeypatch):
@@ -383,7 +383,7 @@ def test_a_model_file_cannot_declare_more_than_it_holds(tmp_path, change, messag
     assert str(tmp_path / "m") in str(error.value)
 
 
-# --- notebooks and servers ---------------------------------------------------------------------------------------------
+# --- notebooks and servers --------------------------------------------------------------------------------------------
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

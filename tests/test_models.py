@@ -12,6 +12,7 @@ import helo
 from helo import losses, models
 from helo.data.splits import Split
 from helo.measures import correlation_gap
+from helo.models.options import check
 
 ALL = models.available()
 DATA = random_data(conditions=np.tile(np.repeat(["x", "y", "z", "x", "y"], 2), 4))
@@ -123,6 +124,7 @@ class TestEveryModel:
         )
 
 
+# written out, so that a name that gets lost fails
 ABLATIONS = ["helo-no-cross", "helo-no-ot", "helo-gromov", "helo-detached", "helo-no-lcc", "helo-no-r", "helo-release"]
 CLOSED = ["uniform", "mean", "ridge", "mixture", "aa-knn", "sa-bfgs"]
 FUSION = [
@@ -275,6 +277,27 @@ def test_helo_refuses_bad_arguments(options, message):
         helo.build("helo", DATA, **options)
 
 
+@pytest.mark.parametrize("name", sorted(set(ALL) - set(CLOSED)))
+def test_every_model_refuses_bad_options(name):
+    """One table for all: the message names model, option, found and expected; a new option needs a line in it."""
+    options = inspect.signature(type(helo.build(name, DATA))).parameters
+    wrong = {"width": 0, "heads": 3, "depth": -1, "dropout": 1.5, "input_dropout": -0.1, "tokens": 2.5, "rank": 0}
+    wrong |= {option: -1 for option in options if option.endswith("_weight")}
+    for option, value in wrong.items():
+        if option in options and (name, option) != ("helo-no-lcc", "correlation_weight"):
+            with pytest.raises(ValueError, match=rf"^{name}: {option} is {value}; expected ."):
+                helo.build(name, DATA, **{option: value})
+    for option, about in options.items():
+        if type(about.default) in (int, float):
+            with pytest.raises(ValueError, match=f"x: {option} is -1"):
+                check("x", {"width": 64} | {option: -1})
+
+
+def test_ablations_are_listed_apart_from_systems():
+    assert models.available() == models.systems() + models.ablations()
+    assert set(models.ablations()) == set(ABLATIONS) == {name for name in ALL if name.startswith("helo-")}
+
+
 def test_helo_needs_both_sides():
     data = random_data(shapes={"eeg": (6, 3), "eda": (1, 4)}, roles={"physiological": ["eeg", "eda"]})
     with pytest.raises(ValueError, match=r"behavioral \[\]; expected at least one of each"):
@@ -422,7 +445,7 @@ def test_r_steers_the_label_attention():
 
 
 def test_label_attention_is_the_formula():
-    """Step 5 written out: tokens through the key and value maps, pooled by the seeds, asked by the labels; gaps ignored."""
+    """Step 5 written out: tokens through key and value maps, pooled by the seeds, asked by the labels; gaps ignored."""
     torch.manual_seed(0)
     model = helo.build("helo", DATA, seed=0, **SMALL).eval()
     fused, mask = torch.randn(3, 7, 16), torch.rand(3, 7) > 0.3

@@ -53,6 +53,17 @@ def at_import(statements):
             yield node
 
 
+def untyped(path):
+    """Public functions of a file, and methods of public classes, with an argument or an answer of no said type."""
+    tree = ast.parse(path.read_text())
+    bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_")]
+    for node in (node for body in bodies for node in body if isinstance(node, ast.FunctionDef)):
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        said = all(a.annotation for a in arguments if a.arg not in ("self", "cls"))
+        if node.name[0] != "_" and not (said and node.returns):
+            yield node.name
+
+
 def room(name):
     return name.split(".")[1] if "." in name else ""
 
@@ -83,3 +94,29 @@ def test_what_a_room_does_not_need(own):
         if room(module(path)) == own:
             heavy = {name.split(".")[0] for name in imported(path, anywhere=False)} & HEAVY[own]
             assert not heavy, f"{module(path)} imports {heavy}"
+
+
+# being rewritten: (file, function) that may be longer until then
+TEMPORARY_LONG = {
+    ("training/loop.py", "fit"),
+    ("training/stacking.py", "fit_together"),
+    ("models/helo.py", "__init__"),
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(Path(p).relative_to(ROOT)))
+def test_a_function_fits_on_a_screen_and_a_file_in_a_head(path):
+    file, text = path.relative_to(ROOT / "helo").as_posix(), path.read_text()
+    assert text.count("\n") <= 325, f"{file} has {text.count(chr(10))} lines"
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = [node.name for node in functions if node.end_lineno - node.lineno >= 60]
+    assert not [name for name in long if (file, name) not in TEMPORARY_LONG]
+
+
+# being rewritten
+TEMPORARY_UNTYPED = {"not_finite", "not_a_number", "suspect"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(Path(p).relative_to(ROOT)))
+def test_public_functions_say_their_types(path):
+    assert not set(untyped(path)) - TEMPORARY_UNTYPED

@@ -1,4 +1,4 @@
-"""Sweeps lose nothing: killed at any moment, on a full disk, with two drivers, on a cluster, they end with the same table."""
+"""Sweeps lose nothing: killed, on a full disk, with two drivers, on a cluster, they end with the same table."""
 
 import contextlib
 import json
@@ -408,7 +408,7 @@ def test_a_scheduler_and_two_workers_give_the_same_table(place, undisturbed, tmp
 
 
 def test_a_full_disk(place, tmp_path):
-    """A file system of a megabyte: the command says what is wrong, keeps what is done, and goes on when there is room."""
+    """A file system of a megabyte: the command says what is wrong, keeps what is done, goes on when there is room."""
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount a small file system")
     (tmp_path / "s.toml").write_text(f'notebook = "{place}/tiny.ipynb"\n[[axes]]\na = [0, 1, 2, 3, 4, 5]')

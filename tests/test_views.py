@@ -234,7 +234,7 @@ def explorers(data, trained):
 
 
 def test_sliders_answer_at_once(simulated, trained):
-    """A moved slider costs a few times what plotly's empty panels cost (13 ms on 2 quiet cores), and the plans it shows."""
+    """A moved slider costs a few times plotly's empty panels (13 ms on 2 quiet cores), and the plans it shows."""
 
     def fastest(call):
         seconds = []

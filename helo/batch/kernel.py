@@ -1,9 +1,9 @@
 """Stands between a run and its kernel: `python kernel.py PARENT LOCK COMMAND...`; nothing of a run outlives it.
 
 A kernel survives the death of the process that started it, and processes the kernel started survive the kernel: they
-would go on writing into a folder that the resumed run uses. This process starts the kernel in its own process group, and
-kills the whole group as soon as the kernel ends or its parent is gone. All three hold the run's lock: it is free when all
-of them have ended. Needs nothing but Python, so that it starts in a moment.
+would go on writing into a folder that the resumed run uses. This process starts the kernel in its own process group,
+and kills the whole group as soon as the kernel ends or its parent is gone. All three hold the run's lock: it is free
+when all of them have ended. Needs nothing but Python, so that it starts in a moment.
 """
 
 import os

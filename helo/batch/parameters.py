@@ -49,14 +49,17 @@ def declared(notebook: str | Path) -> dict:
 
 
 def check_injected(cells: Sequence[str]) -> None:
-    """Stop a notebook that was given a parameter it does not have; papermill alone would only log a warning.
+    """Stop a notebook that a sweep or papermill gave a parameter it does not have; run by hand, do nothing.
+
+    papermill puts a cell "# Parameters" with the values of a run behind the notebook's own parameters cell. A name that
+    is misspelt there sets a variable nobody reads: papermill logs a warning, and the run goes on with the default. So
+    every notebook begins with `sweeps.check_injected(In)`, where `In` is what IPython calls the cells run so far.
 
     Args:
-        cells: IPython's `In`, the sources of the cells run so far.
+        cells: `In`, the sources of the cells run so far, in their order.
 
     Raises:
-        ValueError: the cell that papermill injected sets a name that the cell before it, the notebook's own
-            parameters, does not.
+        ValueError: the injected cell sets a name that the cell before it, the notebook's own parameters, does not.
     """
     for declared, injected in pairwise(cells):
         if injected.startswith("# Parameters\n"):

@@ -191,9 +191,9 @@ def _supervised(folder, lock, environment, log, sockets):
         def format_kernel_cmd(self, extra_arguments=None):
             return supervisor + super().format_kernel_cmd(extra_arguments)
 
-        async def start_kernel(self, **options):
+        async def start_kernel(self, **options):  # type: ignore[override]  # jupyter_client wraps it in run_sync
             await super().start_kernel(**options, env=environment, pass_fds=(lock,), stdout=log, stderr=log)
-            _kernels[str(folder)] = self.provisioner.pid
+            _kernels[str(folder)] = self.provisioner.pid  # type: ignore[union-attr]  # a LocalProvisioner since the line above
             if str(folder) in _stopped:
                 stop([str(folder)])
 

@@ -4,7 +4,8 @@
     sweep("notebooks/02_train.ipynb", runs, "runs/first", workers=2)
     table = collect("runs/first")
 
-A run is a folder (helo.runs) named by `run_id`; the folder of the sweep holds them, and sweep.json, the list of its runs.
+A run is a folder (helo.runs) named by `run_id`; the folder of the sweep holds them, and sweep.json, the list of its
+runs.
 """
 
 from __future__ import annotations
@@ -135,9 +136,7 @@ def sweep(
     notebook, folder = Path(notebook).resolve(), Path(folder).resolve()
     known = declared(notebook)
     if "output" not in known or any("output" in parameters for parameters in many):
-        raise ValueError(
-            f"{notebook}: 'output' is each run's folder: a parameter of the notebook, set by the sweep alone"
-        )
+        raise ValueError(f"{notebook}: 'output' is each run's folder, a parameter set by the sweep alone")
     checked = [check_parameters(notebook, parameters, known) for parameters in many]
     plan = {run_id(notebook, parameters): parameters for parameters in checked}
     write_json(folder / PLAN, {"notebook": str(notebook), "runs": plan})
@@ -145,11 +144,17 @@ def sweep(
         for run in plan:
             (folder / run / runs.ERROR).unlink(missing_ok=True)
     states = {run: runs.state(folder / run) for run in plan}
+    _run_all(notebook, folder, plan, states, (workers, scheduler, gpu), progress)
+    return states
+
+
+def _run_all(notebook, folder, plan, states, where, progress):
+    """Run what is neither done nor failed, until nothing is left; `states` follows."""
     left = [run for run, state in states.items() if state not in ("done", "failed")]
     failed = Counter(states.values())["failed"]
     with (
         tqdm(total=len(plan), initial=len(plan) - len(left), desc=folder.name, unit="run", disable=not progress) as bar,
-        _executor(workers if left else 1, scheduler if left else None, gpu) as each,
+        _executor(*(where if left else (1, None, False))) as each,
     ):
         bar.set_postfix(failed=failed)
         while left:
@@ -163,7 +168,6 @@ def sweep(
             left = [run for run in left if states[run] == "running"]  # by another driver, or one that is just dying
             if left:
                 time.sleep(1)
-    return states
 
 
 def status(folder: str | Path) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Arrays of numbers and text out of .npz and .mat files that nobody vouches for.
 
 numpy's and SciPy's own readers trust what a file declares: an object array in an .npz is a pickle, a few kilobytes may
-declare or unpack to gigabytes, and a .mat file of cells within cells ends SciPy's reader by a crash of the process. These
-readers take numbers and text, never more of them than the file can honestly hold, and refuse or pass over the rest.
+declare or unpack to gigabytes, and a .mat file of cells within cells ends SciPy's reader by a crash of the process.
+These readers take numbers and text, never more of them than the file can honestly hold, and refuse or pass over the
+rest.
 """
 
 from __future__ import annotations

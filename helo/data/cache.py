@@ -63,7 +63,8 @@ def write(data: EmotionData, path: Path) -> None:
     """Write a data set as one safetensors file, atomically; the raw recordings are not kept."""
     from safetensors.numpy import save
 
-    arrays, about = {}, {}
+    arrays: dict[str, np.ndarray] = {}
+    about: dict[str, object] = {}
     for field in dataclasses.fields(data):
         value = getattr(data, field.name)
         if field.name in _GROUPS:

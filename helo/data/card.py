@@ -65,7 +65,7 @@ KINDS = {
 _KEYS = {"name", "window", "modalities", "emotions", "query", "ignore", *COLUMNS}
 
 
-def read_card(path, card):
+def read_card(path: Path, card: str | Path | Mapping | None) -> tuple[dict, str]:
     """The checked card, with emotions as name -> column, and what to call it in errors."""
     if card is None:
         beside = path.with_suffix(".yaml")
@@ -102,7 +102,8 @@ def read_card(path, card):
         good = isinstance(entry, dict) and set(entry) <= {"columns", "role", "rate", "kind", "tokens"}
         if not good or not _texts(entry.get("columns", ["x"])) or entry.get("role", BEHAVIORAL) not in tuple(ROLES):
             raise ValueError(
-                f"{told}: modality {m!r} is {short(entry)}; expected {{columns: [...], role: physiological or behavioral}}"
+                f"{told}: modality {m!r} is {short(entry)}; "
+                "expected {columns: [...], role: physiological or behavioral}"
             )
         if set(entry) & {"rate", "kind", "tokens"}:
             rate, count = entry.get("rate"), entry.get("tokens", 1)

@@ -39,7 +39,7 @@ class Finding:
 
 
 def check(data: EmotionData) -> list[Finding]:
-    """All that is wrong with a data set, faults first. Features are best not normalised, so that units can be checked."""
+    """All that is wrong with a data set, faults first. Best before normalising, so that units can be checked."""
     tests = (_missing, _constant, _duplicates, _overlap, _labels, _balance, _duration, _units)
     found = [finding for test in tests for finding in test(data)]
     return sorted(found, key=lambda f: f.level != FAULT)
@@ -184,7 +184,8 @@ def _overlap(data):
             warnings.simplefilter("ignore")  # that it leaks is what is measured
             leaking = splits.random_windows(data, folds=min(5, len(data)))[0]
         seen = splits.leaks(data, leaking)["signal"] / len(leaking.test)
-        told = f"{np.median(share):.0%} of a window is its neighbour's; a random split has already seen {seen:.0%} of its test"
+        told = f"{np.median(share):.0%} of a window is its neighbour's"
+        told += f"; a random split has already seen {seen:.0%} of its test"
         yield Finding(CAUTION, "overlapping windows", "signals", f"{told}: split by subject or trial")
     for split in splits.by_trial(data, folds=min(5, len(np.unique(data.trial_ids)))):
         seen = splits.leaks(data, split)["signal"]
@@ -233,7 +234,8 @@ def _duration(data):
         plain[test], told[test] = kl(d[test], np.tile(mean, (test.sum(), 1))), kl(d[test], answer[test])
     gain = 1 - told.mean() / max(plain.mean(), 1e-12)
     if gain > 0.02:
-        found = f"the number of a trial's windows ({lengths.min()} to {lengths.max()}) alone takes {gain:.0%} off the mean's KL"
+        count = f"the number of a trial's windows ({lengths.min()} to {lengths.max()})"
+        found = f"{count} alone takes {gain:.0%} off the mean's KL"
         yield Finding(CAUTION, "duration tells the emotion", "trials", found)
 
 

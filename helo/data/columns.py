@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ def _squeezed(arrays):
     return {name: column(name, x) for name, x in arrays.items()}
 
 
-def numbers(path, column, values):
+def numbers(path: Path, column: str, values: np.ndarray) -> np.ndarray:
     """float64, NaN where empty; names the first cell that is no number."""
     if values.dtype.kind in "fiub":
         return values.astype(np.float64)
@@ -123,20 +124,22 @@ def numbers(path, column, values):
     raise ValueError(f"{path}: {column!r} is of type {values.dtype}; expected numbers")
 
 
-def finite(path, column, values):
+def finite(path: Path, column: str, values: np.ndarray) -> np.ndarray:
+    """The same numbers; names the first that is none."""
     if not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values)))
         raise ValueError(f"{path}: row {row}, {column}, is {values[row]}; expected a number")
     return values
 
 
-def one_value(path, column, values):
+def one_value(path: Path, column: str, values: np.ndarray) -> np.ndarray:
+    """The same values, one a window."""
     if values.ndim != 1:
         raise ValueError(f"{path}: {column!r} has shape {values.shape}; expected one value per window")
     return values
 
 
-def text(values):
+def text(values: np.ndarray) -> np.ndarray:
     """Strings, "" where empty; 3.0, a whole number beside empty cells, is "3"."""
     import pandas as pd
 
@@ -147,18 +150,20 @@ def text(values):
     return values.astype(str)
 
 
-def labels(path, column, values):
+def labels(path: Path, column: str, values: np.ndarray) -> np.ndarray:
+    """Names without spaces around them, none empty."""
     names = np.char.strip(text(one_value(path, column, values)))
     if (names == "").any():
         raise ValueError(f"{path}: row {int(np.argmax(names == ''))}, {column}, is empty; expected a name")
     return names
 
 
-def some(names):
+def some(names: Iterable[object]) -> str:
     """At most eight names, as an error shows them."""
-    names = [str(name)[:50] for name in names]
-    return ", ".join(map(repr, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    shown = [str(name)[:50] for name in names]
+    return ", ".join(map(repr, shown[:8])) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
 
 
-def short(value):
+def short(value: object) -> str:
+    """A value as an error shows it."""
     return repr(value)[:100] if isinstance(value, (str, int, float, type(None))) else f"a {type(value).__name__}"

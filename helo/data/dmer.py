@@ -41,6 +41,15 @@ EMOTIONS = (
     "distressed",
 )
 _FOLDERS = {"features": "Features", "raw": "Aligned_data"}
+_CHOICES = {
+    "form": tuple(_FOLDERS),
+    "labels": ("dis_label", "panas"),
+    "scale": (5, 9),
+    "order": ("presentation", "clips"),
+    "band": ("fastest", "slowest"),
+    "complex_values": ("real", "refuse"),
+    "normalise": ("none", "subject"),
+}
 _ROLES = {PHYSIOLOGICAL: ("eeg", "gsr", "ppg"), BEHAVIORAL: ("video",)}
 
 
@@ -62,15 +71,16 @@ def load(
     """Load DMER as windows of features. Where paper, program and files disagree, an option decides.
 
     Args:
-        root: the folder that holds Features or Features.zip (or Aligned_data or Aligned_data.zip), or that folder or zip
-            itself.
+        root: the folder that holds Features or Features.zip (or Aligned_data or Aligned_data.zip), or that folder or
+            zip itself.
         form: "features", those of the release; "raw", computed here from the recordings: differential entropy of each
             EEG channel in five bands, skin conductance and pulse by NeuroKit2.
         labels: "dis_label", as HeLo's files; "panas", the questionnaires.
         scale: the questionnaire's highest rating: 5 as in the program that asked, 9 as in the paper's text.
         order: of the questionnaire's rows: "presentation", as its authors say, found from the recording's time row or
             from the order in which clips appear in `vids`; "clips", by the clip's number.
-        panas: where a person's questionnaire is, below root: 32 rows of 10 ratings, no header, in the order of EMOTIONS.
+        panas: where a person's questionnaire is, below root: 32 rows of 10 ratings, no header, in the order of
+            EMOTIONS.
         band: of the 90 EEG columns, 18 channels x 5 bands: "fastest" (channel 1's five bands come first) or "slowest".
         complex_values: some files hold complex numbers: "real" takes their real part, "refuse" ends with an error.
         faces: of form "raw": where below root the face's features are, one row a second: the release's Features, or a
@@ -86,50 +96,44 @@ def load(
         MissingFile: the folder or one of its files is missing.
         ValueError: a file's content is not the release's; the message names file, field, found and expected.
     """
-    choices = {
-        "form": (form, tuple(_FOLDERS)),
-        "labels": (labels, ("dis_label", "panas")),
-        "scale": (scale, (5, 9)),
-        "order": (order, ("presentation", "clips")),
-        "band": (band, ("fastest", "slowest")),
-        "complex_values": (complex_values, ("real", "refuse")),
-        "normalise": (normalise, ("none", "subject")),
-    }
-    for name, (given, known) in choices.items():
-        if given not in known:
-            raise ValueError(f"{name} is {given!r}; expected one of {list(known)}")
-    if not (step > 0 and 2 <= window <= 1000):
-        raise ValueError(f"window {window} s and step {step} s; expected a window of at least 2 s and a step above 0")
-    root, source = find(Path(root).expanduser(), _FOLDERS[form])
-    options = {
-        "form": form,
-        "labels": labels,
-        "scale": scale,
-        "order": order,
-        "panas": panas,
-        "band": band,
+    options = {"form": form, "labels": labels, "scale": scale, "order": order, "panas": panas, "band": band}
+    options |= {
         "complex_values": complex_values,
         "faces": faces,
         "window": window,
         "step": step,
         "normalise": normalise,
     }
+    _check(options)
+    root, source = find(Path(root).expanduser(), _FOLDERS[form])
 
     def make():
         return _extract(root, source, **options)
 
-    if form == "features" or not cache:
-        return make()
-    files = [f for f in (source.rglob("*.mat") if source.is_dir() else [source])]
-    files += [
-        f for pattern in ("Questionnaires/**/*", f"{faces}*", f"{faces}/*") for f in root.glob(pattern) if f.is_file()
-    ]
-    return cached("dmer", options, dict.fromkeys(files), make)
+    return cached("dmer", options, _files(root, source, faces), make) if form == "raw" and cache else make()
+
+
+def _check(options):
+    for name, known in _CHOICES.items():
+        if options[name] not in known:
+            raise ValueError(f"{name} is {options[name]!r}; expected one of {list(known)}")
+    window, step = options["window"], options["step"]
+    if not (step > 0 and 2 <= window <= 1000):
+        raise ValueError(f"window {window} s and step {step} s; expected a window of at least 2 s and a step above 0")
+
+
+def _files(root, source, faces):
+    """All that form "raw" is made from."""
+    files = list(source.rglob("*.mat")) if source.is_dir() else [source]
+    for pattern in ("Questionnaires/**/*", f"{faces}*", f"{faces}/*"):
+        files += [f for f in root.glob(pattern) if f.is_file()]
+    return dict.fromkeys(files)
 
 
 def _extract(root, source, form, labels, normalise, **options):
-    columns = {name: [] for name in ("subjects", "clips", "seconds", "ratings")}
-    values, masks = {}, {}
+    columns: dict[str, list] = {name: [] for name in ("subjects", "clips", "seconds", "ratings")}
+    values: dict[str, list] = {}
+    there_of: dict[str, list] = {}
     read = _read_features if form == "features" else read_raw
     with people(source, ".mat" if form == "features" else "/datas.mat") as held:
         for who, content in tqdm(held.items(), desc="DMER", unit="person", leave=False):
@@ -151,11 +155,11 @@ def _extract(root, source, form, labels, normalise, **options):
             )
             for m in signals:
                 values.setdefault(m, []).append(signals[m].astype(np.float32, copy=False))
-                masks.setdefault(m, []).append(there[m])
+                there_of.setdefault(m, []).append(there[m])
     if not values:
         raise ValueError(f"{source}: no clip holds a window; expected clips of at least the window's length")
     who, clips = np.array(columns["subjects"]), np.concatenate(columns["clips"])
-    masks = {m: np.concatenate(x) for m, x in masks.items()}
+    masks = {m: np.concatenate(x) for m, x in there_of.items()}
     signals = {}
     for m in list(values):
         signals[m] = np.concatenate(values.pop(m))
@@ -185,7 +189,7 @@ def _extract(root, source, form, labels, normalise, **options):
 
 
 def _read_features(path, arrays, *, band, complex_values, **_):
-    """Signals and masks of one person's rows, their clips, their seconds, and the clips in the order shown (or None)."""
+    """Signals and masks of one person's rows, their clips and seconds, and the clips in the order shown (or None)."""
     feas, clips = rows_of(path, arrays, 913, complex_values)
     with np.errstate(over="ignore"):
         feas = feas.astype(np.float32)  # what is too large for it becomes infinite, and is masked
@@ -234,8 +238,8 @@ def _panas(path, source, shown, options):
         for k, cell in enumerate(cells):
             if not re.fullmatch(r"[1-9](\.0*)?", cell) or float(cell) > options["scale"]:
                 raise ValueError(
-                    f"{path}: row {row + 1}, {EMOTIONS[k]!r}, is {cell[:20]!r}; expected a rating from 1 to {options['scale']} "
-                    "(option scale: 5 in the program, 9 in the paper)"
+                    f"{path}: row {row + 1}, {EMOTIONS[k]!r}, is {cell[:20]!r}; "
+                    f"expected a rating from 1 to {options['scale']} (option scale: 5 in the program, 9 in the paper)"
                 )
             ratings[clip, k] = float(cell)
     return ratings

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -11,10 +14,11 @@ from helo.data.arrays import open_zip, parse_mat
 from helo.files import MissingFile
 
 CLIPS, REST, CHANNELS = 32, 40, 18
+Arrays = dict[str, np.ndarray]  # variable -> its array
 COLUMNS = {"eeg": slice(0, 90), "gsr": slice(90, 118), "ppg": slice(118, 145), "video": slice(145, 913)}
 
 
-def find(root, name):
+def find(root: Path, name: str) -> tuple[Path, Path]:
     """The folder below which questionnaires lie, and the folder or zip file of this form."""
     if root.is_file() or (root.is_dir() and root.name == name):
         return root.parent, root
@@ -25,21 +29,20 @@ def find(root, name):
 
 
 @contextmanager
-def people(source, end):
+def people(source: Path, end: str) -> Iterator[Mapping[str, Callable[[], tuple[str, Arrays]]]]:
     """Person -> a function that reads the person's .mat file; from a folder or a zip file."""
     pattern = re.compile(rf"(?:.*/)?(\d{{1,4}}){re.escape(end)}")
+    found: dict[str, list[tuple[str, Callable[[], bytes]]]] = {}
     if source.is_dir():
-        found = {}
         for file in source.rglob("*.mat"):
             if match := pattern.fullmatch(file.relative_to(source).as_posix()):
-                found.setdefault(match[1], []).append(file)
-        yield _only(source, end, {who: [(str(f), f.read_bytes) for f in files] for who, files in found.items()})
+                found.setdefault(match[1], []).append((str(file), file.read_bytes))
+        yield _only(source, end, found)
         return
     with open_zip(source) as archive:
-        found = {}
         for name in archive.namelist():
             if match := pattern.fullmatch(name):
-                found.setdefault(match[1], []).append((f"{source}/{name}", lambda name=name: archive.read(name)))
+                found.setdefault(match[1], []).append((f"{source}/{name}", partial(archive.read, name)))
         yield _only(source, end, found)
 
 
@@ -56,7 +59,7 @@ def _only(source, end, found):
     return {who: reader(*found[who][0]) for who in sorted(found, key=int)}
 
 
-def rows_of(path, arrays, width, complex_values):
+def rows_of(path: str, arrays: Arrays, width: int | None, complex_values: str) -> tuple[np.ndarray, np.ndarray]:
     """`feas` (rows, width) and each row's clip."""
     feas = arrays.get("feas")
     if feas is not None and feas.dtype.kind == "c":
@@ -64,8 +67,8 @@ def rows_of(path, arrays, width, complex_values):
             raise ValueError(
                 f"{path}: 'feas' is complex; expected real numbers (complex_values='real' takes the real part)"
             )
-        feas = feas.real
-    feas = array_of(path, {"feas": feas}, "feas", (None, width), finite=False)
+        arrays = arrays | {"feas": feas.real}
+    feas = array_of(path, arrays, "feas", (None, width), finite=False)
     clips = array_of(path, arrays, "vids", None).ravel()
     if len(clips) != len(feas) or not len(clips):
         raise ValueError(
@@ -74,7 +77,8 @@ def rows_of(path, arrays, width, complex_values):
     return feas, clips_of(path, "vids", clips)
 
 
-def clips_of(path, field, values, also=()):
+def clips_of(path: str, field: str, values: np.ndarray, also: Sequence[int] = ()) -> np.ndarray:
+    """Clips' numbers as integers, each checked."""
     good = (values == np.round(values)) & (((values >= 0) & (values < CLIPS)) | np.isin(values, also))
     if not good.all():
         at = int(np.argmin(good))
@@ -82,7 +86,9 @@ def clips_of(path, field, values, also=()):
     return values.astype(int)
 
 
-def array_of(path, arrays, name, shape, finite=True):
+def array_of(
+    path: str, arrays: Arrays, name: str, shape: Sequence[int | None] | None, finite: bool = True
+) -> np.ndarray:
     """A numeric array of the file; None in the shape admits any length."""
     x = arrays.get(name)
     if x is None or x.dtype.kind not in "fiu":

@@ -6,11 +6,13 @@ could filter as well, is not needed for it.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from helo.data import signals as features
 from helo.data.arrays import read_npz
-from helo.data.dmer_files import CHANNELS, COLUMNS, REST, array_of, clips_of, people, rows_of
+from helo.data.dmer_files import CHANNELS, COLUMNS, REST, Arrays, array_of, clips_of, people, rows_of
 from helo.files import MissingFile
 
 #: Bands of the EEG in Hz.
@@ -39,7 +41,9 @@ def differential_entropy(signal: np.ndarray, rate: float, tokens: features.Token
     return np.stack(entropies, 2)
 
 
-def read_raw(path, arrays, *, root, who, faces, window, step, complex_values, **_):
+def read_raw(
+    path: str, arrays: Arrays, *, root: Path, who: str, faces: str, window: float, step: float, complex_values: str, **_
+) -> tuple[Arrays, Arrays, np.ndarray, np.ndarray, list[int] | None]:
     """As `_read_features`, from the recordings."""
     rows, ids = {}, {}
     for m, channels in {"eeg": CHANNELS, "gsr": 1, "ppg": 1}.items():
@@ -49,12 +53,14 @@ def read_raw(path, arrays, *, root, who, faces, window, step, complex_values, **
         held = array_of(path, arrays, f"{m}_datas", None)
         if held.ndim != 2 or held.shape[0] not in (channels + 1, channels + 2):
             raise ValueError(
-                f"{path}: '{m}_datas' has shape {held.shape}; expected ({channels} signals, clip and maybe time; samples)"
+                f"{path}: '{m}_datas' has shape {held.shape}; "
+                f"expected ({channels} signals, clip and maybe time; samples)"
             )
         rows[m], ids[m] = held, clips_of(path, f"{m}_datas, row {channels + 1}", held[channels], (REST,))
     rates = {m: _rate(path, arrays, m) for m in rows}
     face = _faces(root, who, faces, complex_values)
-    parts, clips, seconds = {m: [] for m in ("eeg", "gsr", "ppg", "video")}, [], []
+    parts: dict[str, list] = {m: [] for m in ("eeg", "gsr", "ppg", "video")}
+    clips, seconds = [], []
     for clip in sorted({int(c) for c in ids["eeg"]} - {REST}):
         cut = {m: rows[m][:, ids[m] == clip] for m in rows}
         lengths = {m: x.shape[1] / rates[m] for m, x in cut.items() if x.shape[1]}
@@ -85,7 +91,7 @@ def read_raw(path, arrays, *, root, who, faces, window, step, complex_values, **
     shown = None
     if rows["eeg"].shape[0] == CHANNELS + 2:
         first = {c: rows["eeg"][CHANNELS + 1, ids["eeg"] == c].min() for c in set(clips)}
-        shown = sorted(first, key=first.get)
+        shown = sorted(first, key=lambda c: first[c])
     return values, masks, np.array(clips, int), np.array(seconds), shown
 
 

@@ -119,7 +119,8 @@ class EmotionData:
             put("query", max(physiological, key=lambda m: (signals[m].shape[1], -physiological.index(m))))
         elif self.query is not None and self.query not in physiological:
             raise ValueError(
-                f"{self.name}: query is {self.query!r}; expected one of the physiological modalities {list(physiological)}"
+                f"{self.name}: query is {self.query!r}; "
+                f"expected one of the physiological modalities {list(physiological)}"
             )
 
     def __len__(self) -> int:

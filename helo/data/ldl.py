@@ -1,8 +1,8 @@
 """The label-distribution sets of Geng (IEEE TKDE 2016) and others: one view, one row an example.
 
-Reads a .mat file with `features` (rows, features) and `labels` (rows, emotions) that sum to 1, such as SJAFFE (213 faces)
-and SBU_3DFE (2,500). They have neither people nor clips nor a body: every row counts as its own person and trial, and the
-features are behavioral. They serve to compare measures and baselines with the field's.
+Reads a .mat file with `features` (rows, features) and `labels` (rows, emotions) that sum to 1, such as SJAFFE (213
+faces) and SBU_3DFE (2,500). They have neither people nor clips nor a body: every row counts as its own person and
+trial, and the features are behavioral. They serve to compare measures and baselines with the field's.
 """
 
 from __future__ import annotations

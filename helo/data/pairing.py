@@ -1,7 +1,8 @@
 """A control task: the emotion lies in the PAIRING of body and face, and in neither alone.
 
-Each of two streams shows one of four signs, all equally likely whatever the emotion; the strongest emotion is the sum of
-both signs modulo 4. A model of one stream, or of the two streams' answers (late fusion), can do no better than the mean.
+Each of two streams shows one of four signs, all equally likely whatever the emotion; the strongest emotion is the sum
+of both signs modulo 4. A model of one stream, or of the two streams' answers (late fusion), can do no better than the
+mean.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ class _Dtype:
     """numpy.dtype of plain numbers; its state may set the byte order and nothing else."""
 
     __slots__ = ("_value",)
+    _value: np.dtype
 
     def __call__(self, name, *_):
         made = _Dtype()
@@ -37,7 +38,7 @@ class _Dtype:
             raise UnsafePickle(f"holds an array of type {made._value}; expected plain numbers")
         return made
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: tuple) -> None:
         order = _text(state[1])
         if order not in "<>=|" or any(part is not None for part in state[2:5]):
             raise UnsafePickle("describes a number in a way that numpy's own pickles never do")

@@ -55,7 +55,7 @@ def pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
 
 
 def breathing_pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
-    """`pulse`, and how fast the pulse's size sways: breathing makes it swell and shrink. For tokens that hold a few breaths."""
+    """`pulse`, and how fast the pulse's size sways with breathing. For tokens that hold a few breaths."""
     own, clean = _pulse(signal, rate, tokens)
     size, slow_rate = _slow(np.abs(_band(clean, rate, 0.6, 3.0)), rate)
     sway = _sway(np.log(size + 1e-3 * size.mean() + 1e-9), slow_rate, 0.06, 0.45, tokens)
@@ -116,8 +116,8 @@ def movement(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     """Movement energy, its size in three bands, and the frequency of slow sway from three-axis acceleration in g.
 
     Seconds of rest and seconds of movement say different things (turning a page, a tremor, breathing), so the root mean
-    square of each second in a band counts by three quantiles of a token (0.2, 0.5, 0.9): its quiet, usual and moving seconds. The
-    mean of an axis is no feature: how the sensor is worn says nothing of the emotion.
+    square of each second in a band counts by three quantiles of a token (0.2, 0.5, 0.9): its quiet, usual and moving
+    seconds. The mean of an axis is no feature: how the sensor is worn says nothing of the emotion.
 
     Raises:
         ValueError: fewer than 10 samples a second, or tokens shorter than a second.
@@ -229,7 +229,8 @@ def normalise_by_recording(
         mask: shape (n, tokens).
         whole: the same features of windows over the whole recording, in time order, shape (k, tokens, features).
         whole_mask: shape (k, tokens).
-        seen: how many of them each window may know, shape (n,): those that have ended by its end, for live use. None: all.
+        seen: how many of them each window may know, shape (n,): those that have ended by its end, for live use. None:
+            all.
 
     Returns:
         As `normalise_by_subject`.

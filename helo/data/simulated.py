@@ -90,8 +90,8 @@ def load(
         raise ValueError(f"subjects is {subjects} and clips {clips}; expected at least 2 of each")
     if window < 8 or window % LAG or window > seconds or step <= 0:
         raise ValueError(
-            f"window {window} s, step {step} s, clip {seconds} s: expected a window of at least 8 s, a multiple of 4 s, "
-            "no longer than a clip, and a positive step"
+            f"window {window} s, step {step} s, clip {seconds} s: "
+            "expected a window of at least 8 s, a multiple of 4 s, no longer than a clip, and a positive step"
         )
     if int(subjects) != subjects or int(clips) != clips:
         raise ValueError(f"subjects is {subjects} and clips {clips}; expected whole numbers")
@@ -232,18 +232,20 @@ def _extract(subjects, clips, seconds, window, step, seed):
     starts = (seconds * np.arange(clips)[:, None] + within).ravel()
     cut = features.Tokens.of(starts, window, tokens)
     kinds = {"bvp": features.pulse, "eda": features.electrodermal, "temp": features.temperature, "face": _action_units}
-    values, masks, names = {m: [] for m in kinds}, {m: [] for m in kinds}, {}
+    values: dict[str, list] = {m: [] for m in kinds}
+    there: dict[str, list] = {m: [] for m in kinds}
+    names = {}
     for s in range(subjects):
         for m, raw in study.signals(s).items():
             feature = kinds[m](raw, RATES[m], cut)
             values[m].append(feature.values)
-            masks[m].append(feature.mask)
+            there[m].append(feature.mask)
             names[m] = feature.names
     who = np.repeat([f"P{s + 1}" for s in range(subjects)], len(starts))
     clip = np.tile(np.repeat([f"clip {c + 1}" for c in range(clips)], len(within)), subjects)
     ratings = np.repeat(study.ratings, len(within), axis=1).reshape(-1, len(EMOTIONS))
     coupling = np.concatenate([study.coupling(c, within, tokens) for c in range(clips)])
-    masks = {m: np.concatenate(x) for m, x in masks.items()}
+    masks = {m: np.concatenate(x) for m, x in there.items()}
     segments = tuple(f"{k * LAG:g}-{(k + 1) * LAG:g} s" for k in range(tokens))
     return EmotionData(
         name="simulated",

@@ -66,17 +66,56 @@ def load(
         MissingFile: no such file.
         ValueError: the message names file, column, row (0 is the first below the header), found and expected.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise MissingFile(f"{path}: no such file; expected a .csv, .parquet, .npz or .mat file")
-    if path.suffix.lower() not in READERS:
-        raise ValueError(f"{path}: ends in {path.suffix!r}; expected one of {list(READERS)}")
+    path = _readable(Path(path).expanduser())
     if normalise not in ("none", "subject"):
         raise ValueError(f"normalise is {normalise!r}; expected 'none' or 'subject'")
     if not (0 <= smoothing < np.inf and -np.inf < floor < np.inf):
         raise ValueError(f"floor is {floor} and smoothing {smoothing}; expected numbers, smoothing at least 0")
-    card, told = read_card(path, card)
+    said, told = read_card(path, card)
     columns = READERS[path.suffix.lower()](path)
+    names = _names(path, columns, said)
+    about = {what: labels(path, c, columns[c]) for what, c in names.items() if what != "start" and c in columns}
+    used = set(names.values())
+    ratings, emotions = _ratings(path, columns, said, floor, used)
+    signals, masks, features, tokens = _signals(path, columns, said, used)
+    ignore = said.get("ignore", [])
+    left = [c for c in columns if c not in used and not any(fnmatchcase(c, pattern) for pattern in ignore)]
+    if left:
+        raise ValueError(
+            f"{path}: {some(left)} are no modality.feature, emotion.name, vote.rater, subject, trial, condition or "
+            "start; rename them, or name them in a card under modalities or ignore"
+        )
+    if normalise == "subject":
+        signals = {m: signals_of.normalise_by_subject(x, masks[m], about["subject"]) for m, x in signals.items()}
+    start = columns.get(names["start"])
+    return EmotionData(
+        name=said.get("name", path.stem),
+        signals=signals,
+        masks=masks,
+        distributions=ratings_to_distributions(ratings + smoothing, str(path), emotions),
+        emotions=emotions,
+        subjects=about["subject"],
+        trials=about["trial"],
+        conditions=about.get("condition"),
+        starts=None if start is None else finite(path, names["start"], numbers(path, names["start"], start)),
+        window=said.get("window"),
+        roles=_roles(path, told, said, list(signals)),
+        query=said.get("query"),
+        features=features,
+        tokens=tokens,
+    )
+
+
+def _readable(path: Path) -> Path:
+    if not path.is_file():
+        raise MissingFile(f"{path}: no such file; expected a .csv, .parquet, .npz or .mat file")
+    if path.suffix.lower() not in READERS:
+        raise ValueError(f"{path}: ends in {path.suffix!r}; expected one of {list(READERS)}")
+    return path
+
+
+def _names(path, columns, card):
+    """What a row is about -> its column's name; every column has a row for each window."""
     names = {what: card.get(what, what) for what in COLUMNS}
     for what, column in names.items():
         if column not in columns and (what in card or what in ("subject", "trial")):
@@ -88,36 +127,7 @@ def load(
     for column, values in columns.items():
         if column != "emotions" and (values.ndim == 0 or len(values) != n):
             raise ValueError(f"{path}: {column!r} has shape {values.shape}; expected {n} rows, as the subjects")
-    about = {what: labels(path, c, columns[c]) for what, c in names.items() if what != "start" and c in columns}
-    used = set(names.values())
-    ratings, emotions = _ratings(path, columns, card, floor, used)
-    signals, masks, features, tokens = _signals(path, columns, card, used)
-    ignore = card.get("ignore", [])
-    left = [c for c in columns if c not in used and not any(fnmatchcase(c, pattern) for pattern in ignore)]
-    if left:
-        raise ValueError(
-            f"{path}: {some(left)} are no modality.feature, emotion.name, vote.rater, subject, trial, condition or start; "
-            "rename them, or name them in a card under modalities or ignore"
-        )
-    if normalise == "subject":
-        signals = {m: signals_of.normalise_by_subject(x, masks[m], about["subject"]) for m, x in signals.items()}
-    start = columns.get(names["start"])
-    return EmotionData(
-        name=card.get("name", path.stem),
-        signals=signals,
-        masks=masks,
-        distributions=ratings_to_distributions(ratings + smoothing, str(path), emotions),
-        emotions=emotions,
-        subjects=about["subject"],
-        trials=about["trial"],
-        conditions=about.get("condition"),
-        starts=None if start is None else finite(path, names["start"], numbers(path, names["start"], start)),
-        window=card.get("window"),
-        roles=_roles(path, told, card, list(signals)),
-        query=card.get("query"),
-        features=features,
-        tokens=tokens,
-    )
+    return names
 
 
 def _ratings(path, columns, card, floor, used):
@@ -205,7 +215,8 @@ def _signals(path, columns, card, used):
             x = numbers(path, whole[0], columns[whole[0]])
             if x.ndim not in (2, 3) or x.size == 0:
                 raise ValueError(
-                    f"{path}: {whole[0]!r} has shape {x.shape}; expected (windows, features) or (windows, tokens, features)"
+                    f"{path}: {whole[0]!r} has shape {x.shape}; "
+                    "expected (windows, features) or (windows, tokens, features)"
                 )
             if "rate" in given.get(modality, {}):
                 x, features[modality] = _raw(path, whole[0], x, given[modality])
@@ -235,7 +246,8 @@ def _raw(path, column, x, entry):
     if length / count < 2:
         raise ValueError(f"{path}: {column!r} has {length:.1f} s in {count} tokens; expected at least 2 s in each")
     cut = signals_of.Tokens.of(np.zeros(1), length, count)
-    found, names = [], ()
+    found: list[np.ndarray | None] = []
+    names: tuple[str, ...] = ()
     for window, samples in enumerate(x):
         if np.isnan(samples).any():
             found.append(None)
@@ -272,7 +284,7 @@ def _grid(path, modality, members, columns, listed):
 
 
 def _roles(path, told, card, modalities):
-    roles = {PHYSIOLOGICAL: [], BEHAVIORAL: []}
+    roles: dict[str, list[str]] = {PHYSIOLOGICAL: [], BEHAVIORAL: []}
     for m in modalities:
         parts = set(m.lower().replace("-", "_").split("_"))
         known = [role for role, words in ROLES.items() if parts & words]

@@ -1,8 +1,8 @@
 """WESAD (Schmidt et al., ICMI 2018): 15 people; baseline, stress, amusement and two meditations.
 
 Reads the release's own layout, `Sx/Sx.pkl` and `Sx/Sx_quest.csv`. A window's emotion distribution is the PANAS
-questionnaire of its condition: 24 ratings from 1 to 5, divided by their sum. Wrist BVP, EDA and TEMP (and ECG, EMG, EDA,
-Resp and Temp of the chest) are physiological; ACC, the body's movement, is behavioral.
+questionnaire of its condition: 24 ratings from 1 to 5, divided by their sum. Wrist BVP, EDA and TEMP (and ECG, EMG,
+EDA, Resp and Temp of the chest) are physiological; ACC, the body's movement, is behavioral.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def load(
         tokens: consecutive segments a window, with its context, is cut into.
         context: seconds before and after the window that are looked at too, beyond the condition's ends where need be;
             `starts` and `window` of the data set then include them.
-        normalise: every feature is centred and scaled without labels: "recording" by the person's whole recording, pauses
-            between the conditions included; "causal" by its part up to the window's end (and context), as live use must;
-            "subject" by the person's windows alone; "none".
+        normalise: every feature is centred and scaled without labels: "recording" by the person's whole recording,
+            pauses between the conditions included; "causal" by its part up to the window's end (and context), as live
+            use must; "subject" by the person's windows alone; "none".
         cache: keep the features on disk for the next load.
 
     Raises:
@@ -102,18 +102,12 @@ def load(
         raise ValueError(f"normalise is {normalise!r}; expected 'recording', 'causal', 'subject' or 'none'")
     if not (window > 0 and step > 0 and context >= 0 and tokens >= 1 and (window + 2 * context) / tokens >= 2):
         raise ValueError(
-            f"window {window} s, step {step} s, context {context} s, tokens {tokens}: expected positive lengths and tokens of "
-            "at least 2 s"
+            f"window {window} s, step {step} s, context {context} s, tokens {tokens}: "
+            "expected positive lengths and tokens of at least 2 s"
         )
     subjects = _subjects(root)
-    options = {
-        "site": site,
-        "window": window,
-        "step": step,
-        "tokens": tokens,
-        "context": context,
-        "normalise": normalise,
-    }
+    options = {"site": site, "window": window, "step": step, "tokens": tokens}
+    options |= {"context": context, "normalise": normalise}
     sources = [root / s / f"{s}{end}" for s in subjects for end in (".pkl", "_quest.csv")]
 
     def make():
@@ -139,10 +133,9 @@ def read_panas(path: Path) -> dict[str, np.ndarray]:
         ValueError: no ORDER, a condition without a row, a wrong number of ratings, or a rating outside 1 to 5.
     """
     lines = [line.rstrip("\r\n").split(";") for line in path.read_text(encoding="latin1").splitlines()]
-    order = next((fields[1:6] for fields in lines if fields[0] == "# ORDER"), None)
+    order = next(([name.strip() for name in fields[1:6]] for fields in lines if fields[0] == "# ORDER"), None)
     if order is None:
         raise ValueError(f"{path}: no line '# ORDER'; expected the order of the conditions")
-    order = [name.strip() for name in order]
     if sorted(order) != sorted(CODES):
         raise ValueError(f"{path}: '# ORDER' begins with {order}; expected {list(CODES)} in some order")
     rows = [fields[1:] for fields in lines if fields[0] == "# PANAS"]
@@ -151,9 +144,8 @@ def read_panas(path: Path) -> dict[str, np.ndarray]:
     ratings = np.stack([_panas_row(path, condition, row) for condition, row in zip(order, rows, strict=True)])
     for row, item in np.argwhere(np.isnan(ratings)):
         if np.isnan(ratings[row]).sum() > 1:
-            raise ValueError(
-                f"{path}: {int(np.isnan(ratings[row]).sum())} ratings of {order[row]!r} are missing; expected one at most"
-            )
+            count = int(np.isnan(ratings[row]).sum())
+            raise ValueError(f"{path}: {count} ratings of {order[row]!r} are missing; expected one at most")
         ratings[row, item] = np.nanmedian(ratings[:, item])
         warnings.warn(
             f"{path}: the rating of {EMOTIONS[item]!r} in {order[row]!r} is missing; "
@@ -250,14 +242,16 @@ def _condition_runs(path, label, order):
     found, expected = [code for code, *_ in runs], [CODES[name] for name in order]
     if found != expected:
         raise ValueError(
-            f"{path}: the labels run through the codes {found}; expected {expected} from the questionnaire's order {order}"
+            f"{path}: the labels run through the codes {found}; "
+            f"expected {expected} from the questionnaire's order {order}"
         )
     return [(name, a, b) for name, (_, a, b) in zip(order, runs, strict=True)]
 
 
 def _extract(root, subjects, site, window, step, tokens, context, normalise):
-    columns = {name: [] for name in ("subjects", "trials", "starts", "ratings")}
-    values, masks, names = {}, {}, {}
+    columns: dict[str, list] = {name: [] for name in ("subjects", "trials", "starts", "ratings")}
+    parts: dict[str, list] = {}
+    names = {}
     for subject in tqdm(subjects, desc="WESAD", unit="subject", leave=False):
         path = root / subject / f"{subject}.pkl"
         panas = read_panas(root / subject / f"{subject}_quest.csv")
@@ -273,33 +267,14 @@ def _extract(root, subjects, site, window, step, tokens, context, normalise):
         columns["starts"].append(times - context)
         if not len(times):
             continue
-        n = len(times)
-        # windows over the whole recording, to normalise by
-        everywhere = features.window_starts(0, shortest, window, step) if normalise in ("recording", "causal") else []
-        seen = np.searchsorted(everywhere, times + 1e-6, side="right") if normalise == "causal" else None
-        cut = features.Tokens.of(np.concatenate([times, everywhere]) - context, window + 2 * context, tokens)
-        if cut.length > shortest:
-            raise ValueError(
-                f"{path}: lasts {shortest:.0f} s; tokens of {cut.length:g} s, with that context, do not fit into it"
-            )
-        # a token that the recording does not hold whole is masked, and cut where there is something to cut
-        held = (cut.starts >= -1e-6) & (cut.starts + cut.length <= shortest + 1e-6)
-        cut = features.Tokens(cut.starts.clip(0, shortest - cut.length), cut.length)
-        for modality in sorted(
-            raw, key=lambda m: -raw[m].nbytes
-        ):  # the largest goes first, so that later ones find room
-            feature = _MODALITIES[modality][6](raw.pop(modality), _MODALITIES[modality][2], cut)
-            mask = feature.mask & held
-            own, there = feature.values[:n], mask[:n]
-            if len(everywhere):
-                own = features.normalise_by_recording(own, there, feature.values[n:], mask[n:], seen)
-            values.setdefault(modality, []).append(own)
-            masks.setdefault(modality, []).append(there)
-            names[modality] = feature.names
-    if not values:
+        of_all = _features(path, raw, times, shortest, window, step, tokens, context, normalise)
+        for modality, own, there, named in of_all:
+            parts.setdefault(modality, []).append((own, there))
+            names[modality] = named
+    if not parts:
         raise ValueError(f"{root}: no condition holds a window of {window} s; choose a shorter window")
-    values = {m: np.concatenate(values[m]) for m in _MODALITIES if m in values}
-    masks = {m: np.concatenate(masks[m]) for m in values}
+    values = {m: np.concatenate([own for own, _ in parts[m]]) for m in _MODALITIES if m in parts}
+    masks = {m: np.concatenate([there for _, there in parts[m]]) for m in values}
     who = np.array(columns["subjects"])
     if normalise == "subject":
         values = {m: features.normalise_by_subject(x, masks[m], who) for m, x in values.items()}
@@ -323,3 +298,27 @@ def _extract(root, subjects, site, window, step, tokens, context, normalise):
         features={m: names[m] for m in values},
         tokens={m: segments for m in values},
     )
+
+
+def _features(path, raw, times, shortest, window, step, tokens, context, normalise):
+    """Of each modality of one person: features and mask of the windows at `times`, and the features' names."""
+    n = len(times)
+    # windows over the whole recording, to normalise by
+    everywhere = features.window_starts(0, shortest, window, step)
+    everywhere = everywhere if normalise in ("recording", "causal") else everywhere[:0]
+    seen = np.searchsorted(everywhere, times + 1e-6, side="right") if normalise == "causal" else None
+    cut = features.Tokens.of(np.concatenate([times, everywhere]) - context, window + 2 * context, tokens)
+    if cut.length > shortest:
+        raise ValueError(
+            f"{path}: lasts {shortest:.0f} s; tokens of {cut.length:g} s, with that context, do not fit into it"
+        )
+    # a token that the recording does not hold whole is masked, and cut where there is something to cut
+    held = (cut.starts >= -1e-6) & (cut.starts + cut.length <= shortest + 1e-6)
+    cut = features.Tokens(cut.starts.clip(0, shortest - cut.length), cut.length)
+    for modality in sorted(raw, key=lambda m: -raw[m].nbytes):  # the largest goes first, so that later ones find room
+        feature = _MODALITIES[modality][6](raw.pop(modality), _MODALITIES[modality][2], cut)
+        mask = feature.mask & held
+        own, there = feature.values[:n], mask[:n]
+        if len(everywhere):
+            own = features.normalise_by_recording(own, there, feature.values[n:], mask[n:], seen)
+        yield modality, own, there, feature.names

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -58,16 +58,17 @@ def evaluate(
         protocol: "subjects", "trials", or "windows" (which leaks).
         seeds: of first weights, batches and dropout; the folds stay the same. Closed-form models use the first alone.
         folds: number of folds; None is the protocol's default (one subject at a time; five otherwise).
-        workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else, and on
-            a GPU, this process alone. Folds and seeds of a model that can be stacked are trained as one (`helo.training.stacking`):
-            all of a process's on a GPU; on a CPU at most 15, where the model has fewer than a million weights.
-        folder: where finished results are kept, a stack's all together; a second call of the same code and settings goes on
-            from there.
+        workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else,
+            and on a GPU, this process alone. Folds and seeds of a model that can be stacked are trained as one
+            (`helo.training.stacking`): all of a process's on a GPU; on a CPU at most 15, where the model has fewer than
+            a million weights.
+        folder: where finished results are kept, a stack's all together; a second call of the same code and settings
+            goes on from there.
         progress: show a progress bar.
-        choices: training settings to choose from, such as `SETTINGS`. Every fit is made once with each, and the one with
-            the lowest KL on the fold's validation windows is kept: test people have no say.
-        **training: arguments of `helo.fit`, such as epochs, the same for all. `checkpoint` is a folder here, with a file for
-            each fit.
+        choices: training settings to choose from, such as `SETTINGS`. Every fit is made once with each, and the one
+            with the lowest KL on the fold's validation windows is kept: test people have no say.
+        **training: arguments of `helo.fit`, such as epochs, the same for all. `checkpoint` is a folder here, with a
+            file for each fit.
 
     Returns:
         One row per model, seed and fold: the six measures over all the fold's test windows, the fold's "skill" with its
@@ -75,54 +76,74 @@ def evaluate(
         `summarise` gives means and deviations.
 
     Raises:
-        ValueError: unknown model, protocol or training argument; no model or no seed; choices without validation windows.
+        ValueError: unknown model, protocol or training argument; no model or no seed; choices without validation
+            windows.
     """
     import pandas as pd
-    from joblib import Parallel, cpu_count, delayed, parallel_config
 
     seeds = [int(s) for s in ([seeds] if isinstance(seeds, int) else seeds)]
     models = [models] if isinstance(models, str) else models
     if not seeds or not models:
         raise ValueError(f"models is {models} and seeds {seeds}; expected at least one of each")
-    unknown = sorted(set(training).union(*choices) - set(inspect.signature(fit).parameters))
-    if unknown:
-        raise ValueError(
-            f"helo.fit does not take {unknown}; its arguments are {list(inspect.signature(fit).parameters)}"
-        )
     entries = models if isinstance(models, Mapping) else {name: {"model": name} for name in models}
-    for label, entry in entries.items():
-        if not exists(entry.get("model")):
-            raise ValueError(f"{label}: unknown model {entry.get('model')!r}; expected one of {list(available())}")
-    splits = by_protocol(data, protocol, folds)
-    if choices and not all(len(split.validation) for split in splits):
-        raise ValueError(f"choices need validation windows to choose by; protocol {protocol!r} has folds without them")
-    if not workers:
-        count = sum(len(splits) * (1 if is_closed_form(entry["model"]) else len(seeds)) for entry in entries.values())
-        workers = 1 if _device(training).type == "cuda" or count < 4 * cpu_count() else cpu_count()
-    jobs = []
-    for label, entry in entries.items():
-        seeded = seeds[:1] if is_closed_form(entry["model"]) else seeds
-        fits = [(split, seed) for split in splits for seed in seeded]
-        size = min(_together(data, entry, training), -(-len(fits) // workers))
-        jobs += [(label, entry, fits[k : k + size]) for k in range(0, len(fits), size)]
-    folder = None if folder is None else Path(folder)
-    if workers == 1:
-        results = (_rows(data, *job, training, choices, folder) for job in jobs)
-    else:
-        with parallel_config("loky", inner_max_num_threads=1):
-            processes = Parallel(n_jobs=workers, return_as="generator")
-        results = processes(delayed(_in_worker)(data, *job, training, choices, folder) for job in jobs)
-    bar = tqdm(
-        total=sum(len(fits) for *_, fits in jobs), desc=f"{data.name} by {protocol}", unit="fit", disable=not progress
-    )
-    table = []
-    with bar, warnings.catch_warnings():
-        # joblib replaces a worker that has grown; nothing is lost
-        warnings.filterwarnings("ignore", "A worker stopped")
+    _check(entries, training, choices)
+    jobs, workers = _jobs(entries, data, _splits(data, protocol, folds, choices), seeds, workers, training)
+    results = _results(jobs, workers, data, training, choices, None if folder is None else Path(folder))
+    total, table = sum(len(fits) for *_, fits in jobs), []
+    with tqdm(total=total, desc=f"{data.name} by {protocol}", unit="fit", disable=not progress) as bar:
         for rows in results:
             table += rows
             bar.update(len(rows))
     return pd.DataFrame(table)
+
+
+def _check(entries, training, choices):
+    known = list(inspect.signature(fit).parameters)
+    unknown = sorted(set(training).union(*choices) - set(known))
+    if unknown:
+        raise ValueError(f"helo.fit does not take {unknown}; its arguments are {known}")
+    for label, entry in entries.items():
+        if not exists(entry.get("model")):
+            raise ValueError(f"{label}: unknown model {entry.get('model')!r}; expected one of {list(available())}")
+
+
+def _splits(data, protocol, folds, choices):
+    splits = by_protocol(data, protocol, folds)
+    if choices and not all(len(split.validation) for split in splits):
+        raise ValueError(f"choices need validation windows to choose by; protocol {protocol!r} has folds without them")
+    return splits
+
+
+def _jobs(entries, data, splits, seeds, workers, training):
+    """(label, entry, fits), the fits those that are trained as one; and how many processes share them."""
+    from joblib import cpu_count
+
+    asked = {label: seeds[:1] if is_closed_form(entry["model"]) else seeds for label, entry in entries.items()}
+    if not workers:
+        count = len(splits) * sum(map(len, asked.values()))
+        workers = 1 if _device(training).type == "cuda" or count < 4 * cpu_count() else cpu_count()
+    jobs = []
+    for label, entry in entries.items():
+        fits = [(split, seed) for split in splits for seed in asked[label]]
+        size = min(_together(data, entry, training), -(-len(fits) // workers))
+        jobs += [(label, entry, fits[k : k + size]) for k in range(0, len(fits), size)]
+    return jobs, workers
+
+
+def _results(jobs, workers, data, training, choices, folder):
+    """Each job's rows, in this process or as the processes finish them."""
+    if workers == 1:
+        yield from (_rows(data, label, entry, fits, training, choices, folder) for label, entry, fits in jobs)
+        return
+    from joblib import Parallel, delayed, parallel_config
+
+    each = (delayed(_in_worker)(data, label, entry, fits, training, choices, folder) for label, entry, fits in jobs)
+    with parallel_config("loky", inner_max_num_threads=1):
+        processes = Parallel(n_jobs=workers, return_as="generator")
+    with warnings.catch_warnings():
+        # joblib replaces a worker that has grown; nothing is lost
+        warnings.filterwarnings("ignore", "A worker stopped")
+        yield from processes(each)
 
 
 def reference_kl(data: EmotionData, split: Split) -> tuple[float, float]:
@@ -170,14 +191,14 @@ def _in_worker(*job):
 
 def _rows(data, label, entry, fits, training, choices, folder):
     """The table's rows of some (split, seed) of a model; those that a file holds are read."""
-    training = [training | choice for choice in choices or ({},)]
+    tried_settings: list[dict] = [training | choice for choice in choices] or [training]
     if is_closed_form(entry["model"]):  # the one setting that changes what it is fitted to
-        training = [{k: v for k, v in training[0].items() if k == "centre_people"}]
-    files = [_file(data, entry, split, seed, training, folder) for split, seed in fits]
+        tried_settings = [{k: v for k, v in tried_settings[0].items() if k == "centre_people"}]
+    files = [_file(data, entry, split, seed, tried_settings, folder) for split, seed in fits]
     rows = [json.loads(file.read_text()) | {"model": label} if file and file.exists() else None for file in files]
     todo = [k for k, row in enumerate(rows) if row is None]
     started = time.perf_counter()
-    runs = [_runs(data, entry, [fits[k] for k in todo], settings) for settings in training]
+    runs = [_runs(data, entry, [fits[k] for k in todo], settings) for settings in tried_settings]
     for k, tried in zip(todo, zip(*runs, strict=True), strict=True):
         split, seed = fits[k]
         lowest = [min((epoch.get("validation_kl", 0.0) for epoch in run.history), default=0.0) for run in tried]
@@ -185,10 +206,10 @@ def _rows(data, label, entry, fits, training, choices, folder):
         answer = predict(tried[choice].model, data, split.test, explain=False)
         low, ceiling = reference_kl(data, split)
         measures = score(data.distributions[split.test], answer.distributions)
-        rows[k] = {"model": label, "seed": seed, "fold": split.name} | measures
-        rows[k] |= {"skill": skill(measures["kl"], low, ceiling), "kl_mean": low, "kl_ceiling": ceiling}
-        rows[k] |= {"windows": len(split.test), "epochs": tried[choice].best_epoch, "choice": choice}
-        rows[k]["seconds"] = (time.perf_counter() - started) / len(todo)
+        row: dict[str, Any] = {"model": label, "seed": seed, "fold": split.name} | measures
+        row |= {"skill": skill(measures["kl"], low, ceiling), "kl_mean": low, "kl_ceiling": ceiling}
+        row |= {"windows": len(split.test), "epochs": tried[choice].best_epoch, "choice": choice}
+        rows[k] = row | {"seconds": (time.perf_counter() - started) / len(todo)}
         if files[k] is not None:
             atomic_write(files[k], json.dumps(rows[k]).encode())
     return rows

@@ -1,7 +1,8 @@
 """Comparing models: ranks, the critical difference, paired tests, the leak.
 
-Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 2006. The blocks here are folds (people, or
-groups of people), and seeds are averaged within a fold first: a fold is one observation however many seeds it was run with.
+Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 2006. The blocks here are folds (people,
+or groups of people), and seeds are averaged within a fold first: a fold is one observation however many seeds it was
+run with.
 """
 
 from __future__ import annotations

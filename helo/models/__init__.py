@@ -23,13 +23,14 @@ from helo.models.lmam import LMAM
 from helo.models.m2fnet import M2FNet
 from helo.models.mpt import PromptTransformer
 from helo.models.named import NameGuided
+from helo.models.options import check
 from helo.models.release import HeLoRelease
 from helo.models.simple import Early, Late, LowRankTensorial, SideBySide, SingleStream, Tensorial
 
-__all__ = ["EmotionModel", "Prediction", "available", "build", "exists", "is_closed_form"]
+__all__ = ["EmotionModel", "Prediction", "ablations", "available", "build", "exists", "is_closed_form", "systems"]
 
 # name -> the class, and the options that make the name
-_MODELS: dict[str, tuple[type[EmotionModel], dict]] = {
+_SYSTEMS: dict[str, tuple[type[EmotionModel], dict]] = {
     "helo": (HeLo, {}),
     "foalnet": (FoalNet, {}),
     "gban": (GBAN, {}),
@@ -42,14 +43,6 @@ _MODELS: dict[str, tuple[type[EmotionModel], dict]] = {
     "aimdit": (AIMDiT, {}),
     "hfgcn": (HFGCN, {}),
     "name-guided": (NameGuided, {}),
-    # HeLo without one of its parts, and as its released code effectively computes it
-    "helo-no-cross": (HeLo, {"cross_attention": False}),
-    "helo-no-ot": (HeLo, {"transport": "none"}),
-    "helo-gromov": (HeLo, {"transport": "gromov"}),
-    "helo-detached": (HeLo, {"detach_plan": True}),
-    "helo-no-lcc": (HeLo, {"correlation_weight": 0.0}),
-    "helo-no-r": (HeLo, {"steer": False}),
-    "helo-release": (HeLoRelease, {}),
     # simple rivals
     "early": (Early, {}),
     "mlp": (SideBySide, {}),
@@ -66,12 +59,33 @@ _MODELS: dict[str, tuple[type[EmotionModel], dict]] = {
     "aa-knn": (NearestNeighbours, {}),
     "sa-bfgs": (MaximumEntropy, {}),
 }
+# HeLo without one of its parts, and as its released code effectively computes it
+_ABLATIONS: dict[str, tuple[type[EmotionModel], dict]] = {
+    "helo-no-cross": (HeLo, {"cross_attention": False}),
+    "helo-no-ot": (HeLo, {"transport": "none"}),
+    "helo-gromov": (HeLo, {"transport": "gromov"}),
+    "helo-detached": (HeLo, {"detach_plan": True}),
+    "helo-no-lcc": (HeLo, {"correlation_weight": 0.0}),
+    "helo-no-r": (HeLo, {"steer": False}),
+    "helo-release": (HeLoRelease, {}),
+}
+_MODELS = _SYSTEMS | _ABLATIONS
 # need a package of their own; known to `build`, not among `available()`
 _OPTIONAL = {"pyldl": "helo.models.pyldl:PyLDL"}
 
 
+def systems() -> tuple[str, ...]:
+    """Models of their own: HeLo and its neighbours, the simple rivals, the closed forms."""
+    return tuple(_SYSTEMS)
+
+
+def ablations() -> tuple[str, ...]:
+    """HeLo without one of its parts, and as its released code computes it."""
+    return tuple(_ABLATIONS)
+
+
 def available() -> tuple[str, ...]:
-    """Names `build` knows, besides "pyldl", the adapter to python-ldl."""
+    """All names `build` knows, first `systems()`, then `ablations()`; besides "pyldl", the adapter to python-ldl."""
     return tuple(_MODELS)
 
 
@@ -107,10 +121,12 @@ def from_layout(name: str, layout: Layout, seed: int, options: dict) -> EmotionM
     if not exists(name):
         raise ValueError(f"unknown model {name!r}; expected one of {list(_MODELS)}")
     kind, preset = _kind(name)
-    known = [option for option in list(inspect.signature(kind).parameters)[1:] if option not in preset]
+    defaults = {option: about.default for option, about in list(inspect.signature(kind).parameters.items())[1:]}
+    known = [option for option in defaults if option not in preset]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"model {name!r} does not take {unknown}; its options are {known}")
+    check(name, defaults | preset | options)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = kind(layout, **preset, **options)

@@ -1,13 +1,14 @@
 """AIMDiT: augmented modality fusion by dimension transformation.
 
-Wu et al., "AIMDiT: Modality Augmentation and Interaction via Multimodal Dimension Transformation for Emotion Recognition in
-Conversations", https://arxiv.org/abs/2407.00743 (abstract only).
+Wu et al., "AIMDiT: Modality Augmentation and Interaction via Multimodal Dimension Transformation for Emotion
+Recognition in Conversations", https://arxiv.org/abs/2407.00743 (abstract only).
 
 MAN turns a one-dimensional feature into two dimensions and runs an Inception block over it, for variation within and
 between its parts; MIN fuses the augmented features by cross-modal and self-modal Transformers.
 
-Open: the reshape and the layers. Here each token's d features become a plane of 8 rows; the Inception block is the sum of
-1 x 1, 3 x 3 and 5 x 5 convolutions, with a residual; MIN is one cross-attention each way and one Transformer block a stream.
+Open: the reshape and the layers. Here each token's d features become a plane of 8 rows; the Inception block is the sum
+of 1 x 1, 3 x 3 and 5 x 5 convolutions, with a residual; MIN is one cross-attention each way and one Transformer block a
+stream.
 """
 
 from __future__ import annotations
@@ -26,11 +27,8 @@ from helo.models.fusion import FusionModel, Stream, means
 class AIMDiT(FusionModel):
     """The AIMDiT network.
 
-    Args:
-        layout: modalities, roles and emotions.
+    Args: as `FusionModel`, and
         width: d, width of every token, a multiple of 8.
-        heads: attention heads.
-        dropout: share of activations dropped in training.
 
     Raises:
         ValueError: width is no multiple of 8.
@@ -44,7 +42,7 @@ class AIMDiT(FusionModel):
 
     def __init__(self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3):
         if width % 8:
-            raise ValueError(f"width is {width}; expected a multiple of 8, the rows of a token's plane")
+            raise ValueError(f"aimdit: width is {width}; expected a multiple of 8, the rows of a token's plane")
         super().__init__(layout, 2 * width, width, dropout)
         self.augment = nn.ModuleList(_Inception() for _ in range(2))
         self.cross = nn.ModuleList(CrossAttention(width, heads, dropout) for _ in range(2))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,9 +16,11 @@ from helo.data.splits import Split
 from helo.losses import kl_divergence
 from helo.models.dropout import Dropout
 
+Array = TypeVar("Array", Tensor, np.ndarray)
+
 
 @dataclass
-class Prediction:
+class Prediction(Generic[Array]):
     """What a model says of B windows.
 
     Tensors from a model's forward, numpy arrays from `helo.predict`.
@@ -31,17 +34,18 @@ class Prediction:
         hidden: what the model's auxiliary losses need; empty in what `helo.predict` gives.
     """
 
-    distributions: Any
-    log_distributions: Any
-    plans: Any = None
-    costs: Any = None
-    attention: dict[str, Any] = field(default_factory=dict)
+    distributions: Array
+    log_distributions: Array
+    plans: Array | None = None
+    costs: Array | None = None
+    attention: dict[str, Array] = field(default_factory=dict)
     hidden: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_logits(cls, logits: Tensor, **explanation) -> Prediction:
+    def from_logits(cls, logits: Tensor, **explanation: Any) -> Prediction[Tensor]:
+        """Softmax of the logits, and what explains it."""
         log = logits.log_softmax(-1)
-        return cls(log.exp(), log, **explanation)
+        return Prediction(log.exp(), log, **explanation)
 
 
 class EmotionModel(nn.Module):
@@ -52,18 +56,22 @@ class EmotionModel(nn.Module):
 
     Args:
         layout: modalities, roles and emotions of the data, from `data.layout`.
-        input_dropout: share of the standardised features hidden in training, each by itself, so that no answer hangs on one.
+        input_dropout: share of the standardised features hidden in training, each by itself, so that no answer hangs on
+            one.
     """
 
     #: True for models that `solve` fits in one step.
     closed_form = False
-    #: True where several can be trained as one (`helo.training.stacking`): no window of a batch has a say in another's answer or loss,
-    #: and nothing is random in training but `Dropout`.
-    stackable = False
     #: False for adapters to libraries whose objects have no format but pickle.
     can_be_saved = True
     #: what `helo.knockout` can take out: name of a part -> what stands in its place; `forward` asks `part` for each.
     parts: Mapping[str, str] = {}
+    #: What it was built from, set by `from_layout`.
+    name: str
+    seed: int
+    options: dict[str, Any]
+    #: Whether `prepare` has taken its constants from a training side.
+    prepared: Tensor
 
     def __init__(self, layout: Layout, input_dropout: float = 0.0):
         super().__init__()
@@ -72,13 +80,20 @@ class EmotionModel(nn.Module):
         self.input_dropout = Dropout(input_dropout)
         #: name of a loss -> its weight in the total
         self.weights: dict[str, float] = {"kl": 1.0}
-        #: whether `prepare` has taken its constants from a training side
         self.register_buffer("prepared", torch.zeros((), dtype=torch.bool))
         for i, (_, features) in enumerate(layout.shapes.values()):
             self.register_buffer(f"mean_{i}", torch.zeros(features))
             self.register_buffer(f"scale_{i}", torch.ones(features))
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+    @property
+    def stackable(self) -> bool:
+        """True where several can be trained as one (`helo.training.stacking`).
+
+        No window of a batch has a say in another's answer or loss, and nothing is random in training but `Dropout`.
+        """
+        return False
+
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         """Predict B windows: signals[m] (B, tokens, features) and masks[m] (B, tokens), True where a token is there."""
         raise NotImplementedError
 
@@ -111,13 +126,14 @@ class EmotionModel(nn.Module):
             return x
         return x.mean(0, keepdim=True).expand_as(x) if instead is None else instead()
 
-    def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
+    def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         """Loss terms by name, before weighting; truth (B, L)."""
         return {"kl": kl_divergence(prediction.log_distributions, truth)}
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """sum_k weight_k loss_k; a term of weight 0 does not take part."""
-        return sum(self.weights[name] * loss for name, loss in losses.items() if self.weights[name] != 0)
+        terms = [self.weights[name] * loss for name, loss in losses.items() if self.weights[name] != 0]
+        return sum(terms, torch.zeros(()))
 
     def prepare(self, data: EmotionData, split: Split) -> None:
         """Take what is constant in training from the training windows: here, each feature's mean and scale."""

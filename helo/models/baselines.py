@@ -23,6 +23,7 @@ class Uniform(EmotionModel):
     """Every emotion equally: p_j = 1 / L."""
 
     closed_form = True
+    answer: Tensor
 
     def __init__(self, layout: Layout):
         super().__init__(layout)
@@ -32,7 +33,7 @@ class Uniform(EmotionModel):
     def solve(self, data: EmotionData, split: Split) -> None:
         """Nothing to learn."""
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         size = len(next(iter(signals.values())))
         return Prediction.from_logits(self.answer.log().expand(size, -1))
 
@@ -68,6 +69,10 @@ class LinearInputs(EmotionModel):
 
 class _Linear(LinearInputs):
     """A linear map of the summary."""
+
+    weight: Tensor
+    bias: Tensor
+    strength: Tensor
 
     def __init__(self, layout: Layout, outputs: int):
         super().__init__(layout)
@@ -110,7 +115,7 @@ class Ridge(_Linear):
         solved = Solver(alpha=best).fit(x, target)
         self.keep(solved.coef_, solved.intercept_, best)
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         return Prediction.from_logits(self.linear(signals, masks))
 
 
@@ -120,6 +125,8 @@ class ConditionMixture(_Linear):
     p = sum_c P(c | x) mean_c. It is told the conditions' names in training, which no other model is: a rival to know,
     not one on equal terms.
     """
+
+    means: Tensor
 
     def __init__(self, layout: Layout, conditions: int = 0):
         super().__init__(layout, max(conditions, 1))
@@ -157,7 +164,7 @@ class ConditionMixture(_Linear):
         self.keep(np.pad(weight, ((0, absent), (0, 0))), np.pad(bias, (0, absent), constant_values=-1e9), best)
         self.means[: len(names)] = torch.as_tensor(np.stack([truth[condition == c].mean(0) for c in names]))
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         mixed = self.linear(signals, masks).softmax(-1) @ self.means
         return Prediction.from_logits(mixed.clamp_min(1e-12).log())
 
@@ -167,6 +174,9 @@ class NearestNeighbours(_Linear):
 
     k is the one with the lowest KL in an inner validation, as in `Ridge`.
     """
+
+    points: Tensor
+    labels: Tensor
 
     def __init__(self, layout: Layout):
         super().__init__(layout, 1)
@@ -186,7 +196,7 @@ class NearestNeighbours(_Linear):
         self.strength.fill_(min(best, len(rows)))
         self.points, self.labels = (torch.as_tensor(v, dtype=torch.float32) for v in (x, truth))
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         distance = torch.cdist(self.summary(signals, masks), self.points, compute_mode="donot_use_mm_for_euclid_dist")
         nearest = distance.topk(int(self.strength), largest=False).indices
         return Prediction.from_logits(self.labels[nearest].mean(1).clamp_min(1e-12).log())
@@ -222,7 +232,7 @@ class MaximumEntropy(_Linear):
         solved = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 600}).x
         self.keep(solved.reshape(shape)[:, :-1], solved.reshape(shape)[:, -1], 0.0)
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         return Prediction.from_logits(self.linear(signals, masks))
 
 

@@ -91,11 +91,7 @@ class TransformerBlock(nn.Module):
         super().__init__()
         self.attend = CrossAttention(width, heads, dropout, dropkey)
         self.feed = nn.Sequential(
-            nn.Linear(width, 2 * width),
-            nn.GELU(),
-            Dropout(dropout),
-            nn.Linear(2 * width, width),
-            Dropout(dropout),
+            nn.Linear(width, 2 * width), nn.GELU(), Dropout(dropout), nn.Linear(2 * width, width), Dropout(dropout)
         )
         self.norm = nn.LayerNorm(width)
 

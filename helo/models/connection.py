@@ -29,13 +29,9 @@ from helo.models.fusion import FusionModel, head, start_at_mean
 class ConnectionVectors(FusionModel):
     """The network with connection vectors.
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
-        heads: attention heads.
+    Args: as `FusionModel`, and
         depth: layers.
         vectors: number of connection vectors.
-        dropout: share of activations dropped in training.
         classifier_weight: weight of the two classifiers' own KL.
         contrast_weight: weight of the contrastive loss.
     """
@@ -70,11 +66,12 @@ class ConnectionVectors(FusionModel):
         super().prepare(data, split)
         start_at_mean(self.second, data, split)
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         streams = self.streams(signals, masks)
         joint = self.vectors.expand(len(streams[0][0]), -1, -1)
         there = torch.ones(joint.shape[:2], dtype=torch.bool, device=joint.device)
         for blocks in self.layers:
+            assert isinstance(blocks, nn.ModuleList)
             after = []
             for k, block in enumerate(blocks):
                 x, mask = streams[k]
@@ -89,11 +86,12 @@ class ConnectionVectors(FusionModel):
         )
         return Prediction.from_logits(sum(logits) / 2, hidden={"logits": logits, "vector": torch.cat(pooled, 1)})
 
-    def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
+    def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)
         if self.weights["classifiers"]:
             logits = prediction.hidden["logits"]
-            terms["classifiers"] = sum(losses.kl_divergence(x.log_softmax(-1), truth) for x in logits) / 2
+            first, second = (losses.kl_divergence(x.log_softmax(-1), truth) for x in logits)
+            terms["classifiers"] = (first + second) / 2
         if self.weights["contrast"]:
             terms["contrast"] = losses.contrast(prediction.hidden["vector"], losses.same_class(truth))
         return terms

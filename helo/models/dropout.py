@@ -1,7 +1,7 @@
 """Dropout from random bytes: one 64-bit random number decides about eight activations.
 
-On a CPU torch draws a random number for each activation, which takes a quarter of a training step of HeLo. Inside `streams`
-several models run as one, and each draws from its own generator what it would have drawn alone.
+On a CPU torch draws a random number for each activation, which takes a quarter of a training step of HeLo. Inside
+`streams` several models run as one, and each draws from its own generator what it would have drawn alone.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Kept(torch.autograd.Function):
     @staticmethod
     def vmap(info, in_dims, x, share):
         shape = x.movedim(in_dims[0], 0).shape[1:]
-        own_streams = _streams.get()
+        own_streams = _streams.get() or ()
         result = torch.zeros((len(own_streams), *shape), dtype=torch.bool, device=x.device)
         for own, (generator, windows) in zip(result, own_streams, strict=True):
             own[:windows] = _draw((windows, *shape[1:]), share, x.device, generator)

@@ -25,11 +25,9 @@ from helo.models.fusion import FusionModel, Stream
 class FactorisedBilinear(FusionModel):
     """The network with both attentions and factorised bilinear pooling.
 
-    Args:
-        layout: modalities, roles and emotions.
+    Args: as `FusionModel`, and
         width: d, width of every token and of z.
         factors: k, how many products are summed for each element of z.
-        dropout: share of activations dropped in training.
     """
 
     parts = {

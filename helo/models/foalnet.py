@@ -1,27 +1,30 @@
 """Foal-Net: fusion after alignment, with a matching task.
 
-Li et al., "Enhancing Modal Fusion by Alignment and Label Matching for Multimodal Emotion Recognition", Interspeech 2024,
-https://arxiv.org/abs/2408.09438.
+Li et al., "Enhancing Modal Fusion by Alignment and Label Matching for Multimodal Emotion Recognition", Interspeech
+2024, https://arxiv.org/abs/2408.09438.
 
 Two streams A and B. Three losses: L = KL + w_a L_AVEL + w_m L_MEM.
 
 - **AVEL** aligns the streams: e = LayerNorm(W1 x + Dropout(W2 GELU(W1 x))) of the streams' means, L2-normalised;
-  S_ij = e^A_i . e^B_j / tau over the batch; cross-entropy of softmax(S) with the windows that share the emotion, both ways.
+  S_ij = e^A_i . e^B_j / tau over the batch; cross-entropy of softmax(S) with the windows that share the emotion, both
+  ways.
 - **Fusion**: two stacks, A asks B and B asks A; a layer is LayerNorm(q + Dropout(attention(q, other, other))), keys and
   values always the other stream's own tokens. Masked means, concatenated.
 - **MEM** asks whether two streams carry the same emotion: the own pair does; a window of another emotion, drawn with
   probability softmax(S), does not.
 
 Decided here: tau is a temperature (the released code divides by its logarithm); the positives of a row sum to 1
-(`divide=False` is the released form); a window without a window of another emotion in its batch has no negative, instead
-of itself; prediction needs no labels. For distributions "shares the emotion" becomes 1 - the Jensen-Shannon distance, to a
-power that sharpens it, for AVEL (`same="distribution"`); `same="class"` takes the strongest emotion, as the paper does. MEM uses the strongest.
+(`divide=False` is the released form); a window without a window of another emotion in its batch has no negative,
+instead of itself; prediction needs no labels. For distributions "shares the emotion" becomes 1 - the Jensen-Shannon
+distance, to a power that sharpens it, for AVEL (`same="distribution"`); `same="class"` takes the strongest emotion, as
+the paper does. MEM uses the strongest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,21 +40,14 @@ from helo.models.fusion import FusionModel, Stream, means
 class FoalNet(FusionModel):
     """The Foal-Net network.
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
-        heads: attention heads.
+    Args: as `FusionModel`, and
         depth: layers of each fusion stack.
-        dropout: share of activations dropped in training.
         temperature: tau of the alignment.
         alignment_weight: w_a, weight of AVEL.
         matching_weight: w_m, weight of MEM.
         same: "distribution" (soft targets) or "class" (the strongest emotion).
         sharpness: power of the soft targets; at 1 graded distributions all resemble each other.
         divide: divide by the number of positives.
-
-    Raises:
-        ValueError: fewer than two modalities, or an argument out of range.
     """
 
     stackable = False  # a window's partners are drawn from its batch
@@ -76,10 +72,6 @@ class FoalNet(FusionModel):
         sharpness: float = 4.0,
         divide: bool = True,
     ):
-        if same not in ("distribution", "class"):
-            raise ValueError(f"same is {same!r}; expected 'distribution' or 'class'")
-        if not temperature > 0:
-            raise ValueError(f"temperature is {temperature}; expected a number above 0")
         super().__init__(layout, 2 * width, width, dropout)
         self.temperature, self.same, self.sharpness, self.divide = temperature, same, sharpness, divide
         self.weights = {"kl": 1.0, "alignment": alignment_weight, "matching": matching_weight}
@@ -89,7 +81,7 @@ class FoalNet(FusionModel):
         )
         self.match = nn.ModuleList(nn.Linear(width, 2) for _ in range(2))
 
-    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Any]]:
         aligned = [project(x) for project, x in zip(self.project, means(streams), strict=True)]
         fused = self.fused_means(streams)
         return torch.cat(fused, 1), {"aligned": aligned, "fused": fused, "streams": streams}
@@ -99,12 +91,13 @@ class FoalNet(FusionModel):
         result = []
         names = (("first asks second", "first mean"), ("second asks first", "second mean"))
         for (asks, mean), stack, (x, mask), other in zip(names, self.stacks, streams, reversed(streams), strict=True):
+            assert isinstance(stack, nn.ModuleList)
             for layer in stack:
                 x = self.part(asks, layer(x, *other)[0], partial(layer.alone, x))
             result.append(self.part(mean, masked_mean(x, mask)))
         return result
 
-    def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
+    def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)
         similarity = prediction.hidden["aligned"][0] @ prediction.hidden["aligned"][1].T / self.temperature
         same = losses.same_class(truth) if self.same == "class" else losses.label_similarity(truth) ** self.sharpness
@@ -114,7 +107,7 @@ class FoalNet(FusionModel):
             terms["matching"] = self.matching(prediction, similarity.detach(), truth)
         return terms
 
-    def matching(self, prediction: Prediction, similarity: Tensor, truth: Tensor) -> Tensor:
+    def matching(self, prediction: Prediction[Tensor], similarity: Tensor, truth: Tensor) -> Tensor:
         """Cross-entropy of "the same emotion?" over own pairs and hard negatives."""
         a, b = prediction.hidden["streams"]
         asked, answers = [prediction.hidden["fused"]], [torch.ones(len(truth), dtype=torch.long, device=truth.device)]
@@ -125,10 +118,11 @@ class FoalNet(FusionModel):
                 asked.append(self.fused_means([(x[k], mask[k]) for (x, mask), k in pair]))
                 answers.append(torch.zeros(len(rows), dtype=torch.long, device=truth.device))
         answer = torch.cat(answers)
-        return sum(
+        terms = [
             nn.functional.cross_entropy(match(torch.cat([fused[k] for fused in asked])), answer)
             for k, match in enumerate(self.match)
-        ) / len(self.match)
+        ]
+        return sum(terms, torch.zeros(())) / len(terms)
 
 
 class _Projection(nn.Module):

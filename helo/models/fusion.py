@@ -1,13 +1,14 @@
 """The frame every fusion system shares: streams of tokens in, one vector out, a head on it.
 
 A two-stream system (voice and face, in its paper) takes the physiological modalities as one stream and the behavioral
-ones as the other; where one role is empty, the first modality and the rest. The tokens of a stream's modalities stand one
-after the other.
+ones as the other; where one role is empty, the first modality and the rest. The tokens of a stream's modalities stand
+one after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,15 +25,17 @@ Stream = tuple[Tensor, Tensor]  # tokens (B, T, d) and their mask (B, T)
 class FusionModel(EmotionModel):
     """Encoders, a fusion, a two-layer head.
 
-    A subclass implements `fuse`, and `losses` where it has more than KL.
+    A system implements `fuse`, and `losses` where it has more than KL. What all systems' users choose is said here,
+    once; a system's own docstring tells the rest.
 
     Args:
-        layout: modalities, roles and emotions.
-        vector: width of the fused vector.
+        layout, input_dropout: as `EmotionModel`.
         width: d, width of every token.
+        heads (of systems with attention): attention heads, a divisor of width.
         dropout: share of activations dropped in training.
+
+        vector: width of the fused vector; this and the next are the system's, not its user's.
         per_modality: one stream a modality instead of two streams.
-        input_dropout: share of the standardised features hidden in training.
     """
 
     stackable = True
@@ -62,11 +65,11 @@ class FusionModel(EmotionModel):
         encoded = {m: f(x[m], masks[m]) for m, f in zip(self.layout.modalities, self.encoders, strict=True)}
         return [_compact(*(torch.cat([encoded[m][k] for m in group], 1) for k in (0, 1))) for group in self.groups]
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         vector, hidden = self.fuse(self.streams(signals, masks))
         return Prediction.from_logits(self.head(vector), hidden=hidden)
 
-    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Any]]:
         """The fused vector (B, vector), and what auxiliary losses need by name."""
         raise NotImplementedError
 
@@ -102,7 +105,9 @@ def start_at_mean(layers: nn.Sequential, data: EmotionData, split: Split) -> Non
     """Let a head's first answer be the training windows' mean distribution."""
     with torch.no_grad():
         mean = torch.as_tensor(data.distributions[split.train]).mean(0)
-        layers[-1].bias.copy_(mean.clamp_min(1e-6).log())
+        last = layers[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.copy_(mean.clamp_min(1e-6).log())
 
 
 def means(streams: Sequence[Stream]) -> list[Tensor]:

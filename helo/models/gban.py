@@ -30,10 +30,8 @@ from helo.models.fusion import FusionModel, Stream
 class GBAN(FusionModel):
     """The GBAN network.
 
-    Args:
-        layout: modalities, roles and emotions.
+    Args: as `FusionModel`, and
         width: d, width of tokens, states and the fused vector.
-        dropout: share of activations dropped in training.
     """
 
     stackable = False  # torch.func has no rule for its GRU

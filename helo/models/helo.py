@@ -86,27 +86,8 @@ class HeLo(EmotionModel):
                 f"HeLo found physiological modalities {list(physiological)} and behavioral {list(behavioral)}; "
                 "expected at least one of each"
             )
-        if transport not in ("wasserstein", "gromov", "none"):
-            raise ValueError(f"transport is {transport!r}; expected 'wasserstein', 'gromov' or 'none'")
         if transport == "none" and transport_weight:
             raise ValueError(f"transport is 'none' and transport_weight {transport_weight}; expected weight 0")
-        if correlation not in ("pearson", "cosine", "per-sample"):
-            raise ValueError(f"correlation is {correlation!r}; expected 'pearson', 'cosine' or 'per-sample'")
-        for name, value, right, expected in (
-            ("width", width, width >= 1, "at least 1"),
-            ("heads", heads, heads >= 1 and width % heads == 0, f"a divisor of width {width}"),
-            ("depth", depth, depth >= 0, "at least 0"),
-            ("tokens", tokens, tokens >= 1, "at least 1"),
-            ("dropout", dropout, 0 <= dropout < 1, "0 <= dropout < 1"),
-            ("dropkey", dropkey, 0 <= dropkey < 1, "0 <= dropkey < 1"),
-            ("input_dropout", input_dropout, 0 <= input_dropout < 1, "0 <= input_dropout < 1"),
-            ("epsilon", epsilon, epsilon > 0, "above 0"),
-            ("iterations", iterations, iterations >= 1, "at least 1"),
-            ("correlation_weight", correlation_weight, correlation_weight >= 0, "at least 0"),
-            ("transport_weight", transport_weight, transport_weight >= 0, "at least 0"),
-        ):
-            if not right:
-                raise ValueError(f"HeLo: {name} is {value}; expected {expected}")
         emotions = len(layout.emotions)
         self.query = layout.query
         # one physiological modality alone attends to itself

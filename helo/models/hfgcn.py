@@ -3,13 +3,13 @@
 Tang et al., "Hierarchical Fusion Graph Convolutional Networks for Emotion Recognition", https://arxiv.org/abs/2109.07149
 (abstract only).
 
-Two stages: modality dependencies during fusion, then graph convolution over the sequence; the states are also projected to
-the valence-arousal plane.
+Two stages: modality dependencies during fusion, then graph convolution over the sequence; the states are also projected
+to the valence-arousal plane.
 
 Open: the graphs. Here stage 1 joins every token to the tokens of the OTHER stream, weighted by a learned affinity, and
-stage 2 joins every token to its neighbours in its own stream, with a matrix of its own for the one before, itself and the
-one after. (The paper's second graph runs over the conversation; here over the window, so that no other window of a batch
-can change an answer.) The plane is a two-dimensional bottleneck whose state is given back to the head.
+stage 2 joins every token to its neighbours in its own stream, with a matrix of its own for the one before, itself and
+the one after. (The paper's second graph runs over the conversation; here over the window, so that no other window of a
+batch can change an answer.) The plane is a two-dimensional bottleneck whose state is given back to the head.
 """
 
 from __future__ import annotations
@@ -29,10 +29,8 @@ from helo.models.fusion import FusionModel, Stream, means
 class HFGCN(FusionModel):
     """The two-stage graph network.
 
-    Args:
-        layout: modalities, roles and emotions.
+    Args: as `FusionModel`, and
         width: d, width of every node.
-        dropout: share of activations dropped in training.
     """
 
     parts = {

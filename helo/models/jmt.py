@@ -2,13 +2,13 @@
 
 Waligora et al., "Joint Multimodal Transformer for Emotion Recognition in the Wild", https://arxiv.org/abs/2403.10488.
 
-Streams a and b, L2-normalised per token, and a joint stream j = W [a; b]. A self-attention encoder for each of the three;
-six cross-attentions (query x, keys and values y, x != y) with one set of weights per query stream; their six outputs form a
-sequence, one more self-attention, and its last token is the fused vector.
+Streams a and b, L2-normalised per token, and a joint stream j = W [a; b]. A self-attention encoder for each of the
+three; six cross-attentions (query x, keys and values y, x != y) with one set of weights per query stream; their six
+outputs form a sequence, one more self-attention, and its last token is the fused vector.
 
-Open: the paper's streams have the same steps. Here they may differ, so a joint token stands for each token of a, beside the
-masked mean of b, and each cross-attention's output is averaged over its tokens. The paper's loss (1 - concordance of
-continuous targets) gives way to KL.
+Open: the paper's streams have the same steps. Here they may differ, so a joint token stands for each token of a, beside
+the masked mean of b, and each cross-attention's output is averaged over its tokens. The paper's loss (1 - concordance
+of continuous targets) gives way to KL.
 """
 
 from __future__ import annotations
@@ -28,11 +28,7 @@ from helo.models.fusion import FusionModel, Stream
 class JMT(FusionModel):
     """The JMT network.
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
-        heads: attention heads.
-        dropout: share of activations dropped in training.
+    Args: as `FusionModel`.
     """
 
     parts = {

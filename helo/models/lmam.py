@@ -26,11 +26,8 @@ from helo.models.fusion import FusionModel, Stream, means
 class LMAM(FusionModel):
     """The LMAM network: one stream a modality.
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
+    Args: as `FusionModel`, and
         rank: r.
-        dropout: share of activations dropped in training.
     """
 
     parts = {

@@ -6,9 +6,9 @@ https://arxiv.org/abs/2206.02187.
 A Transformer encoder per modality, multi-head attention fusion of the streams, a classifier; features trained with an
 adaptive-margin triplet loss.
 
-Open: which stream asks (here every stream asks all the others in turn), and the margin's form. Here the triplets are made
-in the batch: the window with the most similar label is the positive, the nearest of another strongest emotion the negative,
-and the margin is the difference of their label similarities:
+Open: which stream asks (here every stream asks all the others in turn), and the margin's form. Here the triplets are
+made in the batch: the window with the most similar label is the positive, the nearest of another strongest emotion the
+negative, and the margin is the difference of their label similarities:
 
     L = mean_i max(0, |z_i - z_pos| - |z_i - z_neg| + (Y_i,pos - Y_i,neg))
 """
@@ -31,11 +31,7 @@ from helo.models.fusion import FusionModel, Stream, means
 class M2FNet(FusionModel):
     """The M2FNet network: one stream a modality.
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
-        heads: attention heads.
-        dropout: share of activations dropped in training.
+    Args: as `FusionModel`, and
         triplet_weight: weight of the triplet loss.
     """
 
@@ -68,7 +64,7 @@ class M2FNet(FusionModel):
         vector = torch.cat(means(fused), 1)
         return vector, {"vector": vector}
 
-    def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
+    def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)
         if self.weights["triplet"]:
             terms["triplet"] = adaptive_triplet(prediction.hidden["vector"], truth)

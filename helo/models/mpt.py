@@ -3,9 +3,9 @@
 Zou et al., "Multimodal Prompt Transformer with Hybrid Contrastive Learning for Emotion Recognition in Conversation",
 https://arxiv.org/abs/2310.04456 (abstract only).
 
-The strong modality is encoded deeply; the weak ones pass feature filters and become prompt tokens, keys and values of EVERY
-attention layer of the strong modality's Transformer. Hybrid contrastive learning: unsupervised on the fused vector, and
-supervised on labels.
+The strong modality is encoded deeply; the weak ones pass feature filters and become prompt tokens, keys and values of
+EVERY attention layer of the strong modality's Transformer. Hybrid contrastive learning: unsupervised on the fused
+vector, and supervised on labels.
 
 Open: which modality is strong (here the data set's query, else the first), the filter (here a gated bottleneck), the
 weights, and the two views of the unsupervised part (here the fused vector with two draws of dropout).
@@ -30,12 +30,8 @@ from helo.models.fusion import FusionModel, Stream
 class PromptTransformer(FusionModel):
     """The MPT-HCL network: one stream a modality.
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
-        heads: attention heads.
+    Args: as `FusionModel`, and
         depth: layers of the strong modality's Transformer.
-        dropout: share of activations dropped in training.
         unsupervised_weight: weight of the contrast between two views.
         supervised_weight: weight of the contrast by labels.
     """
@@ -71,6 +67,7 @@ class PromptTransformer(FusionModel):
                 prompt = self.part("filters", self.filters[k](y), lambda y=y: y)
                 weak.append((prompt, self.part("prompts", there, partial(torch.zeros_like, there))))
         for layer in self.layers:
+            assert isinstance(layer, TransformerBlock)
             keys = torch.cat([x, *(y for y, _ in weak)], 1)
             there = torch.cat([mask, *(m for _, m in weak)], 1)
             attended, _ = layer.attend(x, keys, there)
@@ -78,7 +75,7 @@ class PromptTransformer(FusionModel):
         vector = masked_mean(x, mask)
         return vector, {"vector": vector}
 
-    def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
+    def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)
         vector = prediction.hidden["vector"]
         if self.weights["unsupervised"]:

@@ -26,11 +26,7 @@ from helo.models.fusion import FusionModel, Stream
 class NameGuided(FusionModel):
     """Attention of the labels' names over the tokens of both streams.
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
-        heads: attention heads.
-        dropout: share of activations dropped in training.
+    Args: as `FusionModel`, and
         names: vectors of the labels' names, one row an emotion; None hashes their letters.
     """
 
@@ -54,7 +50,8 @@ class NameGuided(FusionModel):
             torch.get_default_dtype()
         )
         if vectors.ndim != 2 or len(vectors) != emotions:
-            raise ValueError(f"names has shape {tuple(vectors.shape)}; expected ({emotions} emotions, any width)")
+            found = tuple(vectors.shape)
+            raise ValueError(f"name-guided: names has shape {found}; expected ({emotions} emotions, any width)")
         self.register_buffer("names", vectors)
         self.project = nn.Linear(vectors.shape[1], width)
         self.ask = nn.ModuleList(CrossAttention(width, heads, dropout) for _ in range(2))

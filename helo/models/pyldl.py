@@ -1,7 +1,8 @@
 """python-ldl's algorithms as models: an optional adapter (`pip install python-ldl`).
 
 python-ldl (https://github.com/SpriteMisaka/PyLDL) is the field's library of label-distribution learning. Its shallow
-algorithms see the same summary of a window as our ridge regression does: every feature's mean and deviation over tokens.
+algorithms see the same summary of a window as our ridge regression does: every feature's mean and deviation over
+tokens.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ from helo.models.baselines import LinearInputs, training_side
 class PyLDL(LinearInputs):
     """One of python-ldl's algorithms.
 
-    Args:
-        layout: modalities, roles and emotions.
+    Args: as `EmotionModel`, and
         algorithm: its class name in `pyldl.algorithms`, such as "SA_BFGS", "AA_KNN" or "LDLF".
 
     Raises:
@@ -52,7 +52,7 @@ class PyLDL(LinearInputs):
         rows = training_side(split)
         self.algorithm.fit(self.inputs(data, rows), data.distributions[rows].astype(np.float64))
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
-        answer = np.asarray(self.algorithm.predict(self.summary(signals, masks).double().cpu().numpy()))
-        answer = torch.as_tensor(answer, dtype=torch.float32, device=next(iter(signals.values())).device)
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
+        said = np.asarray(self.algorithm.predict(self.summary(signals, masks).double().cpu().numpy()))
+        answer = torch.as_tensor(said, dtype=torch.float32, device=next(iter(signals.values())).device)
         return Prediction.from_logits(answer.clamp_min(1e-12).log())

@@ -26,12 +26,12 @@ class Early(FusionModel):
 
 
 class SideBySide(EmotionModel):
-    """A two-layer network on every feature of every token side by side; a token that is not there counts as the training mean.
+    """A two-layer network on every feature of every token side by side.
 
-    Unlike early fusion it knows which token is which; a token that moves is another input to it.
+    A token that is not there counts as the training mean. Unlike early fusion it knows which token is which; a token
+    that moves is another input to it.
 
-    Args:
-        layout: modalities, roles and emotions.
+    Args: as `EmotionModel`, and
         width: width of the hidden layer.
         dropout: share of features, and of hidden activations, dropped in training.
     """
@@ -49,7 +49,7 @@ class SideBySide(EmotionModel):
         super().prepare(data, split)
         start_at_mean(self.head, data, split)
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         x = self.standardise(signals, masks)
         # tokens beyond those the model was built for can only be padding
         own = (nn.functional.pad(x[m], (0, 0, 0, n - x[m].shape[1])) for m, (n, _) in self.layout.shapes.items())
@@ -75,7 +75,7 @@ class Late(FusionModel):
         super().prepare(data, split)
         start_at_mean(self.second, data, split)
 
-    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
+    def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         a, b = means(self.streams(signals, masks))
         first = self.part("first answer", self.head(a).log_softmax(-1))
         second = self.part("second answer", self.second(b).log_softmax(-1))
@@ -96,11 +96,8 @@ class SingleStream(FusionModel):
 class Tensorial(FusionModel):
     """Tensor fusion network (Zadeh et al., EMNLP 2017): the outer product of [1; a] and [1; b].
 
-    Args:
-        layout: modalities, roles and emotions.
-        width: d, width of every token.
+    Args: as `FusionModel`, and
         small: width the streams' means are brought to before the product.
-        dropout: share of activations dropped in training.
     """
 
     parts = {"products": "their mean over the windows; what each stream says alone stays"}
@@ -124,11 +121,9 @@ class Tensorial(FusionModel):
 class LowRankTensorial(FusionModel):
     """Low-rank tensor fusion (Liu et al., ACL 2018): sum_r prod_m W_m^r [1; h_m], one stream a modality.
 
-    Args:
-        layout: modalities, roles and emotions.
+    Args: as `FusionModel`, and
         width: d, width of every token and of the result.
         rank: R.
-        dropout: share of activations dropped in training.
     """
 
     def __init__(self, layout: Layout, width: int = 64, rank: int = 4, dropout: float = 0.3):
@@ -136,7 +131,7 @@ class LowRankTensorial(FusionModel):
         self.factors = nn.ParameterList(torch.randn(rank, width + 1, width) / width**0.5 for _ in layout.modalities)
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
-        product = 1.0
+        product = torch.ones(())
         for factor, x in zip(self.factors, means(streams), strict=True):
             product = product * torch.einsum("bi,rio->rbo", _with_one(x), factor)
         return nn.functional.normalize(product.sum(0), dim=-1) * product.shape[-1] ** 0.5, {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,6 +14,8 @@ from helo.data.emotion_data import EmotionData
 from helo.measures import score
 from helo.models import EmotionModel
 from helo.views.panels import CARRIED, NAMES, bars, finish, panels
+
+Model = TypeVar("Model", bound=EmotionModel)
 
 
 def answer(
@@ -35,66 +38,52 @@ def answer(
     said = np.concatenate([what_if(model, data, index, {}), what_if(model, data, index, instead)])
     truth = data.distributions[index]
     scores = [score(truth[None], p[None]) for p in said]
-    frame = panels(
-        1,
-        3,
-        column_widths=[0.42, 0.26, 0.32],
-        horizontal_spacing=0.1,
-        specs=[[{}, {}, {"type": "table"}]],
-        subplot_titles=["distribution", "this window among all", "measures"],
-    )
-    traces = [bars(data.emotions, truth)]
-    looks = (("predicted", "diamond", "black"), ("predicted, changed", "circle-open", CARRIED))
-    for (name, symbol, color), p in zip(looks, said, strict=True):
-        traces.append(
-            {
-                "type": "scatter",
-                "x": p,
-                "y": list(data.emotions),
-                "mode": "markers",
-                "name": name,
-                "marker": {"symbol": symbol, "color": color, "size": 8},
-            }
-        )
-    ranked = np.sort(np.array([scores[0]["kl"]]) if all_kl is None else all_kl)
-    place = 1 + int(np.searchsorted(ranked, scores[0]["kl"] - 1e-9))
-    second = {"type": "scatter", "xaxis": "x2", "yaxis": "y2", "showlegend": False}
-    traces.append(
-        second | {"x": np.arange(1, len(ranked) + 1), "y": ranked, "mode": "lines", "line": {"color": "#777777"}}
-    )
-    traces.append(
-        second
-        | {
-            "x": [place] * 2,
-            "y": [s["kl"] for s in scores],
-            "mode": "markers",
-            "marker": {"symbol": ["diamond", "circle-open"], "color": ["black", CARRIED], "size": 8},
-        }
-    )
-    columns = [list(scores[0]), *[[f"{value:.3f}" for value in s.values()] for s in scores]]
-    traces.append(
-        {
-            "type": "table",
-            "domain": {"x": [0.76, 1], "y": [0, 1]},
-            "cells": {"values": columns},
-            "header": {"values": ["", "predicted", "changed"]},
-        }
-    )
+    titles = ["distribution", "this window among all", "measures"]
+    places = {"column_widths": [0.42, 0.26, 0.32], "horizontal_spacing": 0.1, "specs": [[{}, {}, {"type": "table"}]]}
+    frame = panels(1, 3, subplot_titles=titles, **places)
+    among = np.array([scores[0]["kl"]]) if all_kl is None else all_kl
+    traces = [
+        *_shares(data.emotions, truth, said),
+        *_rank([s["kl"] for s in scores], np.sort(among)),
+        _measures(scores),
+    ]
     told = "; ".join(f"{m} {'dropped' if k is None else f'from window {k}'}" for m, k in instead.items()) or "nothing"
     title = f"{data.subjects[index]}, {data.trials[index]}, window {index}; changed: {told}"
-    return finish(
-        frame,
-        traces,
-        title,
-        190 + 18 * max(12, len(data.emotions)),
-        showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top"},
-        margin={"l": 60, "r": 30, "t": 70, "b": 90},
-        xaxis={"title": "share of the distribution", "rangemode": "tozero"},
-        yaxis=NAMES | {"autorange": "reversed"},
-        xaxis2={"title": "window, from best to worst"},
-        yaxis2={"title": "KL divergence (nats)", "rangemode": "tozero"},
-    )
+    layout = {
+        "legend": {"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top"},
+        "margin": {"l": 60, "r": 30, "t": 70, "b": 90},
+        "xaxis": {"title": "share of the distribution", "rangemode": "tozero"},
+        "yaxis": NAMES | {"autorange": "reversed"},
+        "xaxis2": {"title": "window, from best to worst"},
+        "yaxis2": {"title": "KL divergence (nats)", "rangemode": "tozero"},
+    }
+    return finish(frame, traces, title, 190 + 18 * max(12, len(data.emotions)), showlegend=True, **layout)
+
+
+def _shares(emotions, truth, said):
+    """The rated distribution as bars, what the model said as marks on them."""
+    looks = (("predicted", "diamond", "black"), ("predicted, changed", "circle-open", CARRIED))
+    mark = {"type": "scatter", "y": list(emotions), "mode": "markers"}
+    marks = [
+        mark | {"name": name, "x": p, "marker": {"symbol": symbol, "color": color, "size": 8}}
+        for (name, symbol, color), p in zip(looks, said, strict=True)
+    ]
+    return [bars(emotions, truth), *marks]
+
+
+def _rank(own, ranked):
+    """Every window's KL from best to worst, and where this window stands, as it is and changed."""
+    second = {"type": "scatter", "xaxis": "x2", "yaxis": "y2", "showlegend": False}
+    line = {"x": np.arange(1, len(ranked) + 1), "y": ranked, "mode": "lines", "line": {"color": "#777777"}}
+    place = 1 + int(np.searchsorted(ranked, own[0] - 1e-9))
+    marker = {"symbol": ["diamond", "circle-open"], "color": ["black", CARRIED], "size": 8}
+    return second | line, second | {"x": [place] * 2, "y": own, "mode": "markers", "marker": marker}
+
+
+def _measures(scores):
+    columns = [list(scores[0]), *[[f"{value:.3f}" for value in s.values()] for s in scores]]
+    header = {"values": ["", "predicted", "changed"]}
+    return {"type": "table", "domain": {"x": [0.76, 1], "y": [0, 1]}, "cells": {"values": columns}, "header": header}
 
 
 @torch.no_grad()
@@ -113,14 +102,16 @@ def what_if(model: EmotionModel, data: EmotionData, index: int, instead: Mapping
     return resting(model)(signals, masks).distributions.cpu().numpy()
 
 
-def resting(model):
+def resting(model: Model) -> Model:
     """The model without dropout; a copy of one that is being trained."""
     return copy.deepcopy(model).eval() if model.training else model
 
 
-def one(data, index, model):
+def one(data: EmotionData, index: int, model: EmotionModel) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """A batch of one window, where the model is: its signals and masks."""
     device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
-    return tuple(
+    signals, masks = (
         {m: torch.as_tensor(x[index : index + 1], device=device) for m, x in group.items()}
         for group in (data.signals, data.masks)
     )
+    return signals, masks

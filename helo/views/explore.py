@@ -104,8 +104,8 @@ async def train(
 ) -> Run:
     """`helo.fit` with curves that move while it trains: `run = await explore.train(model, data, split)`.
 
-    The stop button, or the kernel's own, ends training with the best epoch so far; nothing is lost. Training has a thread
-    of its own, so that the kernel hears the button (ipykernel 7 or newer; before that, use the kernel's).
+    The stop button, or the kernel's own, ends training with the best epoch so far; nothing is lost. Training has a
+    thread of its own, so that the kernel hears the button (ipykernel 7 or newer; before that, use the kernel's).
 
     Args:
         model, data, split: as for `helo.fit`.
@@ -115,7 +115,8 @@ async def train(
     Returns:
         What `helo.fit` gives.
     """
-    stop, drawing, rows, loop = threading.Event(), threading.Event(), [], asyncio.get_running_loop()
+    stop, drawing, loop = threading.Event(), threading.Event(), asyncio.get_running_loop()
+    rows: list[dict] = []
     button = widgets.Button(description="stop, keep the best epoch", icon="stop", layout=widgets.Layout(width="18em"))
     button.on_click(lambda _: stop.set())
     figure = go.FigureWidget(views.history([], reference=reference))
@@ -146,8 +147,7 @@ async def train(
 
 
 def transport(model: HeLo, data: EmotionData, index: Sequence[int]) -> widgets.VBox:
-    """HeLo's transport in any of the windows `index`, at any epsilon: Wasserstein beside Gromov, flows, what is carried."""
-    index = np.asarray(index)
+    """HeLo's transport in any of the windows `index`, at any epsilon: both plans, flows, what is carried."""
     return live(
         lambda window, epsilon: views.transport(model, data, int(index[window - 1]), epsilon),
         window=widgets.IntSlider(1, 1, len(index), description="window", **_WIDE),
@@ -192,10 +192,8 @@ def correlation(
 
 def answers(model: EmotionModel, data: EmotionData, index: Sequence[int]) -> widgets.VBox:
     """Rated and predicted distributions, best or worst first; and what the model says if a modality is changed."""
-    index = np.asarray(index)
-    kl = score(data.distributions[index], predict(model, data, index, explain=False).distributions, per_window=True)[
-        "kl"
-    ]
+    said = predict(model, data, np.asarray(index), explain=False).distributions
+    kl = score(data.distributions[np.asarray(index)], said, per_window=True)["kl"]
     best = np.argsort(kl, kind="stable")
     orders = {"as recorded": np.arange(len(index)), "best first": best, "worst first": best[::-1]}
     kept, dropped, other = "as recorded", "dropped", "from the window half the set away"

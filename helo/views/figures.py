@@ -27,7 +27,7 @@ _DROPPED = "#E69F00"
 
 
 def emotion_colours(emotions: Sequence[str]) -> dict[str, str]:
-    """A fixed colour for each emotion: eight distinct ones, or steps of a perceptually even scale where there are more."""
+    """A fixed colour for each emotion: eight distinct ones, or steps of an even scale where there are more."""
     if len(emotions) <= len(_COLOURS):
         return dict(zip(emotions, _COLOURS, strict=False))
     return dict(zip(emotions, sns.color_palette("viridis", len(emotions)).as_hex(), strict=True))
@@ -75,6 +75,8 @@ def recording(data: Recording, start: float, seconds: float, shade: Sequence[tup
 
 def condition_means(data: EmotionData) -> Figure:
     """Mean emotion distribution of every condition, as a heatmap."""
+    if data.conditions is None:
+        raise ValueError(f"{data.name}: conditions are not known; expected a name for each window")
     names = list(dict.fromkeys(data.conditions))
     means = np.stack([data.distributions[data.conditions == c].mean(0) for c in names])
     figure, axis = plt.subplots(figsize=(2 + 0.42 * len(data.emotions), 1.4 + 0.32 * len(names)))
@@ -255,8 +257,8 @@ def curves(x: Sequence[float], lines: Mapping[str, Sequence[float]], xlabel: str
 
 
 def critical_difference(ranks: Mapping[str, float], width: float) -> Figure:
-    """Mean ranks on a line, best on the left; a bar joins models that are nearer than the critical difference `width`."""
-    names = sorted(ranks, key=ranks.get)
+    """Mean ranks on a line, best on the left; a bar joins models nearer than the critical difference `width`."""
+    names = sorted(ranks, key=lambda name: ranks[name])
     values = [ranks[name] for name in names]
     ends = [max(k for k in range(len(values)) if values[k] - values[i] <= width) for i in range(len(values))]
     groups = [(i, end) for i, end in enumerate(ends) if end > i and (i == 0 or end > ends[i - 1])]
@@ -273,14 +275,8 @@ def critical_difference(ranks: Mapping[str, float], width: float) -> Figure:
         y = -low - 0.55 * (k if left else len(names) - 1 - k)
         end = 1 - 0.05 * len(names) if left else len(names) + 0.05 * len(names)
         axis.plot([value, value, end], [0, y, y], color="#777777", lw=0.8)
-        axis.text(
-            end,
-            y,
-            f"{name}  {value:.1f} " if left else f" {value:.1f}  {name}",
-            ha="right" if left else "left",
-            va="center",
-            fontsize=8,
-        )
+        label, side = (f"{name}  {value:.1f} ", "right") if left else (f" {value:.1f}  {name}", "left")
+        axis.text(end, y, label, ha=side, va="center", fontsize=8)
     for k, (i, end) in enumerate(groups):
         axis.plot([values[i] - 0.03, values[end] + 0.03], [-0.3 - 0.35 * k] * 2, color=_ANSWER, lw=3)
     axis.plot([1, 1 + width], [0.9, 0.9], color=_ANSWER, lw=3)

@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from helo.views.figures import emotion_colours
 
 PHYSIOLOGICAL, BEHAVIORAL, CARRIED, ABSENT = "#0072B2", "#009E73", "#D55E00", "#DDDDDD"
-NAMES = {"type": "category"}  # names, even if they look like numbers
-_AXIS = {"showline": True, "linecolor": "#444444", "ticks": "outside", "zeroline": False, "showgrid": False}
+NAMES: dict[str, Any] = {"type": "category"}  # names, even if they look like numbers
+_AXIS: dict[str, Any] = {
+    "showline": True,
+    "linecolor": "#444444",
+    "ticks": "outside",
+    "zeroline": False,
+    "showgrid": False,
+}
 _FRAMES: dict[str, dict] = {}
 
 
-def axis(number):
+def axis(number: int) -> str:
     """plotly's name for an axis: the first has no number."""
     return "" if number == 1 else str(number)
 
 
-def bars(emotions, shares, name="rated"):
-    colors = list(emotion_colours(emotions).values())
-    return {
-        "type": "bar",
-        "y": list(emotions),
-        "x": shares,
-        "orientation": "h",
-        "marker": {"color": colors},
-        "name": name,
-        "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
-    }
+def bars(emotions: Sequence[str], shares: np.ndarray, name: str = "rated") -> dict[str, Any]:
+    """Horizontal bars, each in its emotion's colour."""
+    colors = {"color": list(emotion_colours(emotions).values())}
+    bar = {"type": "bar", "orientation": "h", "hovertemplate": "%{y}: %{x:.3f}<extra></extra>"}
+    return bar | {"y": list(emotions), "x": shares, "marker": colors, "name": name}
 
 
-def panels(rows, columns, **arguments):
+def panels(rows: int, columns: int, **arguments: Any) -> dict[str, Any]:
     """plotly's layout of panels: axes with their domains, and titles. The same for every draw, so it is kept."""
     key = json.dumps([rows, columns, arguments])
     if key not in _FRAMES:
@@ -41,7 +44,7 @@ def panels(rows, columns, **arguments):
     return _FRAMES[key]
 
 
-def finish(frame, traces, title, height, **layout):
+def finish(frame: dict[str, Any], traces: Sequence[dict], title: str, height: int, **layout: Any) -> go.Figure:
     """The figure: frame, traces, and `layout` on top, put together as plain data, which is much the faster way."""
     axes = {}
     for name in (name for name in frame if name[1:5] == "axis"):

@@ -11,14 +11,8 @@ from helo.views.panels import ABSENT, NAMES, axis, bars, finish, panels
 
 #: most points a raw signal is drawn with
 _POINTS = 2000
-_SD = {
-    "title": {"text": "SD from the data set's mean", "side": "top"},
-    "orientation": "h",
-    "thickness": 8,
-    "len": 0.25,
-    "y": -0.28,
-    "ypad": 0,
-}
+_SD = {"title": {"text": "SD from the data set's mean", "side": "top"}, "orientation": "h", "thickness": 8}
+_SD |= {"len": 0.25, "y": -0.28, "ypad": 0}
 
 
 def window(data: EmotionData, index: int, recording: Recording | None = None) -> go.Figure:
@@ -34,51 +28,24 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
     """
     modalities = list(data.signals)
     rows, raw = len(modalities), recording is not None and data.starts is not None and data.window is not None
-    specs = [[{}] * (1 + raw) + [{"rowspan": rows} if r == 0 else None] for r in range(rows)]
-    frame = panels(
-        rows,
-        2 + raw,
-        specs=specs,
-        column_widths=[0.4] * raw + [0.34, 0.26],
-        horizontal_spacing=0.14,
-        vertical_spacing=0.16 / rows,
-    )
-    traces, shapes, layout = [], [], {}
+    specs: list[list] = [[{}] * (1 + raw) + [{"rowspan": rows} if r == 0 else None] for r in range(rows)]
+    spaces = {"horizontal_spacing": 0.14, "vertical_spacing": 0.16 / rows}
+    frame = panels(rows, 2 + raw, specs=specs, column_widths=[0.4] * raw + [0.34, 0.26], **spaces)
+    traces: list[dict] = []
+    shapes: list[dict] = []
+    layout: dict[str, dict] = {}
     for r, m in enumerate(modalities):
         # plotly numbers the axes row by row; the distribution is the last of the first row
         first, last = (1 if r == 0 else r * (1 + raw) + 2), r == rows - 1
-        n = axis(first)
         if raw:
-            lines, shape, x, y = _raw(recording, m, data, index, n)
+            lines, shade, own = _raw(recording, m, data, index, axis(first))
+            own[f"xaxis{axis(first)}"] |= {"title": "time in the recording (s)" if last else "", "showticklabels": last}
             traces += lines
-            shapes.append(shape)
-            layout |= {
-                f"xaxis{n}": x | {"title": "time in the recording (s)" if last else "", "showticklabels": last},
-                f"yaxis{n}": y,
-            }
-            n = axis(first + 1)
-        there = data.masks[m][index][:, None]
-        place = {"x": data.tokens[m], "y": data.features[m], "xaxis": f"x{n}", "yaxis": f"y{n}", "type": "heatmap"}
-        shown = {
-            "colorscale": "RdBu_r",
-            "zmin": -3,
-            "zmax": 3,
-            "showscale": r == 0,
-            "colorbar": _SD | {"x": 0.53 * raw + 0.2 * (not raw)},
-        }
-        traces.append(
-            place
-            | shown
-            | {
-                "z": standardised(data, m, index).T,
-                "hoverongaps": False,
-                "hovertemplate": "%{y}, %{x}: %{z:.2f}<extra></extra>",
-            }
-        )
-        absent = np.where(there, np.nan, np.ones_like(data.signals[m][index])).T
-        traces.append(
-            place | {"z": absent, "colorscale": [[0, ABSENT], [1, ABSENT]], "showscale": False, "hoverinfo": "skip"}
-        )
+            shapes.append(shade)
+            layout |= own
+        n = axis(first + raw)
+        scale = {"showscale": r == 0, "colorbar": _SD | {"x": 0.53 if raw else 0.2}}
+        traces += _features(data, m, index, n, scale)
         layout[f"xaxis{n}"] = NAMES | {"title": "token" if last else "", "showticklabels": last, "tickangle": -30}
         layout[f"yaxis{n}"] = NAMES | {"tickfont": {"size": 9}, "title": "" if raw else m}
     n = axis(2 + raw)
@@ -88,13 +55,22 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
     share = np.mean([data.masks[m][index].mean() for m in modalities])
     title = f"{data.subjects[index]}, {data.trials[index]}, window {index}: {share:.0%} of the tokens are there"
     # room for every name of a dozen features
-    height = max(130, 25 + 12 * min(12, max(map(len, data.features.values()))))
-    return finish(
-        frame, traces, title, 190 + height * rows, shapes=shapes, margin={"l": 60, "r": 30, "t": 60, "b": 110}, **layout
-    )
+    height = 190 + rows * max(130, 25 + 12 * min(12, max(map(len, data.features.values()))))
+    return finish(frame, traces, title, height, shapes=shapes, margin={"l": 60, "r": 30, "t": 60, "b": 110}, **layout)
 
 
-def _raw(recording, m, data, index, axis):
+def _features(data, m, index, n, scale):
+    """A modality's features token by token on axes n, and grey where a token is not there."""
+    place = {"type": "heatmap", "x": data.tokens[m], "y": data.features[m], "xaxis": f"x{n}", "yaxis": f"y{n}"}
+    colors = {"colorscale": "RdBu_r", "zmin": -3, "zmax": 3} | scale
+    hover = {"hoverongaps": False, "hovertemplate": "%{y}, %{x}: %{z:.2f}<extra></extra>"}
+    there = data.masks[m][index][:, None]
+    absent = np.where(there, np.nan, np.ones_like(data.signals[m][index])).T
+    grey = {"colorscale": [[0, ABSENT], [1, ABSENT]], "showscale": False, "hoverinfo": "skip"}
+    return [place | colors | hover | {"z": standardised(data, m, index).T}, place | grey | {"z": absent}]
+
+
+def _raw(recording, m, data, index, n):
     """Lines of the signal around the window, the window's shade, and both axes."""
     start, length = float(data.starts[index]), float(data.window)
     begin, end = max(0.0, start - length / 4), start + 1.25 * length
@@ -102,34 +78,13 @@ def _raw(recording, m, data, index, axis):
     first = int(begin * rate)
     part = np.zeros((0, 1)) if signal is None else signal[first : int(end * rate)]
     keep = _extremes(part)
-    lines = [
-        {
-            "type": "scatter",
-            "x": (first + keep[:, k]) / rate,
-            "y": part[keep[:, k], k],
-            "mode": "lines",
-            "name": m,
-            "line": {"width": 1},
-            "xaxis": f"x{axis}",
-            "yaxis": f"y{axis}",
-            "hovertemplate": "%{x:.1f} s: %{y:.3g}<extra></extra>",
-        }
-        for k in range(part.shape[1])
-    ]
-    shade = {
-        "type": "rect",
-        "x0": start,
-        "x1": start + length,
-        "y0": 0,
-        "y1": 1,
-        "xref": f"x{axis}",
-        "yref": f"y{axis} domain",
-        "fillcolor": "#E69F00",
-        "opacity": 0.15,
-        "line": {"width": 0},
-    }
+    line = {"type": "scatter", "mode": "lines", "name": m, "line": {"width": 1}, "xaxis": f"x{n}", "yaxis": f"y{n}"}
+    line |= {"hovertemplate": "%{x:.1f} s: %{y:.3g}<extra></extra>"}
+    lines = [line | {"x": (first + row) / rate, "y": part[row, k]} for k, row in enumerate(keep.T)]
+    where = {"xref": f"x{n}", "yref": f"y{n} domain", "x0": start, "x1": start + length, "y0": 0, "y1": 1}
+    shade = {"type": "rect", "fillcolor": "#E69F00", "opacity": 0.15, "line": {"width": 0}} | where
     unit = f" ({recording.units[m]})" if m in recording.units else ""
-    return lines, shade, {"range": [begin, end]}, {"title": f"{m}{unit}"}
+    return lines, shade, {f"xaxis{n}": {"range": [begin, end]}, f"yaxis{n}": {"title": f"{m}{unit}"}}
 
 
 def _extremes(x):

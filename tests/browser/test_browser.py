@@ -153,9 +153,8 @@ def test_the_stop_button_keeps_the_best_epoch(page, lab, study):
     open_and_run(page, lab, "stop.ipynb")
     plot = page.locator(".widget-vbox .js-plotly-plot").first
     plot.locator(".main-svg").first.wait_for()
-    page.wait_for_function(
-        "(p => p && p.data && p.data[0] && p.data[0].x.length >= 3)(document.querySelector('.widget-vbox .js-plotly-plot'))"
-    )
+    three = "(p => p && p.data && p.data[0] && p.data[0].x.length >= 3)"
+    page.wait_for_function(f"{three}(document.querySelector('.widget-vbox .js-plotly-plot'))")
     shoot(page.locator(".widget-vbox").first, "explorer_training")
     page.get_by_role("button", name="stop, keep the best epoch").click()
     result = wait_for(lab[1] / "stopped" / "result.json", page, 120)
