@@ -1,9 +1,10 @@
 """A control task: the emotion lies in WHICH moment of the body belongs to WHICH moment of the face.
 
-A window has a few moments. Body and face both show what moment it is, by a random vector of its own, and each shows one of
-four signs. A moment's emotion is the sum of its two signs modulo 4, and a window's distribution is the share of each emotion
-over its moments. The body's moments stand in random order, so that a model must find out which token belongs to which: what
-a transport plan is for. Neither stream alone says anything, and the signs of both without their matching say little.
+A window has a few moments. Body and face both show what moment it is, by a random vector of its own, and each shows one
+of four signs. A moment's emotion is the sum of its two signs modulo 4, and a window's distribution is the share of each
+emotion over its moments. The body's moments stand in random order, so that a model must find out which token belongs to
+which: what a transport plan is for. Neither stream alone says anything, and the signs of both without their matching say
+little.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ def load(
         moments: moments of a window, one token of each stream; at least 2, with `missing` at least 3.
         noise: standard deviation added to every feature.
         missing: one moment of every window, drawn at random, is not there in one of the streams; it does not count.
-        lag: the body follows the face by an unknown number of tokens, round the window's end, instead of standing in random
-            order: positions mislead, neighbours stay neighbours.
-        rule: what a moment's emotion is: the "sum" of its signs (four each) modulo 4, of which neither stream alone knows
-            anything; or the "pair" of its signs (two each), where the signs of one stream tell half.
+        lag: the body follows the face by an unknown number of tokens, round the window's end, instead of standing in
+            random order: positions mislead, neighbours stay neighbours.
+        rule: what a moment's emotion is: the "sum" of its signs (four each) modulo 4, of which neither stream alone
+            knows anything; or the "pair" of its signs (two each), where the signs of one stream tell half.
         seed: of everything that is random.
 
     Returns:
-        The data set; `truth["coupling"]` (n, moments, moments) is the body token x face token mass of the true matching, the
-        same for every moment that both show, summing to 1. A condition is the number of moments of each emotion.
+        The data set; `truth["coupling"]` (n, moments, moments) is the body token x face token mass of the true matching,
+        the same for every moment that both show, summing to 1. A condition is the number of moments of each emotion.
 
     Raises:
         ValueError: a number out of range.

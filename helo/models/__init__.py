@@ -62,7 +62,7 @@ _SYSTEMS: dict[str, tuple[type[EmotionModel], dict]] = {
 # HeLo without one of its parts, and as its released code effectively computes it
 _ABLATIONS: dict[str, tuple[type[EmotionModel], dict]] = {
     "helo-no-cross": (HeLo, {"cross_attention": False}),
-    "helo-no-ot": (HeLo, {"transport": "none"}),
+    "helo-no-ot": (HeLo, {"transport": "none", "transport_weight": 0.0}),
     "helo-gromov": (HeLo, {"transport": "gromov"}),
     "helo-detached": (HeLo, {"detach_plan": True}),
     "helo-no-lcc": (HeLo, {"correlation_weight": 0.0}),

@@ -1,7 +1,7 @@
 """HeLo: heterogeneous multi-modal fusion with label correlation for emotion distribution learning.
 
-Zheng, Tian, Wen, Zhang, Zhu, ACM Multimedia 2025, https://arxiv.org/abs/2507.06821. Written from the paper's abstract and
-framework figure; where they are silent, docs/method.md says what was chosen and how the released code differs.
+Zheng, Tian, Wen, Zhang, Zhu, ACM Multimedia 2025, https://arxiv.org/abs/2507.06821. Written from the paper's abstract
+and framework figure; where they are silent, docs/method.md says what was chosen and how the released code differs.
 
 B batch, N tokens of the query modality, M behavioral tokens, d width, L emotions, P physiological modalities.
 """
@@ -20,6 +20,18 @@ from helo.data.splits import Split
 from helo.models.base import EmotionModel, Prediction
 from helo.models.blocks import CrossAttention, TokenEncoder, TransformerBlock, masked_softmax
 from helo.models.dropout import Dropout
+
+
+#: what can be taken out of a trained model, and what stands in its place
+_PARTS = {
+    "cross-attention": "the query's tokens, which have attended to nothing",
+    "plan": "u v^T: every token alike",
+    "carried tokens": "their mean over the windows",
+    "compression": "every label the mean of all tokens",
+    "label embedding": "every label with the vector of the one before it",
+    "R": "0",
+    "label attention": "every compressed token alike",
+}
 
 
 class HeLo(EmotionModel):
@@ -49,16 +61,6 @@ class HeLo(EmotionModel):
         ValueError: a role without a modality, or an argument out of range.
     """
 
-    parts = {
-        "cross-attention": "the query's tokens, which have attended to nothing",
-        "plan": "u v^T: every token alike",
-        "carried tokens": "their mean over the windows",
-        "compression": "every label the mean of all tokens",
-        "label embedding": "every label with the vector of the one before it",
-        "R": "0",
-        "label attention": "every compressed token alike",
-    }
-
     def __init__(
         self,
         layout: Layout,
@@ -73,7 +75,7 @@ class HeLo(EmotionModel):
         transport: str = "wasserstein",
         correlation: str = "pearson",
         correlation_weight: float = 1.0,
-        transport_weight: float = 0.0,
+        transport_weight: float = 0.03,
         cross_attention: bool = True,
         detach_plan: bool = False,
         steer: bool = True,
@@ -89,17 +91,20 @@ class HeLo(EmotionModel):
         if transport == "none" and transport_weight:
             raise ValueError(f"transport is 'none' and transport_weight {transport_weight}; expected weight 0")
         emotions = len(layout.emotions)
-        self.query = layout.query
+        self.query = layout.query or physiological[0]
         # one physiological modality alone attends to itself
-        self.keys = tuple(m for m in physiological if m != layout.query) or (layout.query,)
+        self.keys = tuple(m for m in physiological if m != self.query) or (self.query,)
         self.cross_attention, self.detach_plan, self.steer = cross_attention, detach_plan, steer
+        off = {"cross-attention": not cross_attention, "R": not steer}
+        off |= dict.fromkeys(("plan", "carried tokens"), transport == "none")
+        self.parts = {name: instead for name, instead in _PARTS.items() if not off.get(name)}
         self.behavioral = behavioral
         self.epsilon, self.iterations, self.transport = epsilon, iterations, transport
         self.correlation = correlation
         self.weights = {"kl": 1.0, "correlation": correlation_weight, "transport": transport_weight}
 
         # 1. Encoders: a vector becomes as many tokens as what it meets
-        n = layout.shapes[layout.query][0]
+        n = layout.shapes[self.query][0]
         n = n if n > 1 else tokens
         share = -(-len(self.keys) * n // len(behavioral))
         self.encoders = nn.ModuleList(
@@ -110,7 +115,7 @@ class HeLo(EmotionModel):
         asked = self.keys if cross_attention else ()
         self.cross = nn.ModuleList(CrossAttention(width, heads, dropout, dropkey) for _ in asked)
         self.project = nn.Linear(width, width)
-        # 3. OTHM: Transformer blocks, each side its own, and what reads a carried token beside the one it was carried to
+        # 3. OTHM: Transformer blocks, each side its own; what reads a carried token beside the one it was carried to
         self.physiological_blocks = nn.ModuleList(
             TransformerBlock(width, heads, dropout, dropkey) for _ in range(depth)
         )
@@ -119,8 +124,8 @@ class HeLo(EmotionModel):
         # 4. Learnable label embedding, small at first so that its directions turn quickly, and R*, which it aligns with
         self.label_embedding = nn.Parameter(0.02 * torch.randn(emotions, width))
         self.register_buffer("target_correlation", torch.eye(emotions))
-        # 5. LCD cross-attention: seeds that compress the fused tokens to L, the three maps, and how much R weighs. Sharpness
-        # and gain start where tokens and labels already differ: from even weights neither would learn to
+        # 5. LCD cross-attention: seeds that compress the fused tokens to L, the three maps, and how much R weighs.
+        # Sharpness and gain start where tokens and labels already differ: from even weights neither would learn to
         self.seeds = nn.Parameter(torch.randn(emotions, width))
         self.sharpness, self.gain = nn.Parameter(torch.tensor([5.0])), nn.Parameter(torch.tensor([3.0]))
         self.compress_key, self.compress_value = nn.Linear(width, width, bias=False), nn.Linear(width, width)
@@ -140,8 +145,8 @@ class HeLo(EmotionModel):
 
     @property
     def stackable(self) -> bool:
-        """Not with R* of single windows, which counts padding; and not with Gromov-Wasserstein, whose fixed-point steps magnify
-        the last digit."""
+        """Not with R* of single windows, which counts padding; and not with Gromov-Wasserstein, whose fixed-point steps
+        magnify the last digit."""
         return self.correlation != "per-sample" and self.transport != "gromov"
 
     def prepare(self, data: EmotionData, split: Split) -> None:
@@ -190,7 +195,7 @@ class HeLo(EmotionModel):
     def transport_and_fuse(
         self, physiological: Tensor, p_mask: Tensor, behavioral: Tensor, b_mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Step 3, OTHM: plan between the modalities, physiological tokens carried over and read beside the behavioral ones."""
+        """Step 3, OTHM: a plan between the modalities; physiological tokens carried over, read beside the behavioral ones."""
         if self.transport == "none":  # nothing stands beside a token
             physiological, behavioral = self.through_blocks(physiological, p_mask, behavioral, b_mask)
             sides = (physiological, torch.zeros_like(physiological)), (torch.zeros_like(behavioral), behavioral)
@@ -198,16 +203,15 @@ class HeLo(EmotionModel):
         u, v = transport.uniform_marginal(p_mask), transport.uniform_marginal(b_mask)
         cost = transport.cosine_cost(physiological, behavioral)  # (B, n, M)
         if self.transport == "gromov":
-            within = (transport.cosine_cost(x, x) for x in (physiological, behavioral))
-            plan = transport.gromov_plan(*within, self.epsilon, u, v, self.iterations)
+            within_p, within_b = (transport.cosine_cost(x, x) for x in (physiological, behavioral))
+            plan = transport.gromov_plan(within_p, within_b, self.epsilon, u, v, self.iterations)
         else:
             plan = transport.plan(cost, self.epsilon, u, v, self.iterations)
         plan = self.part("plan", plan, lambda: u.unsqueeze(2) * v.unsqueeze(1))
         carried = transport.barycentric_map(plan.detach() if self.detach_plan else plan, physiological)  # (B, M, d)
         carried_mask = b_mask & p_mask.any(1, keepdim=True)
         carried, behavioral = self.through_blocks(carried, carried_mask, behavioral, b_mask)
-        carried = carried * carried_mask.unsqueeze(-1)
-        carried = self.part("carried tokens", carried)
+        carried = self.part("carried tokens", carried * carried_mask.unsqueeze(-1))
         return self.read(carried, behavioral), b_mask, plan, cost
 
     def through_blocks(
@@ -243,18 +247,16 @@ class HeLo(EmotionModel):
 
     def label_driven(self, fused: Tensor, mask: Tensor, attention: dict) -> Tensor:
         """Step 5, LCD: labels ask, fused tokens answer, R steers: A = softmax(Q K^T / sqrt(d) + gain R)."""
-        cosines = (
-            nn.functional.normalize(self.seeds, dim=-1) @ nn.functional.normalize(self.compress_key(fused), dim=-1).mT
-        )
+        seeds, keys = (nn.functional.normalize(x, dim=-1) for x in (self.seeds, self.compress_key(fused)))
+        cosines = seeds @ keys.mT
         cosines = self.part("compression", cosines, lambda: torch.zeros_like(cosines))
         pool = masked_softmax(self.sharpness * cosines, mask.unsqueeze(1))  # (B, L, tokens)
         compressed = self.compress_value(pool @ fused)  # (B, L, d)
-        labels = self.label_embedding.expand(len(fused), -1, -1)
-        labels = self.part("label embedding", labels, lambda: labels.roll(1, 1))
+        labels = self.part("label embedding", self.label_embedding, lambda: self.label_embedding.roll(1, 0))
         logits = self.lcd_query(labels) @ self.lcd_key(compressed).mT / fused.shape[-1] ** 0.5
         if self.steer:
-            r = self.gain * self.learned_correlation().expand_as(logits)
-            logits = logits + self.part("R", r, lambda: torch.zeros_like(r))
+            steer = self.gain * losses.cosine_correlation(labels)
+            logits = logits + self.part("R", steer, lambda: torch.zeros_like(steer))
         weights = logits.softmax(-1)  # (B, L, L)
         weights = self.part("label attention", weights, lambda: torch.full_like(weights, 1 / weights.shape[-1]))
         attention |= {"pooling": pool, "labels": weights}
