@@ -184,7 +184,7 @@ class HeLo(EmotionModel):
         streams = []
         for m, cross in zip(self.keys, self.cross, strict=True):
             stream, attention[f"{self.query} to {m}"] = cross(query, *tokens[m])
-            streams.append(self.part("cross-attention", stream, partial(cross.alone, query)))
+            streams.append(self.part("cross-attention", stream, partial(cross.norm, query)))
         return self.project(torch.cat(streams, 1)), query_mask.repeat(1, len(streams))
 
     def transport_and_fuse(
