@@ -33,8 +33,8 @@ def load(name: str = "simulated", path: str | Path | None = None, **options) -> 
     """Load a data set by name.
 
     Args:
-        name: "simulated", "pairing" or "matching" (embedded, nothing to download); "wesad", "emowalk", "dmer", "crema-d",
-            "ldl" (label distributions in a .mat) or "table" (your own), which need a path.
+        name: "simulated", "pairing" or "matching" (embedded, nothing to download); "wesad", "emowalk", "dmer",
+            "crema-d", "ldl" (label distributions in a .mat) or "table" (your own), which need a path.
         path: the data set's folder or file; root=... is the same.
         **options: arguments of that source's `load`, for example root, window, step, seed.
 

@@ -125,7 +125,7 @@ class HeLoRelease(EmotionModel):
         return Prediction.from_logits(self.head(out), **explained)
 
     def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
-        """KL (the release sums it over the batch; Adam's steps hardly differ) and L_CC, which no weight has a part in."""
+        """KL (the release sums it over the batch; Adam's steps hardly differ) and L_CC, which moves no weight."""
         terms = super().losses(prediction, truth)
         target = losses.outer_correlation(truth)
         terms["correlation"] = losses.correlation_alignment(prediction.hidden["correlation"], target)
