@@ -5,8 +5,8 @@
     pages         docs/knockout.md and figures/sensitivity.png from what is kept, without a computation
 
 One row a fit (and part) is kept in benchmarks/results/WHAT.csv with the code's digest: the command goes on where it was
-stopped, and fits again what was made by other code. Every model has the same epochs, patience and batch, chosen for none; its
-own settings are its defaults. People of the test fold are in no training or validation side.
+stopped, and fits again what was made by other code. Every model has the same epochs, patience and batch, chosen for
+none; its own settings are its defaults. People of the test fold are in no training or validation side.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ PAGE = """# What each mechanism does: every fusion system without each of its pa
 `python benchmarks/mechanisms.py knockout --wesad PATH`, then `... pages`; every fit is a row of
 [benchmarks/results/knockout.csv](../benchmarks/results/knockout.csv).
 
-One trained model a row, its part taken out without training again (`helo.knockout`). **Change** is how far its answers move
-on average, 1 being as far as they lie from their own mean: a part near 0 does nothing in that model. The last column is what it
-costs, with a 95 % bootstrap interval over the test people. Every system has the same budget (at most 100 epochs, patience 20,
-batch 64, learning rate .001, decay .0001) and its default settings: the page compares parts within a model, not models.
-A KL that rises without a part says that this model, as it was trained, uses it; it does not say that a model trained without it
-would be worse.
+One trained model a row, its part taken out without training again (`helo.knockout`). **Change** is how far its answers
+move on average, 1 being as far as they lie from their own mean: a part near 0 does nothing in that model. The last
+column is what it costs, with a 95 % bootstrap interval over the test people. Every system has the same budget (at most
+100 epochs, patience 20, batch 64, learning rate .001, decay .0001) and its default settings: the page compares parts
+within a model, not models. A KL that rises without a part says that this model, as it was trained, uses it; it does not
+say that a model trained without it would be worse.
 """
 
 
@@ -159,9 +159,8 @@ def pages() -> None:
     lines = [PAGE]
     for name, part in table.groupby("name", sort=False):
         first = part.iloc[0]
-        lines.append(
-            f"## {name}\n\nKL of the training mean {first.kl_mean:.4f}; {first.windows} windows of {first.people} test people.\n"
-        )
+        who = f"{first.windows} windows of {first.people} test people"
+        lines.append(f"## {name}\n\nKL of the training mean {first.kl_mean:.4f}; {who}.\n")
         lines.append(
             "| model | KL | part | what stands in its place | change | KL without it | worse by (95 % of people) |"
         )
@@ -171,8 +170,8 @@ def pages() -> None:
             for k, row in enumerate(part[part["model"] == model].itertuples()):
                 who = f"{model}{' (cut at the cap)' if row.epochs >= TRAINING['epochs'] else ''} | {row.kl:.4f}"
                 lines.append(
-                    f"| {who if k == 0 else ' | '} | {row.part} | {row.instead} | {row.change:.2g} | {row.kl_without:.4f} | "
-                    f"{row.worse:+.4f} [{row.worse_low:+.4f}, {row.worse_high:+.4f}] |"
+                    f"| {who if k == 0 else ' | '} | {row.part} | {row.instead} | {row.change:.2g} | "
+                    f"{row.kl_without:.4f} | {row.worse:+.4f} [{row.worse_low:+.4f}, {row.worse_high:+.4f}] |"
                 )
         lines.append("")
     atomic_write(Path("docs/knockout.md"), "\n".join(lines).encode())

@@ -1,4 +1,4 @@
-"""The control study of the matching, and that HeLo's parts have an effect there: tests of what they do, not of shapes."""
+"""The control study of the matching, and what HeLo's parts do there: tests of effect, not of shapes."""
 
 from unittest import mock
 

@@ -1,7 +1,7 @@
 """Training gives the numbers it gave before its loops became one: tests/baseline/training.json.
 
-Recorded by `python tests/test_recorded.py`, which writes the file anew: only where other numbers are meant. In float64, so
-that another machine's rounding stays far below the tolerance; HeLo is not among them, whose network may change.
+Recorded by `python tests/test_recorded.py`, which writes the file anew: only where other numbers are meant. In float64,
+so that another machine's rounding stays far below the tolerance; HeLo is not among them, whose network may change.
 """
 
 import dataclasses
@@ -88,7 +88,7 @@ def interrupted(name, splits, training, folder):
 
 
 def numbers(runs):
-    """What is compared: histories without times, best epochs, and sums over all answers that tell windows and emotions apart."""
+    """What is compared: histories without times, best epochs, and sums over all answers that tell them apart."""
     data, told = study(), []
     for run in runs:
         answer = helo.predict(run.model, data, explain=False).distributions

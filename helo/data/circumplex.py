@@ -1,9 +1,10 @@
-"""A control task in which labels have structure: emotions on a circle of valence and arousal, few windows, noisy ratings.
+"""A control task whose labels have structure: emotions on a circle of valence and arousal, few windows, noisy ratings.
 
-Russell, "A circumplex model of affect", Journal of Personality and Social Psychology 1980: emotions lie on a circle, and
-neighbours are felt together. A window has a place on it, an angle; the body shows how aroused it is, the face how pleasant,
-both with noise. The rating is a few votes drawn from the distribution around that angle, so that single shares are mostly
-chance, and what is known of a neighbour says something of an emotion: a reason for label correlation to help, if it can.
+Russell, "A circumplex model of affect", Journal of Personality and Social Psychology 1980: emotions lie on a circle,
+and neighbours are felt together. A window has a place on it, an angle; the body shows how aroused it is, the face how
+pleasant, both with noise. The rating is a few votes drawn from the distribution around that angle, so that single
+shares are mostly chance, and what is known of a neighbour says something of an emotion: a reason for label correlation
+to help, if it can.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def load(
     """
     if subjects < 2 or windows < 1 or votes < 1 or noise < 0 or concentration < 0 or tokens < 1:
         raise ValueError(
-            f"subjects {subjects}, windows {windows}, votes {votes}, noise {noise}, concentration {concentration}, tokens "
-            f"{tokens}: expected at least 2 subjects, 1 window, 1 vote, 1 token, noise and concentration of at least 0"
+            f"subjects {subjects}, windows {windows}, votes {votes}, noise {noise}, concentration {concentration}, "
+            f"tokens {tokens}: expected at least 2 subjects, 1 window, 1 vote, 1 token, and no negative number"
         )
     rng = np.random.default_rng(seed)
     n = subjects * windows

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from helo.data.arrays import read_mat, read_npz, room
+
+
+def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of every row of a CSV file.
+
+    Raises:
+        ValueError: no CSV file in UTF-8.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            yield from ((reader.line_num, row) for row in reader)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a readable CSV file in UTF-8 ({error})") from None
 
 
 def csv_header(path: Path) -> list[str]:
@@ -20,13 +34,9 @@ def csv_header(path: Path) -> list[str]:
     Raises:
         ValueError: a row of another length, or no CSV file in UTF-8.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            header = next(rows, [])
-            wrong = next((rows.line_num for row in rows if row and len(row) != len(header)), None)
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable CSV file in UTF-8 ({error})") from None
+    rows = csv_rows(path)
+    _, header = next(rows, (0, []))
+    wrong = next((line for line, row in rows if row and len(row) != len(header)), None)
     if wrong is not None:
         raise ValueError(f"{path}: line {wrong} has more or fewer than the header's {len(header)} cells")
     return header

@@ -1,6 +1,7 @@
 """EmoWalk (Quiroz, Geangu and Yong, JMIR Mental Health 2018): 44 people walk after something happy, neutral and sad.
 
-Reads the release's own layout (github.com/juancq/emotion-recognition-walking-acc, MIT licence):
+Reads the release's own layout (github.com/juancq/emotion-recognition-walking-acc, MIT licence), its people and
+their questionnaires in `helo.data.emowalk_people`, their walks here:
 
 - `user_study_encoding.csv`: a person's condition, such as Mo-SNH, and when the three walks began and ended. Mo: a
   movie, then the walk; Mu: music, then the walk; Mw: music while walking. S, N, H: sad, neutral, happy, in time order.
@@ -18,9 +19,7 @@ so little is to be had from the signals: a data set to see whether a benchmark s
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import re
 import warnings
 from pathlib import Path
 
@@ -31,20 +30,8 @@ from helo.data import signals as features
 from helo.data.cache import cached
 from helo.data.columns import some
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
-from helo.files import MissingFile
+from helo.data.emowalk_people import CONDITIONS, EMOTIONS, PANAS, QUESTIONNAIRES, STIMULI, STUDY, people_of
 
-#: The items of a questionnaire, in the order of its columns.
-EMOTIONS = (
-    *("interested", "distressed", "excited", "upset", "strong", "guilty", "scared", "hostile", "enthusiastic", "proud"),
-    *("irritable", "alert", "ashamed", "inspired", "nervous", "determined", "attentive", "jittery", "active", "afraid"),
-)
-STUDY, WALKS, PANAS = "user_study_encoding.csv", "walking_data", "PANAS"
-#: Letter in the order of the stimuli -> code in the recordings, name.
-STIMULI = {"S": (-1, "sad"), "N": (0, "neutral"), "H": (1, "happy")}
-#: Condition -> code in the recordings, file of its questionnaires.
-CONDITIONS = {"Mo": (0, "PANAS_mo_mu.csv"), "Mu": (1, "PANAS_mo_mu.csv"), "Mw": (2, "PANAS_mw.csv")}
-_EACH = {"PANAS_mo_mu.csv": 2, "PANAS_mw.csv": 1}  # questionnaires a stimulus
-_SLIPS = {"SNN": "SNH"}  # ew35's order in the questionnaires; study and recording say SNH
 _RATES = 20, 32  # samples a second; the release's walks have 25
 # modality -> columns, unit, largest value a sensor gives
 _MODALITIES = {
@@ -52,18 +39,6 @@ _MODALITIES = {
     "acc": (slice(2, 5), "m/s2", 200),
     "gyro": (slice(5, 8), "deg/s", 4000),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class _Person:
-    """One person: recording, condition ("Mo"), order of the stimuli ("SNH"), seconds of the walks, ratings (3, 20)."""
-
-    name: str
-    file: Path
-    condition: str
-    order: str
-    seconds: tuple[int, ...]
-    ratings: np.ndarray | None
 
 
 def load(
@@ -102,7 +77,7 @@ def load(
         raise ValueError(
             f"window {window} s, step {step} s, tokens {tokens}: expected positive lengths and tokens of at least 2 s"
         )
-    everybody = _people(root, ratings)
+    everybody = people_of(root, ratings)
     people = [p for p in everybody if p.ratings is not None]
     without = ", ".join(p.name for p in everybody if p.ratings is None)
     if not people:
@@ -110,7 +85,7 @@ def load(
     if without:
         warnings.warn(f"{root / PANAS}: no questionnaires of {without}; left out", stacklevel=2)
     options = {"window": window, "step": step, "tokens": tokens, "ratings": ratings, "normalise": normalise}
-    sources = [root / STUDY, *(root / PANAS / file for file in _EACH), *(p.file for p in people)]
+    sources = [root / STUDY, *(root / PANAS / file for file in QUESTIONNAIRES), *(p.file for p in people)]
 
     def make():
         return _extract(root, people, window, step, tokens, normalise)
@@ -121,136 +96,12 @@ def load(
 
 def recording(root: str | Path, subject: str) -> Recording:
     """The raw signals of one person: the three walks one after another, without the pauses between them."""
-    people = {p.name: p for p in _people(Path(root).expanduser())}
+    people = {p.name: p for p in people_of(Path(root).expanduser())}
     if subject not in people:
         raise ValueError(f"{root}: no person {subject!r}; expected one of {some(people)}")
     x, _, rate = _read_walks(people[subject])
     signals = {m: x[:, columns] for m, (columns, *_) in _MODALITIES.items()}
     return Recording(signals, dict.fromkeys(signals, rate), {m: unit for m, (_, unit, _) in _MODALITIES.items()})
-
-
-def read_panas(path: Path) -> dict[str, tuple[str, np.ndarray]]:
-    """Ratings of one file: person -> condition such as "Mo-SNH", ratings (3 stimuli, 2 or 1 questionnaires, 20 items).
-
-    The file begins with a byte order mark, repeats its columns for each questionnaire, writes persons as Ew2 and EW10
-    and ends in notes below an empty row.
-
-    Raises:
-        MissingFile: no such file.
-        ValueError: columns, persons or ratings are not the release's.
-    """
-    (_, header), *rows = _rows(path)
-    count = 3 * _EACH[path.name]
-    if header[:3] != ["Timestamp", "ID", "Condition"] or len(header) != 3 + count * len(EMOTIONS):
-        raise ValueError(
-            f"{path}: {len(header)} columns that begin with {header[:3]}; expected Timestamp, ID, Condition and "
-            f"{count} times the {len(EMOTIONS)} items"
-        )
-    for column, name in enumerate(header[3:]):
-        item = f"{column % 20 + 1}. {EMOTIONS[column % 20].title()}"
-        if name.replace(" ", "") != item.replace(" ", ""):  # one of them is "3.Excited"
-            raise ValueError(f"{path}: column {column + 4} is {name!r}; expected {item!r}")
-    found = {}
-    for line, row in rows:
-        if not any(row):
-            break  # notes follow
-        person = _person(path, line, row, len(header), 1, found)
-        for k, text in enumerate(row[3:]):
-            if text not in ("1", "2", "3", "4", "5"):
-                which = f"{EMOTIONS[k % 20]!r} in questionnaire {k // 20 + 1}"
-                raise ValueError(
-                    f"{path}: {person}'s rating of {which} is {text!r}; expected a whole number from 1 to 5"
-                )
-        found[person] = row[2], np.array(row[3:], float).reshape(3, -1, len(EMOTIONS))
-    return found
-
-
-def _rows(path):
-    """Line number and cells of every row of a CSV file, at least one."""
-    if not path.is_file():
-        raise MissingFile(f"{path}: missing; expected the files of EmoWalk's release")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable CSV file in UTF-8 ({error})") from None
-    if not rows:
-        raise ValueError(f"{path}: is empty; expected a header and rows")
-    return rows
-
-
-def _person(path, line, row, width, column, others):
-    """The person a row is of, in small letters."""
-    if len(row) != width:
-        raise ValueError(f"{path}: line {line} has {len(row)} cells; expected {width}")
-    name = row[column].lower()
-    if not re.fullmatch(r"ew[0-9]{1,4}", name):
-        raise ValueError(f"{path}: line {line} has the person {row[column]!r}; expected EW and a number")
-    if name in others:
-        raise ValueError(f"{path}: line {line} is a second row of {name}; expected one a person")
-    return name
-
-
-def _people(root, ratings="stimulus"):
-    """Everybody of the study, in the order of their numbers."""
-    if not root.is_dir():
-        raise MissingFile(f"{root}: no such folder; expected EmoWalk's, which holds {STUDY}, {WALKS} and {PANAS}")
-    path = root / STUDY
-    (_, header), *rows = _rows(path)
-    expected = ["PARTICIPANT ID", "CONDITION", "AGE", "SEX", *["START W", "END W"] * 3]
-    if header != expected:
-        raise ValueError(f"{path}: columns are {some(header)}; expected {some(expected)}")
-    files, people = _files(root / WALKS), {}
-    panas = {file: read_panas(root / PANAS / file) for file in _EACH}
-    for line, row in ((line, row) for line, row in rows if any(row)):
-        name = _person(path, line, row, len(header), 0, people)
-        condition, _, order = row[1].partition("-")
-        if condition not in CONDITIONS or sorted(order) != sorted(STIMULI):
-            raise ValueError(f"{path}: {name}'s CONDITION is {row[1]!r}; expected such as 'Mo-SNH' or 'Mw-HNS'")
-        if (condition, name) not in files:
-            raise MissingFile(f"{root / WALKS}: no {condition.lower()}_{name}_*.csv; expected {name}'s walks, {row[1]}")
-        file = CONDITIONS[condition][1]
-        told, answers = panas[file].get(name, (row[1], None))
-        prefix, _, letters = told.partition("-")
-        if (prefix, _SLIPS.get(letters, letters)) != (condition, order):
-            raise ValueError(
-                f"{root / PANAS / file}: {name}'s Condition is {told!r}; expected {row[1]!r} as in {STUDY}"
-            )
-        if answers is not None:
-            answers = answers[:, 0 if ratings == "stimulus" else -1]
-        people[name] = _Person(name, files[condition, name], condition, order, _seconds(path, name, row[4:]), answers)
-    strangers = some(file.name for key, file in files.items() if key[1] not in people)
-    if strangers:
-        raise ValueError(f"{path}: no row for {strangers} of {WALKS}; expected one a person")
-    return sorted(people.values(), key=lambda p: (int(p.name[2:]), p.name))
-
-
-def _files(folder):
-    """(condition, person) -> recording."""
-    found = {}
-    for path in sorted(folder.glob("*.csv")):
-        if parts := re.match(r"(mo|mu|mw)_(ew[0-9]{1,4})_", path.name.lower()):
-            other = next((p for key, p in found.items() if key[1] == parts[2]), None)
-            if other is not None:
-                raise ValueError(f"{path}: {other.name} is of {parts[2]} too; expected one file a person")
-            found[parts[1].title(), parts[2]] = path
-    return found
-
-
-def _seconds(path, name, texts):
-    """Lengths of the walks, from starts and ends as hour.minute.second."""
-    times = []
-    for k, text in enumerate(texts):
-        parts = re.fullmatch(r"([01]?[0-9]|2[0-3])\.([0-5][0-9])\.([0-5][0-9])", text)
-        time = parts and sum(int(part) * unit for part, unit in zip(parts.groups(), (3600, 60, 1), strict=True))
-        if time is None or (times and time <= times[-1]):
-            field = f"{('START', 'END')[k % 2]} W of walk {k // 2 + 1}"
-            raise ValueError(
-                f"{path}: {name}'s {field} is {text!r}; expected hour.minute.second after the one before it"
-            )
-        times.append(time)
-    return tuple(b - a for a, b in zip(times[::2], times[1::2], strict=True))
 
 
 def _read_walks(person):
@@ -297,8 +148,9 @@ def _features(x, rate, cut):
 
 
 def _extract(root, people, window, step, tokens, normalise):
-    columns = {name: [] for name in ("subjects", "trials", "starts", "ratings")}
-    values, masks, names = {m: [] for m in _MODALITIES}, {m: [] for m in _MODALITIES}, {}
+    lists: dict[str, list] = {name: [] for name in ("subjects", "trials", "starts", "ratings")}
+    parts: dict[str, list] = {m: [] for m in _MODALITIES}
+    names = {}
     for person in tqdm(people, desc="EmoWalk", unit="person", leave=False):
         x, walks, rate = _read_walks(person)
         for (first, last), letter, ratings in zip(walks, person.order, person.ratings, strict=True):
@@ -306,19 +158,18 @@ def _extract(root, people, window, step, tokens, normalise):
             starts = features.window_starts(0, (last - first - 1) / rate, window, step)
             if not len(starts):
                 continue
-            columns["subjects"] += [person.name] * len(starts)
-            columns["trials"] += [STIMULI[letter][1]] * len(starts)
-            columns["ratings"] += [ratings] * len(starts)
-            columns["starts"] += (first / rate + starts).tolist()
+            lists["subjects"] += [person.name] * len(starts)
+            lists["trials"] += [STIMULI[letter][1]] * len(starts)
+            lists["ratings"] += [ratings] * len(starts)
+            lists["starts"] += (first / rate + starts).tolist()
             # each walk by itself: no filter and no window sees two
             for m, found in _features(x[first:last], rate, features.Tokens.of(starts, window, tokens)).items():
-                values[m].append(found.values)
-                masks[m].append(found.mask)
+                parts[m].append((found.values, found.mask))
                 names[m] = found.names
     if not names:
         raise ValueError(f"{root}: no walk holds a window of {window} s; choose a shorter window")
-    columns = {name: np.array(column) for name, column in columns.items()}
-    values, masks = ({m: np.concatenate(x) for m, x in parts.items()} for parts in (values, masks))
+    columns = {name: np.array(column) for name, column in lists.items()}
+    values, masks = ({m: np.concatenate([own[k] for own in x]) for m, x in parts.items()} for k in (0, 1))
     for subject in np.unique(columns["subjects"]) if normalise != "none" else ():
         own = columns["subjects"] == subject
         # windows are in time order: those that have ended by the end of each

@@ -1,7 +1,7 @@
 """What an answer hangs on: a trained model without one of its parts, or without some of its modalities.
 
-Nothing is trained again: the question is what the mechanism does in THIS model. A model that is trained without the part may
-well find another way (`helo.models.ablations`).
+Nothing is trained again: the question is what the mechanism does in THIS model. A model that is trained without the
+part may well find another way (`helo.models.ablations`).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def knockout(model: EmotionModel, data: EmotionData, split: Split) -> pd.DataFra
 
         change = mean_i TV(p_i, p'_i) / mean_i TV(p_i, m),    TV(p, q) = 1/2 sum_j |p_j - q_j|
 
-    A part whose change is near 0 does nothing in this model, whatever it is called; at 1 the answers move as much as they
-    differ among each other.
+    A part whose change is near 0 does nothing in this model, whatever it is called; at 1 the answers move as much as
+    they differ among each other.
 
     Args:
         model: a trained model; its `parts` say what it is made of and what stands in a part's place.

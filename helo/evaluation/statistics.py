@@ -75,11 +75,10 @@ def paired_test(table: pd.DataFrame, reference: str, measure: str = "kl") -> pd.
         p = wilcoxon(difference).pvalue if (difference != 0).any() else 1.0
         rows[model] = {"difference": difference.mean(), "folds better": int((sign * difference < 0).sum()), "p": p}
     result = pd.DataFrame(rows).T
-    order = np.argsort(result["p"].to_numpy())
-    corrected = np.maximum.accumulate(result["p"].to_numpy()[order] * np.arange(len(order), 0, -1))
-    result["p (Holm)"] = 1.0
-    result.iloc[order, result.columns.get_loc("p (Holm)")] = np.minimum(corrected, 1)
-    return result
+    p = result["p"].to_numpy()
+    order, corrected = np.argsort(p), np.empty_like(p)
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return result.assign(**{"p (Holm)": corrected})
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import Layout
-from helo.models.blocks import CrossAttention, TransformerBlock
+from helo.models.blocks import CrossAttention, TransformerBlock, alone
 from helo.models.fusion import FusionModel, Stream, means
 
 
@@ -50,14 +50,14 @@ class AIMDiT(FusionModel):
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         streams = [
-            (self.part("inception", augment(x), lambda x=x: x), mask)
+            (self.part("inception", augment(x), x), mask)
             for augment, (x, mask) in zip(self.augment, streams, strict=True)
         ]
         fused = []
         for k, (x, mask) in enumerate(streams):
             crossed, _ = self.cross[k](x, *streams[1 - k])
-            crossed = self.part("cross-attention", crossed, partial(self.cross[k].alone, x))
-            fused.append((self.part("self-attention", self.own[k](crossed, mask), lambda x=crossed: x), mask))
+            crossed = self.part("cross-attention", crossed, partial(alone, self.cross[k], x))
+            fused.append((self.part("self-attention", self.own[k](crossed, mask), crossed), mask))
         return torch.cat(means(fused), 1), {}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from helo.data.emotion_data import EmotionData, Layout
+from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Layout
 from helo.data.splits import Split
 from helo.losses import kl_divergence
 from helo.models.dropout import Dropout
@@ -46,6 +46,21 @@ class Prediction(Generic[Array]):
         """Softmax of the logits, and what explains it."""
         log = logits.log_softmax(-1)
         return Prediction(log.exp(), log, **explanation)
+
+
+def both_roles(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """HeLo's two sides: the physiological modalities, the behavioral ones, and which of the first is the query.
+
+    Raises:
+        ValueError: a role without a modality.
+    """
+    physiological, behavioral, query = layout.roles[PHYSIOLOGICAL], layout.roles[BEHAVIORAL], layout.query
+    if not behavioral or query is None:  # where there is a physiological modality, one is the query
+        raise ValueError(
+            f"HeLo found physiological modalities {list(physiological)} and behavioral {list(behavioral)}; "
+            "expected at least one of each"
+        )
+    return physiological, behavioral, query
 
 
 class EmotionModel(nn.Module):
@@ -113,18 +128,20 @@ class EmotionModel(nn.Module):
         finally:
             self._out = before
 
-    def part(self, name: str, x: Tensor, instead: Callable[[], Tensor] | None = None) -> Tensor:
+    def part(self, name: str, x: Tensor, instead: Tensor | Callable[[], Tensor] | None = None) -> Tensor:
         """What a part computes, x (B, ...); where the part is taken out, what stands in its place.
 
         Args:
             name: one of `parts`.
             x: what the part computes.
-            instead: computes what stands in its place; default the mean of x over the windows, which keeps what every
-                window has and loses what tells them apart.
+            instead: what stands in its place, or a function that computes it; default the mean of x over the windows,
+                which keeps what every window has and loses what tells them apart.
         """
         if name not in self._out:
             return x
-        return x.mean(0, keepdim=True).expand_as(x) if instead is None else instead()
+        if instead is None:
+            return x.mean(0, keepdim=True).expand_as(x)
+        return instead() if callable(instead) else instead
 
     def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         """Loss terms by name, before weighting; truth (B, L)."""

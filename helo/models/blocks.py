@@ -79,9 +79,11 @@ class CrossAttention(nn.Module):
         attended, weights = self.attention(x, y, mask)
         return self.norm(x + self.dropout(attended)), weights
 
-    def alone(self, x: Tensor) -> Tensor:
-        """What is left of it for a knock-out: the queries, which have attended to nothing."""
-        return self.norm(x)
+
+def alone(cross: nn.Module, x: Tensor) -> Tensor:
+    """What is left of a cross-attention for a knock-out: the queries, which have attended to nothing."""
+    assert isinstance(cross, CrossAttention)
+    return cross.norm(x)
 
 
 class TransformerBlock(nn.Module):

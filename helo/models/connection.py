@@ -78,13 +78,12 @@ class ConnectionVectors(FusionModel):
                 both = block(torch.cat([joint, x], 1), torch.cat([there, mask], 1))
                 after.append(both[:, : joint.shape[1]])
                 streams[k] = both[:, joint.shape[1] :], mask
-            joint = self.part("connection vectors", sum(after) / 2, lambda joint=joint: joint)
+            joint = self.part("connection vectors", (after[0] + after[1]) / 2, joint)
         pooled = [masked_mean(x, mask) + joint.mean(1) for x, mask in streams]
-        logits = (
-            self.part("first classifier", self.head(pooled[0])),
-            self.part("second classifier", self.second(pooled[1])),
-        )
-        return Prediction.from_logits(sum(logits) / 2, hidden={"logits": logits, "vector": torch.cat(pooled, 1)})
+        first = self.part("first classifier", self.head(pooled[0]))
+        second = self.part("second classifier", self.second(pooled[1]))
+        hidden = {"logits": (first, second), "vector": torch.cat(pooled, 1)}
+        return Prediction.from_logits((first + second) / 2, hidden=hidden)
 
     def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)

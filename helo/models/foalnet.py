@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from helo import losses
 from helo.data.emotion_data import Layout
 from helo.models.base import Prediction
-from helo.models.blocks import CrossAttention, masked_mean
+from helo.models.blocks import CrossAttention, alone, masked_mean
 from helo.models.dropout import Dropout
 from helo.models.fusion import FusionModel, Stream, means
 
@@ -93,7 +93,7 @@ class FoalNet(FusionModel):
         for (asks, mean), stack, (x, mask), other in zip(names, self.stacks, streams, reversed(streams), strict=True):
             assert isinstance(stack, nn.ModuleList)
             for layer in stack:
-                x = self.part(asks, layer(x, *other)[0], partial(layer.alone, x))
+                x = self.part(asks, layer(x, *other)[0], partial(alone, layer, x))
             result.append(self.part(mean, masked_mean(x, mask)))
         return result
 

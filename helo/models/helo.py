@@ -15,12 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from helo import losses, transport
-from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Layout
+from helo.data.emotion_data import PHYSIOLOGICAL, EmotionData, Layout
 from helo.data.splits import Split
-from helo.models.base import EmotionModel, Prediction
-from helo.models.blocks import CrossAttention, TokenEncoder, TransformerBlock, masked_softmax
-from helo.models.dropout import Dropout
-
+from helo.models.base import EmotionModel, Prediction, both_roles
+from helo.models.blocks import CrossAttention, TokenEncoder, TransformerBlock, alone, masked_softmax
+from helo.models.fusion import head, start_at_mean
 
 #: what can be taken out of a trained model, and what stands in its place
 _PARTS = {
@@ -61,6 +60,8 @@ class HeLo(EmotionModel):
         ValueError: a role without a modality, or an argument out of range.
     """
 
+    target_correlation: Tensor
+
     def __init__(
         self,
         layout: Layout,
@@ -82,66 +83,45 @@ class HeLo(EmotionModel):
         input_dropout: float = 0.0,
     ):
         super().__init__(layout, input_dropout)
-        physiological, behavioral = layout.roles[PHYSIOLOGICAL], layout.roles[BEHAVIORAL]
-        if not physiological or not behavioral:
-            raise ValueError(
-                f"HeLo found physiological modalities {list(physiological)} and behavioral {list(behavioral)}; "
-                "expected at least one of each"
-            )
+        physiological, behavioral, self.query = both_roles(layout)
         if transport == "none" and transport_weight:
             raise ValueError(f"transport is 'none' and transport_weight {transport_weight}; expected weight 0")
-        emotions = len(layout.emotions)
-        self.query = layout.query or physiological[0]
         # one physiological modality alone attends to itself
         self.keys = tuple(m for m in physiological if m != self.query) or (self.query,)
         self.cross_attention, self.detach_plan, self.steer = cross_attention, detach_plan, steer
-        off = {"cross-attention": not cross_attention, "R": not steer}
-        off |= dict.fromkeys(("plan", "carried tokens"), transport == "none")
-        self.parts = {name: instead for name, instead in _PARTS.items() if not off.get(name)}
+        self.parts = _parts(cross_attention, steer, transport)
         self.behavioral = behavioral
-        self.epsilon, self.iterations, self.transport = epsilon, iterations, transport
-        self.correlation = correlation
+        self.epsilon, self.iterations, self.transport, self.correlation = epsilon, iterations, transport, correlation
         self.weights = {"kl": 1.0, "correlation": correlation_weight, "transport": transport_weight}
 
         # 1. Encoders: a vector becomes as many tokens as what it meets
-        n = layout.shapes[self.query][0]
-        n = n if n > 1 else tokens
+        own = layout.shapes[self.query][0]
+        n = own if own > 1 else tokens
         share = -(-len(self.keys) * n // len(behavioral))
-        self.encoders = nn.ModuleList(
-            TokenEncoder(own, features, width, share if m in behavioral else n)
-            for m, (own, features) in layout.shapes.items()
-        )
+        encoders = {m: TokenEncoder(*x, width, share if m in behavioral else n) for m, x in layout.shapes.items()}
+        self.encoders, self.tokens = nn.ModuleList(encoders.values()), {m: f.tokens for m, f in encoders.items()}
         # 2. Physiological cross-attention, one with its own weights for each stream
-        asked = self.keys if cross_attention else ()
-        self.cross = nn.ModuleList(CrossAttention(width, heads, dropout, dropkey) for _ in asked)
+        asked = len(self.keys) if cross_attention else 0
+        self.cross = nn.ModuleList(CrossAttention(width, heads, dropout, dropkey) for _ in range(asked))
         self.project = nn.Linear(width, width)
         # 3. OTHM: Transformer blocks, each side its own; what reads a carried token beside the one it was carried to
-        self.physiological_blocks = nn.ModuleList(
-            TransformerBlock(width, heads, dropout, dropkey) for _ in range(depth)
+        self.physiological_blocks, self.behavioral_blocks = (
+            nn.ModuleList(TransformerBlock(width, heads, dropout, dropkey) for _ in range(depth)) for _ in range(2)
         )
-        self.behavioral_blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, dropkey) for _ in range(depth))
         self.beside = nn.Linear(2 * width, width)
+        emotions = len(layout.emotions)
         # 4. Learnable label embedding, small at first so that its directions turn quickly, and R*, which it aligns with
         self.label_embedding = nn.Parameter(0.02 * torch.randn(emotions, width))
         self.register_buffer("target_correlation", torch.eye(emotions))
         # 5. LCD cross-attention: seeds that compress the fused tokens to L, the three maps, and how much R weighs.
         # Sharpness and gain start where tokens and labels already differ: from even weights neither would learn to
         self.seeds = nn.Parameter(torch.randn(emotions, width))
-        self.sharpness, self.gain = nn.Parameter(torch.tensor([5.0])), nn.Parameter(torch.tensor([3.0]))
+        self.sharpness, self.gain = (nn.Parameter(torch.tensor([start])) for start in (5.0, 3.0))
         self.compress_key, self.compress_value = nn.Linear(width, width, bias=False), nn.Linear(width, width)
         self.lcd_query, self.lcd_key, self.lcd_value = (nn.Linear(width, width) for _ in range(3))
         self.lcd_norm = nn.LayerNorm(width)
         # 6. Head
-        self.head = nn.Sequential(
-            nn.Flatten(),
-            Dropout(dropout),
-            nn.Linear(emotions * width, width),
-            nn.GELU(),
-            Dropout(dropout),
-            nn.Linear(width, emotions),
-        )
-        with torch.no_grad():
-            self.head[-1].weight.mul_(0.1)  # so that the first answer is near the bias, the training mean
+        self.head = head(emotions * width, width, emotions, dropout)
 
     @property
     def stackable(self) -> bool:
@@ -155,15 +135,14 @@ class HeLo(EmotionModel):
         truth = torch.as_tensor(data.distributions[split.train])
         if self.correlation != "per-sample":
             self.target_correlation.copy_(losses.label_correlation(truth, self.correlation))
-        with torch.no_grad():
-            self.head[-1].bias.copy_(truth.mean(0).clamp_min(1e-6).log())
+        start_at_mean(self.head, data, split)
 
     def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
         """Predict B windows. Labels are never asked for."""
         attention: dict[str, Tensor] = {}
         fused, fused_mask, plan, cost = self.transport_and_fuse(*self.both_sides(signals, masks, attention))
         labels = self.label_driven(fused, fused_mask, attention)  # (B, L, d)
-        return Prediction.from_logits(self.head(labels), plans=plan, costs=cost, attention=attention)
+        return Prediction.from_logits(self.head(labels.flatten(1)), plans=plan, costs=cost, attention=attention)
 
     def both_sides(
         self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor], attention: dict | None = None
@@ -189,13 +168,13 @@ class HeLo(EmotionModel):
         streams = []
         for m, cross in zip(self.keys, self.cross, strict=True):
             stream, attention[f"{self.query} to {m}"] = cross(query, *tokens[m])
-            streams.append(self.part("cross-attention", stream, partial(cross.alone, query)))
+            streams.append(self.part("cross-attention", stream, partial(alone, cross, query)))
         return self.project(torch.cat(streams, 1)), query_mask.repeat(1, len(streams))
 
     def transport_and_fuse(
         self, physiological: Tensor, p_mask: Tensor, behavioral: Tensor, b_mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Step 3, OTHM: a plan between the modalities; physiological tokens carried over, read beside the behavioral ones."""
+        """Step 3, OTHM: a plan between both sides, physiological tokens carried over and read beside the behavioral."""
         if self.transport == "none":  # nothing stands beside a token
             physiological, behavioral = self.through_blocks(physiological, p_mask, behavioral, b_mask)
             sides = (physiological, torch.zeros_like(physiological)), (torch.zeros_like(behavioral), behavioral)
@@ -230,10 +209,10 @@ class HeLo(EmotionModel):
 
     def plan_tokens(self, data: EmotionData) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         """What the plan's rows and columns are: (stream, token) of each; a row's stream is the modality it asked."""
-        size = {m: encoder.tokens for m, encoder in zip(self.layout.modalities, self.encoders, strict=True)}
 
         def names(m):
-            return data.tokens[m] if len(data.tokens[m]) == size[m] else [str(k + 1) for k in range(size[m])]
+            own = data.tokens[m]
+            return own if len(own) == self.tokens[m] else [str(k + 1) for k in range(self.tokens[m])]
 
         if self.cross_attention:
             rows = [(f"{self.query} to {m}", token) for m in self.keys for token in names(self.query)]
@@ -270,3 +249,9 @@ class HeLo(EmotionModel):
         if prediction.plans is not None:
             terms["transport"] = losses.mean_over_windows((prediction.plans * prediction.costs).sum((1, 2)), truth)
         return terms
+
+
+def _parts(cross_attention, steer, transport):
+    off = {"cross-attention": not cross_attention, "R": not steer}
+    off |= dict.fromkeys(("plan", "carried tokens"), transport == "none")
+    return {name: instead for name, instead in _PARTS.items() if not off.get(name)}

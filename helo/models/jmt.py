@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import Layout
-from helo.models.blocks import CrossAttention, TransformerBlock, masked_mean
+from helo.models.blocks import CrossAttention, TransformerBlock, alone, masked_mean
 from helo.models.fusion import FusionModel, Stream
 
 
@@ -57,8 +57,8 @@ class JMT(FusionModel):
         six = []
         for k, other in permutations(range(3), 2):
             x, mask = three[k]
-            asked = self.part("cross-attention", self.cross[k](x, *three[other])[0], partial(self.cross[k].alone, x))
+            asked = self.part("cross-attention", self.cross[k](x, *three[other])[0], partial(alone, self.cross[k], x))
             six.append(masked_mean(asked, mask))
         tokens = torch.stack(six, 1)  # (B, 6, d)
         last = self.last(tokens, torch.ones_like(tokens[..., 0], dtype=torch.bool))[:, -1]
-        return self.part("last attention", last, lambda: tokens[:, -1]), {}
+        return self.part("last attention", last, tokens[:, -1]), {}

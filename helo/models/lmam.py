@@ -52,6 +52,6 @@ class LMAM(FusionModel):
                 if j != k
             ]
             nothing = torch.zeros_like(x)
-            found = self.part("what is matched", sum(others, nothing), lambda nothing=nothing: nothing)
+            found = self.part("what is matched", sum(others, nothing), nothing)
             matched.append((x + nn.functional.gelu(found), mask))
         return torch.cat(means(matched), 1), {}

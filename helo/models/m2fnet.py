@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from helo import losses
 from helo.data.emotion_data import Layout
 from helo.models.base import Prediction
-from helo.models.blocks import CrossAttention, TransformerBlock
+from helo.models.blocks import CrossAttention, TransformerBlock, alone
 from helo.models.fusion import FusionModel, Stream, means
 
 
@@ -52,14 +52,14 @@ class M2FNet(FusionModel):
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         streams = [
-            (self.part("encoders", encode(x, mask), lambda x=x: x), mask)
+            (self.part("encoders", encode(x, mask), x), mask)
             for encode, (x, mask) in zip(self.encode, streams, strict=True)
         ]
         fused = []
         for k, (x, mask) in enumerate(streams):
             others = [s for j, s in enumerate(streams) if j != k] or [(x, mask)]
             y, there = torch.cat([o[0] for o in others], 1), torch.cat([o[1] for o in others], 1)
-            asked = self.part("cross-attention", self.ask[k](x, y, there)[0], partial(self.ask[k].alone, x))
+            asked = self.part("cross-attention", self.ask[k](x, y, there)[0], partial(alone, self.ask[k], x))
             fused.append((asked, mask))
         vector = torch.cat(means(fused), 1)
         return vector, {"vector": vector}

@@ -64,7 +64,7 @@ class PromptTransformer(FusionModel):
         weak = []
         for k, (y, there) in enumerate(streams):
             if k != self.strong:
-                prompt = self.part("filters", self.filters[k](y), lambda y=y: y)
+                prompt = self.part("filters", self.filters[k](y), y)
                 weak.append((prompt, self.part("prompts", there, partial(torch.zeros_like, there))))
         for layer in self.layers:
             assert isinstance(layer, TransformerBlock)

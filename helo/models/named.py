@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import Layout
-from helo.models.blocks import CrossAttention
+from helo.models.blocks import CrossAttention, alone
 from helo.models.fusion import FusionModel, Stream
 
 
@@ -60,7 +60,7 @@ class NameGuided(FusionModel):
         x = self.project(self.names).expand(len(streams[0][0]), -1, -1)  # (B, L, d)
         x = self.part("names", x, partial(x.roll, 1, 1))
         for name, ask, stream in zip(("first stream", "second stream"), self.ask, streams, strict=True):
-            x = self.part(name, ask(x, *stream)[0], partial(ask.alone, x))
+            x = self.part(name, ask(x, *stream)[0], partial(alone, ask, x))
         return x.flatten(1), {}
 
 

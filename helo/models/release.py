@@ -1,18 +1,19 @@
 """HeLo as its released code computes it, with the released code's errors: what to compare the method against.
 
-Zheng et al., ACM Multimedia 2025; release: github.com/kaio-99/HeLo. Written from a reading of that code, none of it copied.
-What it does that the paper's figure does not say, or says otherwise (docs/method.md has the whole table):
+Zheng et al., ACM Multimedia 2025; release: github.com/kaio-99/HeLo. Written from a reading of that code, none of it
+copied. What it does that the paper's figure does not say, or says otherwise (docs/method.md has the whole table):
 
 - one cross-attention for all streams, one Transformer block for both sides;
-- the plan comes from Gromov-Wasserstein by proximal steps, on costs within each side that are cut at a threshold taken over
-  the BATCH; it is detached, and T Z_p, not T^T Z_p, is taken: columns stand for behavioral tokens and are used as
+- the plan comes from Gromov-Wasserstein by proximal steps, on costs within each side that are cut at a threshold taken
+  over the BATCH; it is detached, and T Z_p, not T^T Z_p, is taken: columns stand for behavioral tokens and are used as
   physiological ones, and rows that sum to 1/(2N) shrink it;
 - DropKey hides half of all keys, at prediction too;
-- the label embedding is drawn from torch.rand for every window at every forward pass: it is never trained, R is a constant of
-  the draw (normalised over the labels instead of the features, diagonal d / L), and no gradient of L_CC reaches a weight.
+- the label embedding is drawn from torch.rand for every window at every forward pass: it is never trained, R is a
+  constant of the draw (normalised over the labels instead of the features, diagonal d / L), and no gradient of L_CC
+  reaches a weight.
 
-So an answer depends on the draw and on the other windows of its batch. `predict` repeats its draws here: they come from the
-model's seed. Labels are not asked for at prediction (the release's forward needs them, for L_CC alone).
+So an answer depends on the draw and on the other windows of its batch. `predict` repeats its draws here: they come from
+the model's seed. Labels are not asked for at prediction (the release's forward needs them, for L_CC alone).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from helo import losses, transport
-from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, Layout
-from helo.models.base import EmotionModel, Prediction
+from helo.data.emotion_data import Layout
+from helo.models.base import EmotionModel, Prediction, both_roles
 from helo.models.dropout import Dropout, kept
 
 _PROXIMAL_WEIGHT, _OUTER, _INNER, _CUT = 0.1, 5, 20, 0.1
@@ -55,21 +56,16 @@ class HeLoRelease(EmotionModel):
 
     def __init__(self, layout: Layout, width: int = 128, heads: int = 4, tokens: int = 8, dropout: float = 0.5):
         super().__init__(layout)
-        physiological, self.behavioral = layout.roles[PHYSIOLOGICAL], layout.roles[BEHAVIORAL]
-        if not physiological or not self.behavioral:
-            raise ValueError(
-                f"HeLo found physiological modalities {list(physiological)} and behavioral {list(self.behavioral)}; "
-                "expected at least one of each"
-            )
-        self.query, self.width, self.emotions = layout.query, width, len(layout.emotions)
-        self.keys = tuple(m for m in physiological if m != layout.query) or (layout.query,)
-        own, features = layout.shapes[layout.query]
+        physiological, self.behavioral, self.query = both_roles(layout)
+        self.width, self.emotions = width, len(layout.emotions)
+        self.keys = tuple(m for m in physiological if m != self.query) or (self.query,)
+        own, features = layout.shapes[self.query]
         self.n = own if own > 1 else tokens
         both = self.n * len(self.keys)  # tokens of each side
         self.encoders = nn.ModuleDict()
         self.encoders[_key(self.query)] = nn.Linear(features, width if own > 1 else width * self.n)
         for m in physiological:
-            if m != layout.query:
+            if m != self.query:
                 self.encoders[_key(m)] = nn.Linear(_size(layout, [m]), self.n * width)
         self.behavioral_encoder = nn.Linear(_size(layout, self.behavioral), both * width)
         self.cross = _Attention(width, heads, dropout)
@@ -92,7 +88,7 @@ class HeLoRelease(EmotionModel):
         self.weights = {"kl": 1.0, "correlation": 1.0}
 
     def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
-        """Predict B windows. At prediction what is random comes from the model's seed, so that a call can be repeated."""
+        """Predict B windows; at prediction what is random comes from the model's seed, so that it can be repeated."""
         if self.training:
             return self._forward(signals, masks)
         on = next(self.parameters()).device
@@ -129,7 +125,7 @@ class HeLoRelease(EmotionModel):
         return Prediction.from_logits(self.head(out), **explained)
 
     def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
-        """KL (the release sums it over the batch; Adam's steps hardly differ), and L_CC, which no weight has a part in."""
+        """KL (the release sums it over the batch; Adam's steps hardly differ) and L_CC, which moves no weight."""
         terms = super().losses(prediction, truth)
         target = losses.outer_correlation(truth)
         terms["correlation"] = losses.correlation_alignment(prediction.hidden["correlation"], target)
@@ -173,8 +169,8 @@ def proximal_gromov_plan(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """The release's plan between tokens x (B, n, d) and y (B, m, d), and the cost it solved last, both (B, n, m).
 
     Costs within a side are max(0, 1 - cos - threshold), the threshold a tenth of the way from the batch's least to its
-    largest. Five times: C = X^2 u 1^T + 1 (Y^2 v)^T - 2 X T Y^T, then 20 proximal steps T <- scale(exp(-C / .1) * T) to even
-    marginals, one scaling each (Xie et al., UAI 2020).
+    largest. Five times: C = X^2 u 1^T + 1 (Y^2 v)^T - 2 X T Y^T, then 20 proximal steps T <- scale(exp(-C / .1) * T) to
+    even marginals, one scaling each (Xie et al., UAI 2020).
     """
     within_x, within_y = (_cut(transport.cosine_cost(z, z)) for z in (x, y))
     n, m = x.shape[1], y.shape[1]

@@ -13,8 +13,8 @@ from helo.data.splits import Split
 def within_person(data: EmotionData, split: Split) -> EmotionData:
     """Person-mean centring of the training side's distributions; test windows are not touched.
 
-    Some people rate everything high, others are never ashamed: no signal of a new person can tell, so to a model that is
-    meant for new people it is noise in the targets. In log-ratios,
+    Some people rate everything high, others are never ashamed: no signal of a new person can tell, so to a model that
+    is meant for new people it is noise in the targets. In log-ratios,
 
         log l'_i = log l_i - m_s(i) + mean_s m_s + constant,    m_s = mean over the trials of person s of log l
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
+from torch import Tensor
+
+from helo.data.emotion_data import EmotionData
+from helo.models import EmotionModel
 
 
-def not_finite(model, terms):
+def not_finite(model: EmotionModel, terms: Mapping[str, Tensor]) -> list[str]:
     """Names of the losses, else of the weights' gradients, that are NaN or infinite."""
     broken = [f"train_{name}" for name, value in terms.items() if not torch.isfinite(value)]
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -15,7 +21,7 @@ def not_finite(model, terms):
     return [f"gradient of {name}" for name, g in gradients.items() if not torch.isfinite(g).all()][:3] or ["gradient"]
 
 
-def not_a_number(data, rows):
+def not_a_number(data: EmotionData, rows: np.ndarray) -> str:
     """The first modality and window that hold NaN or Inf where the mask says a token is there; "" if none."""
     for m, x in data.signals.items():
         wrong = (~np.isfinite(x[rows]).all(2) & data.masks[m][rows]).any(1)
@@ -24,7 +30,7 @@ def not_a_number(data, rows):
     return ""
 
 
-def suspect(model, data, rows):
+def suspect(model: EmotionModel, data: EmotionData, rows: np.ndarray) -> str:
     """The input that is not finite, or else the one farthest from what the model was prepared for."""
     wrong = not_a_number(data, rows)
     if wrong:
@@ -36,4 +42,5 @@ def suspect(model, data, rows):
             far = np.where(data.masks[m][rows][..., None], np.abs((x[rows] - mean) / scale), 0).max((1, 2))
         far = np.nan_to_num(far, nan=np.inf)
         farthest = max(farthest, (float(far.max()), m, int(rows[int(np.argmax(far))])))
-    return f"all inputs are finite, the largest in modality {farthest[1]!r}, window {farthest[2]}: {farthest[0]:.3g} deviations"
+    deviations, m, window = farthest
+    return f"all inputs are finite, the largest in modality {m!r}, window {window}: {deviations:.3g} deviations"

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from helo.measures import mean_kl
 from helo.models import EmotionModel
 from helo.training.centring import within_person
 from helo.training.faults import not_a_number, not_finite, suspect
-from helo.training.member import Member, OnEpoch, Run, Settings
+from helo.training.member import Member, OnEpoch, Run, Settings, device_for
 from helo.training.prediction import answers, check_layout
 from helo.training.threads import threads_for
 
@@ -72,6 +72,7 @@ def fit(
         FloatingPointError: a loss or gradient was not finite in the first epoch; the message names the step, the loss
             or weight, and the modality and window to look at. Later, training ends with the best epoch and a warning.
     """
+    device = device_for(device)
     settings = Settings(
         epochs, batch_size, learning_rate, weight_decay, decay, patience, device, centre_people, refit, on_epoch
     )
@@ -81,7 +82,7 @@ def fit(
         model.cpu()
         model.prepare(data, split)
         model.solve(data, split)
-        return Run(model.to(settings.device).eval(), [], 0)
+        return Run(model.to(device).eval(), [], 0)
     return train([Member(model, data, split, seed, checkpoint, settings)], Alone, _tell, progress)[0]
 
 
@@ -103,6 +104,18 @@ def _tell(member):
     warnings.warn(f"{message}; training ends with the weights of epoch {member.best_epoch}", stacklevel=5)
 
 
+class Engine(Protocol):
+    """What computes the steps and answers of members that train together."""
+
+    members: Sequence[Member]
+
+    def step(self, rows: Sequence[Tensor], number: int) -> dict[str, Tensor]:
+        """The epoch's step of that number on each member's windows; its losses, each (members,)."""
+
+    def answers(self, rows: Sequence[Tensor]) -> Sequence[np.ndarray]:
+        """Log-distributions of each member's windows."""
+
+
 class Alone:
     """A model by itself: every loss and gradient is looked at, and where one is not finite it is said at once."""
 
@@ -111,7 +124,6 @@ class Alone:
         self.x, self.masks, self.truth = on_device(self.member)
 
     def step(self, rows: Sequence[Tensor], number: int) -> dict[str, Tensor]:
-        """The epoch's step of that number on each member's windows; its losses, each (members,)."""
         model, optimizer, index = self.member.model, self.member.optimizer, rows[0].to(self.truth.device)
         model.train()
         x, masks = ({m: v[index] for m, v in group.items()} for group in (self.x, self.masks))
@@ -127,7 +139,6 @@ class Alone:
         return {name: value.detach()[None] for name, value in terms.items()}
 
     def answers(self, rows: Sequence[Tensor]) -> Sequence[np.ndarray]:
-        """Log-distributions of each member's windows."""
         return [answers(self.member.model, self.member.data, rows[0].numpy(), explain=False).log_distributions]
 
 
@@ -140,22 +151,22 @@ def on_device(member: Member) -> tuple[dict[str, Tensor], dict[str, Tensor], Ten
 
 def train(
     members: Sequence[Member],
-    engine: Callable[[Sequence[Member]], Any],
+    engine: Callable[[Sequence[Member]], Engine],
     broken: Callable[[Member], Run | None],
     progress: bool,
 ) -> list[Run]:
     """Train every member until it is done, and once more with everybody where that is asked for.
 
-    An engine, `Alone` or a `Stack`, computes the steps and answers of its members; it is made anew when one has left. What
-    is done with a member whose numbers are no longer finite, `broken` says; a run that it gives is the member's.
+    An engine, `Alone` or a `Stack`, is made anew when a member has left. What is done with a member whose numbers are
+    no longer finite, `broken` says; a run that it gives is the member's.
     """
     with threads_for([m.model for m in members], members[0].settings.device):
         _until_done(members, engine, broken, progress)
         again = [m for m in members if m.settings.refit and not m.run and m.best_epoch and len(m.split.validation)]
         everybody = [m.with_everybody() for m in again]
         _until_done(everybody, engine, broken, progress)
-    for second in everybody:
-        second.origin.run = second.run
+    for first, second in zip(again, everybody, strict=True):
+        first.run = second.run
     return [m.run or Run(m.model, m.history, m.best_epoch) for m in members]
 
 
@@ -193,11 +204,11 @@ def _epoch(engine):
         for name, value in losses.items():
             sums[name] = sums.get(name, 0) + value * torch.tensor([len(r) for r in rows], device=value.device)
     windows = [torch.as_tensor(m.split.validation) for m in members]
-    told = engine.answers(windows) if any(map(len, windows)) else windows
-    sums = {name: s.tolist() for name, s in sums.items()}
+    told = engine.answers(windows) if any(map(len, windows)) else ()
+    totals = {f"train_{name}": s.tolist() for name, s in sums.items()}
     seconds = (time.perf_counter() - started) / len(members)
     for k, m in enumerate(members):
-        row = {"epoch": m.epoch} | {f"train_{name}": s[k] / len(m.split.train) for name, s in sums.items()}
+        row = {"epoch": m.epoch} | {name: s[k] / len(m.split.train) for name, s in totals.items()}
         if len(windows[k]):
             row["validation_kl"] = mean_kl(m.data.distributions[m.split.validation], told[k])
         m.record(row | {"seconds": seconds})

@@ -40,7 +40,7 @@ class Run:
 
 @dataclass
 class Settings:
-    """The arguments of `helo.fit` that do not differ between models trained together; no device is a GPU where there is one."""
+    """The arguments of `helo.fit` that do not differ between models trained together."""
 
     epochs: int
     batch_size: int
@@ -48,7 +48,7 @@ class Settings:
     weight_decay: float
     decay: float
     patience: int
-    device: str | torch.device | None
+    device: torch.device
     centre_people: bool
     refit: bool
     on_epoch: OnEpoch | None
@@ -57,7 +57,11 @@ class Settings:
         for name in ("epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
-        self.device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def device_for(asked: str | torch.device | None) -> torch.device:
+    """The device that was asked for, or else a GPU where there is one."""
+    return torch.device(asked or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 @dataclass(eq=False)
@@ -73,7 +77,7 @@ class Member:
     origin: Member | None = None  # who asked for it, where this is a second training
 
     def __post_init__(self):
-        self.checkpoint = None if self.checkpoint is None else Path(self.checkpoint)
+        self.file = None if self.checkpoint is None else Path(self.checkpoint)
         if self.settings.centre_people:
             self.data = within_person(self.data, self.split)
         self.first = weights(self.model)
@@ -85,10 +89,11 @@ class Member:
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate, weight_decay=decay, fused=True)
         self.history: list[dict[str, float]] = []
         self.best, self.best_epoch = weights(self.model), 0
-        self.fault, self.stopped, self.run = "", False, None
+        self.fault, self.stopped = "", False
+        self.run: Run | None = None
         self.generators: Sequence[torch.Generator] = ()  # in a stack; a model alone has torch's own to itself
-        if self.checkpoint is not None and self.checkpoint.exists():
-            self.history, self.best, self.best_epoch = resume(self.checkpoint, self.about, self.model, self.optimizer)
+        if self.file is not None and self.file.exists():
+            self.history, self.best, self.best_epoch = resume(self.file, self.about, self.model, self.optimizer)
         self.lowest = min((row["validation_kl"] for row in self.history if "validation_kl" in row), default=np.inf)
 
     @cached_property
@@ -132,10 +137,10 @@ class Member:
         self.history.append(row)
         score = row.get("validation_kl", -row["epoch"])
         if score < self.lowest:
-            self.lowest, self.best, self.best_epoch = score, weights(self.model), row["epoch"]
-        if self.checkpoint is not None:
+            self.lowest, self.best, self.best_epoch = score, weights(self.model), len(self.history)
+        if self.file is not None:
             state = self.history, self.best_epoch, self.model, self.best, self.optimizer
-            write_checkpoint(self.checkpoint, self.about, *state)
+            write_checkpoint(self.file, self.about, *state)
         self.stopped = bool(self.settings.on_epoch and self.settings.on_epoch(self.model, row))
 
     def leave(self) -> None:
@@ -149,7 +154,7 @@ class Member:
     def with_everybody(self) -> Member:
         """The model at its first weights, to be trained with all windows for as many epochs as were best."""
         self.model.load_state_dict(self.first)
-        split, file = self.split, self.checkpoint and f"{self.checkpoint}.refit"
+        split, file = self.split, self.file and f"{self.file}.refit"
         everybody = replace(split, train=np.union1d(split.train, split.validation), validation=split.validation[:0])
         once = replace(self.settings, epochs=self.best_epoch, centre_people=False, refit=False, on_epoch=None)
         return Member(self.model, self.data, everybody, self.seed, file, once, origin=self)

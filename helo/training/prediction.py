@@ -22,7 +22,7 @@ def predict(
     device: str | torch.device | None = None,
     explain: bool = True,
     without: Sequence[str] = (),
-) -> Prediction:
+) -> Prediction[np.ndarray]:
     """Predict windows; labels are not read.
 
     Args:
@@ -59,7 +59,7 @@ def answers(
     device: str | torch.device | None = None,
     explain: bool = True,
     without: Sequence[str] = (),
-) -> Prediction:
+) -> Prediction[np.ndarray]:
     """As `predict`, whose arguments these are, without a look at whether the answers are numbers."""
     check_layout(model, data)
     unknown = sorted(set(without) - set(data.signals))

@@ -1,4 +1,4 @@
-"""Training several models of one kind at once: folds x seeds as one stacked model, with the numbers of one after another."""
+"""Training several models of one kind at once: folds x seeds as one stack, with the numbers of one after another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helo.data.splits import Split
 from helo.models import EmotionModel
 from helo.models.dropout import streams
 from helo.training.loop import check_training, fit, on_device, train
-from helo.training.member import Member, OnEpoch, Run, Settings
+from helo.training.member import Member, OnEpoch, Run, Settings, device_for
 
 
 def fit_together(
@@ -39,8 +39,8 @@ def fit_together(
 ) -> list[Run]:
     """`helo.fit` for several models of one kind at once: one forward and backward pass for all (`torch.func.vmap`).
 
-    Each model has its own split, batches, dropout, optimizer, early stopping and best epoch, and ends with the weights it
-    would have alone, up to the order in which a sum is taken. Small models that leave a device idle gain by it
+    Each model has its own split, batches, dropout, optimizer, early stopping and best epoch, and ends with the weights
+    it would have alone, up to the order in which a sum is taken. Small models that leave a device idle gain by it
     (`benchmarks/stacked.py`).
 
     Args:
@@ -53,13 +53,14 @@ def fit_together(
         epochs, batch_size, learning_rate and all others: as in `helo.fit`.
 
     Returns:
-        One `Run` for each model. A model whose loss stops being finite is at once trained by `helo.fit`, which says why:
-        from its checkpoint, or else from its first epoch, of which on_epoch hears again.
+        One `Run` for each model. A model whose loss stops being finite is at once trained by `helo.fit`, which says
+        why: from its checkpoint, or else from its first epoch, of which on_epoch hears again.
 
     Raises:
         ValueError: models that cannot be stacked, not as many splits, seeds and files as models, or as `helo.fit`.
         FloatingPointError: as `helo.fit`.
     """
+    device = device_for(device)
     settings = Settings(
         epochs, batch_size, learning_rate, weight_decay, decay, patience, device, centre_people, refit, on_epoch
     )
@@ -74,7 +75,8 @@ def _check_stack(models, data, splits, seeds, files):
     kinds = {(m.name, repr(m.options), repr(m.layout)) for m in models}
     if len(kinds) != 1 or not all(m.stackable and not m.prepared for m in models):
         raise ValueError(
-            f"models are {sorted({m.name for m in models})}; expected untrained ones of one stackable kind with the same options"
+            f"models are {sorted({m.name for m in models})}; "
+            "expected untrained ones of one stackable kind with the same options"
         )
     found = {"models": len(models), "splits": len(splits), "seeds": len(seeds), "checkpoints": len(files)}
     if len(set(found.values())) != 1 or isinstance(files, str):
@@ -128,7 +130,7 @@ class Stack:
             m.generators = (order, order if device.type == "cpu" else torch.Generator(device))
 
     def __call__(self, rows: Sequence[Tensor], training: bool):
-        """Losses of the models, or their answers, on each one's windows; shorter batches are padded with absent windows."""
+        """Losses of the models, or their answers, on each one's windows; absent windows fill up shorter batches."""
         self.module.train(training)
         sizes = [len(r) for r in rows]
         index = nn.utils.rnn.pad_sequence(list(rows), batch_first=True).to(self.truth.device)

@@ -17,10 +17,10 @@ SMALL = 1_000_000
 def threads_for(models: Sequence[EmotionModel], device: torch.device) -> Iterator[None]:
     """Inside, small models on a CPU have one thread, others what the process was given; afterwards as before.
 
-    A small model's operations are too short for threads to share: a second one makes HeLo's epoch at best a fifth shorter,
-    and where others compute on the same cores it takes 4 to 11 times as long, for threads that wait for each other spin.
-    Processes are how small models use many cores (`helo.evaluate`, sweeps). A process is given threads by $OMP_NUM_THREADS
-    or by who started it; never are there more.
+    A small model's operations are too short for threads to share: a second one makes HeLo's epoch at best a fifth
+    shorter, and where others compute on the same cores it takes 4 to 11 times as long, for threads that wait for each
+    other spin. Processes are how small models use many cores (`helo.evaluate`, sweeps). A process is given threads by
+    $OMP_NUM_THREADS or by who started it; never are there more.
 
     Args:
         models: what is trained, or asked, at once.

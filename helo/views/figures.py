@@ -6,7 +6,6 @@ import functools
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,22 +14,25 @@ from matplotlib.figure import Figure
 
 from helo.data.emotion_data import EmotionData, Recording
 from helo.files import atomic_write
+from helo.views.comparisons import critical_difference, knockout, protocols
+from helo.views.palette import BLUE, GREEN, ORANGE, PINK, VERMILION, emotion_colours
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-# Okabe and Ito's colours with a darker grey (theirs is pink to a reader without green cones); one emotion keeps one in
-# every picture
-_COLOURS = ("#E69F00", "#D55E00", "#F0E442", "#009E73", "#0072B2", "#666666", "#CC79A7", "#56B4E9")
-_ANSWER = "#0072B2"
-_DROPPED = "#E69F00"
-
-
-def emotion_colours(emotions: Sequence[str]) -> dict[str, str]:
-    """A fixed colour for each emotion: eight distinct ones, or steps of an even scale where there are more."""
-    if len(emotions) <= len(_COLOURS):
-        return dict(zip(emotions, _COLOURS, strict=False))
-    return dict(zip(emotions, sns.color_palette("viridis", len(emotions)).as_hex(), strict=True))
+__all__ = [
+    "answers",
+    "condition_means",
+    "critical_difference",
+    "curves",
+    "emotion_colours",
+    "heatmaps",
+    "history",
+    "knockout",
+    "plan",
+    "protocols",
+    "recording",
+    "save",
+    "standardised",
+    "window",
+]
 
 
 def save(figure: Figure, path: str | Path, dpi: int = 120) -> Path:
@@ -65,7 +67,7 @@ def recording(data: Recording, start: float, seconds: float, shade: Sequence[tup
         axis.plot(first / data.rates[name] + np.arange(len(part)) / data.rates[name], part, lw=0.8)
         axis.set_ylabel(f"{name}\n({data.units[name]})")
         for a, b in shade:
-            axis.axvspan(a, b, color="#E69F00", alpha=0.15, lw=0)
+            axis.axvspan(a, b, color=ORANGE, alpha=0.15, lw=0)
     axes[-1, 0].set_xlabel("time in the recording (s)")
     axes[-1, 0].set_xlim(start, start + seconds)
     figure.align_ylabels()
@@ -154,7 +156,7 @@ def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: flo
     axis.legend(frameon=False, fontsize=8)
     names = {"train_correlation": "L_CC", "train_transport": "transport cost <T, C>"}
     for axis, term in zip(axes[0, 1:], terms, strict=True):
-        axis.plot(epochs, [row[term] for row in rows], color="#009E73")
+        axis.plot(epochs, [row[term] for row in rows], color=GREEN)
         axis.set(xlabel="epoch", ylabel=names.get(term, term.removeprefix("train_")))
         axis.set_ylim(bottom=0)
     figure.tight_layout()
@@ -186,11 +188,11 @@ def plan(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title:
     main.tick_params(labelsize=7)
     _slant(main)
     top = figure.add_subplot(grid[0, 0])
-    top.bar(np.arange(len(columns)) + 0.5, values.sum(0), color="#009E73", width=0.9)
+    top.bar(np.arange(len(columns)) + 0.5, values.sum(0), color=GREEN, width=0.9)
     top.set(xlim=(0, len(columns)), xticks=[], ylabel="mass")
     top.set_title(title, fontsize=10)
     side = figure.add_subplot(grid[1, 1])
-    side.barh(np.arange(len(rows)) + 0.5, values.sum(1), color="#0072B2", height=0.9)
+    side.barh(np.arange(len(rows)) + 0.5, values.sum(1), color=BLUE, height=0.9)
     side.set(ylim=(len(rows), 0), yticks=[], xlabel="mass")
     for axis in (top, side):
         sns.despine(ax=axis)
@@ -247,80 +249,11 @@ def curves(x: Sequence[float], lines: Mapping[str, Sequence[float]], xlabel: str
     """Named lines over a common axis."""
     figure, axis = plt.subplots(figsize=(5.5, 3))
     for k, (name, y) in enumerate(lines.items()):
-        axis.plot(x, y, label=name, color=_COLOURS[(4, 1, 3, 6)[k % 4]])
+        axis.plot(x, y, label=name, color=(BLUE, VERMILION, GREEN, PINK)[k % 4])
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set_ylim(bottom=0)
     axis.legend(frameon=False, fontsize=8)
     sns.despine(ax=axis)
-    figure.tight_layout()
-    return figure
-
-
-def critical_difference(ranks: Mapping[str, float], width: float) -> Figure:
-    """Mean ranks on a line, best on the left; a bar joins models nearer than the critical difference `width`."""
-    names = sorted(ranks, key=lambda name: ranks[name])
-    values = [ranks[name] for name in names]
-    ends = [max(k for k in range(len(values)) if values[k] - values[i] <= width) for i in range(len(values))]
-    groups = [(i, end) for i, end in enumerate(ends) if end > i and (i == 0 or end > ends[i - 1])]
-    half = -(-len(names) // 2)
-    figure, axis = plt.subplots(figsize=(9, 1.2 + 0.24 * half + 0.14 * len(groups)))
-    low = 0.5 + 0.35 * len(groups)
-    axis.plot([1, len(names)], [0, 0], color="k", lw=1)
-    for tick in range(1, len(names) + 1):
-        axis.plot([tick, tick], [0, 0.15], color="k", lw=1)
-        axis.text(tick, 0.25, str(tick), ha="center", fontsize=8)
-    margin = 0.18 * len(names)
-    for k, (name, value) in enumerate(zip(names, values, strict=True)):
-        left = k < half
-        y = -low - 0.55 * (k if left else len(names) - 1 - k)
-        end = 1 - 0.05 * len(names) if left else len(names) + 0.05 * len(names)
-        axis.plot([value, value, end], [0, y, y], color="#777777", lw=0.8)
-        label, side = (f"{name}  {value:.1f} ", "right") if left else (f" {value:.1f}  {name}", "left")
-        axis.text(end, y, label, ha=side, va="center", fontsize=8)
-    for k, (i, end) in enumerate(groups):
-        axis.plot([values[i] - 0.03, values[end] + 0.03], [-0.3 - 0.35 * k] * 2, color=_ANSWER, lw=3)
-    axis.plot([1, 1 + width], [0.9, 0.9], color=_ANSWER, lw=3)
-    axis.text(1 + width / 2, 1.05, f"critical difference {width:.2f}", ha="center", fontsize=8)
-    axis.set(
-        xlim=(1 - margin - 0.1 * len(names), len(names) + margin + 0.1 * len(names)), ylim=(-low - 0.55 * half, 1.5)
-    )
-    axis.set_xlabel("mean rank over folds (1 is best)")
-    axis.set(yticks=[], xticks=[])
-    sns.despine(ax=axis, left=True, bottom=True)
-    return figure
-
-
-def protocols(values: Mapping[str, Mapping[str, float]], label: str) -> Figure:
-    """Bars of one measure, models along the axis, one colour a protocol: values[protocol][model]."""
-    figure, axis = plt.subplots(figsize=(2 + 0.75 * len(next(iter(values.values()))), 3))
-    width = 0.8 / len(values)
-    for k, (protocol, row) in enumerate(values.items()):
-        x = np.arange(len(row)) + (k - (len(values) - 1) / 2) * width
-        axis.bar(x, list(row.values()), width, label=f"by {protocol}", color=_COLOURS[(4, 3, 1)[k % 3]])
-    axis.set_xticks(range(len(row)), list(row))
-    _slant(axis)
-    axis.set(xlabel="model", ylabel=label)
-    axis.legend(frameon=False, fontsize=8, ncols=len(values), loc="lower center", bbox_to_anchor=(0.5, 1))
-    sns.despine(ax=axis)
-    figure.tight_layout()
-    return figure
-
-
-def knockout(table: pd.DataFrame, title: str = "") -> Figure:
-    """What a model hangs on, from `helo.knockout`: how far its answers move without each part, and what that costs."""
-    y = np.arange(len(table))
-    figure, (change, cost) = plt.subplots(1, 2, figsize=(9, 1.3 + 0.28 * len(table)), sharey=True)
-    change.barh(y, table["change"], color=[_DROPPED if n.startswith("without ") else _ANSWER for n in table.index])
-    change.set_yticks(y, table.index, fontsize=8)
-    change.set(xlabel="change of the answers\n(1: as much as they differ among each other)", xlim=(0, None))
-    error = np.abs(table[["worse_low", "worse_high"]].to_numpy().T - table["worse"].to_numpy())
-    cost.axvline(0, color="#999999", lw=0.8)
-    cost.errorbar(table["worse"], y, xerr=np.nan_to_num(error), fmt="D", ms=4, color="k", lw=1, capsize=2)
-    cost.set(xlabel="KL without it - KL intact (nats)\n95 % interval over people")
-    change.invert_yaxis()
-    figure.suptitle(title or f"knocked out, without training again; KL intact {table['kl'].iloc[0]:.4f}", fontsize=10)
-    for axis in (change, cost):
-        sns.despine(ax=axis)
     figure.tight_layout()
     return figure
 

@@ -10,9 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from helo.views.figures import emotion_colours
+from helo.views.palette import BLUE, GREEN, VERMILION, emotion_colours
 
-PHYSIOLOGICAL, BEHAVIORAL, CARRIED, ABSENT = "#0072B2", "#009E73", "#D55E00", "#DDDDDD"
+PHYSIOLOGICAL, BEHAVIORAL, CARRIED, ABSENT = BLUE, GREEN, VERMILION, "#DDDDDD"
 NAMES: dict[str, Any] = {"type": "category"}  # names, even if they look like numbers
 _AXIS: dict[str, Any] = {
     "showline": True,

@@ -40,7 +40,7 @@ def source(*objects: Callable) -> HTML:
 def _folded(named):
     named = inspect.unwrap(named)
     try:
-        file, text, name = inspect.getsourcefile(named), inspect.getsource(named), named.__qualname__
+        file, text, name = inspect.getfile(named), inspect.getsource(named), named.__qualname__
     except (TypeError, OSError, AttributeError):
         raise ValueError(f"{named!r} has no source to show; expected a function, method or class") from None
     module, path = named.__module__, Path(file)

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from helo.data.emotion_data import EmotionData, Recording
 from helo.views.figures import standardised
+from helo.views.palette import ORANGE
 from helo.views.panels import ABSENT, NAMES, axis, bars, finish, panels
 
 #: most points a raw signal is drawn with
@@ -82,7 +83,7 @@ def _raw(recording, m, data, index, n):
     line |= {"hovertemplate": "%{x:.1f} s: %{y:.3g}<extra></extra>"}
     lines = [line | {"x": (first + row) / rate, "y": part[row, k]} for k, row in enumerate(keep.T)]
     where = {"xref": f"x{n}", "yref": f"y{n} domain", "x0": start, "x1": start + length, "y0": 0, "y1": 1}
-    shade = {"type": "rect", "fillcolor": "#E69F00", "opacity": 0.15, "line": {"width": 0}} | where
+    shade = {"type": "rect", "fillcolor": ORANGE, "opacity": 0.15, "line": {"width": 0}} | where
     unit = f" ({recording.units[m]})" if m in recording.units else ""
     return lines, shade, {f"xaxis{n}": {"range": [begin, end]}, f"yaxis{n}": {"title": f"{m}{unit}"}}
 
