@@ -47,13 +47,18 @@ def shared(name):
     return path
 
 
-@pytest.fixture(scope="session")
-def wesad_root(tmp_path_factory):
-    """Real wrist recordings of 15 people, in the release's layout."""
-    source = shared("wesad/restore.py")
-    root = tmp_path_factory.mktemp("wesad")
+def restored(name, factory):
+    """The folder of a release, in its own layout, from the little that is kept of it."""
+    source = shared(f"{name}/restore.py")
+    root = factory.mktemp(name)
     subprocess.run([sys.executable, source, root], check=True, capture_output=True)
     return root
+
+
+@pytest.fixture(scope="session")
+def wesad_root(tmp_path_factory):
+    """Real wrist recordings of 15 people."""
+    return restored("wesad", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -64,11 +69,8 @@ def wesad(wesad_root):
 
 @pytest.fixture(scope="session")
 def emowalk_root(tmp_path_factory):
-    """Real walks of 44 people, in the release's layout."""
-    source = shared("emowalk/restore.py")
-    root = tmp_path_factory.mktemp("emowalk")
-    subprocess.run([sys.executable, source, root], check=True, capture_output=True)
-    return root
+    """Real walks of 44 people."""
+    return restored("emowalk", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -253,7 +253,7 @@ def test_sliders_answer_at_once(simulated, trained):
             control = box.children[slider]
             before = box.children[-1].to_plotly_json()["data"]
             started = time.perf_counter()
-            control.value = (0.05, 0.5)[k % 2] if name == "transport" else k % 2 + 2
+            control.value = trained[0].epsilon * (2, 1)[k % 2] if name == "transport" else k % 2 + 2
             seconds.append(time.perf_counter() - started)
             assert box.children[-1].to_plotly_json()["data"] != before, name
         allowed = 8 * empty + (2 * plans if name == "transport" else 0)
