@@ -64,7 +64,7 @@ def test_training_fits_the_training_side():
         DATA,
         Split("s", np.arange(30), np.arange(0), np.arange(30, 40)),
         epochs=300,
-        learning_rate=1e-2,
+        learning_rate=3e-3,
         weight_decay=0.0,
         **FIT,
     )

@@ -57,8 +57,7 @@ def load(
             f"least 2 subjects, 1 window, {2 + missing} moments, noise of at least 0 and the rule 'sum' or 'pair'"
         )
     rng = np.random.default_rng(seed)
-    n = subjects * windows
-    signs = 4 if rule == "sum" else 2
+    n, signs = subjects * windows, 4 if rule == "sum" else 2
     body, face = rng.integers(0, signs, (2, n, moments))
     emotion = (body + face) % 4 if rule == "sum" else 2 * body + face
     identity = rng.normal(size=(n, moments, IDENTITY))
