@@ -58,7 +58,6 @@ say that a model trained without it would be worse.
 """
 
 
-@functools.cache
 def study(name: str, wesad: str = "", **options):
     """Data and its first fold by subject, of four; WESAD's, of five."""
     warnings.filterwarnings("ignore", ".*is missing; used")
