@@ -50,7 +50,7 @@ def demo(
 @app.command()
 def evaluate(
     dataset: Annotated[
-        str, typer.Option(help="simulated, pairing, wesad, emowalk, crema-d, dmer, ldl or table")
+        str, typer.Option(help="simulated, pairing, matching, circumplex, wesad, emowalk, crema-d, dmer, ldl or table")
     ] = "simulated",
     root: Annotated[str, typer.Option(help="folder or file of the data set")] = "",
     option: Annotated[
