@@ -36,8 +36,8 @@ GROUPS = 5
 WIDE = {"context": 120, "tokens": 5}
 #: (options of the data set, of HeLo, of its training), the first wins where two are as good
 CANDIDATES = (
-    (WIDE, {"width": 64, "depth": 0, "dropout": 0.5, "input_dropout": 0.5}, {"batch_size": 32}),
-    (WIDE, {"width": 64, "depth": 0, "dropout": 0.7}, {"batch_size": 32}),
+    (WIDE, {"width": 64, "dropout": 0.5, "input_dropout": 0.5}, {"batch_size": 32}),
+    (WIDE, {"width": 64, "dropout": 0.7}, {"batch_size": 32}),
 )
 TRAINING = {"patience": 10, "centre_people": True, "progress": False}
 # what is said of it: (options of the data set, model, its options, of its training, seeds); HeLo has those chosen

@@ -1,13 +1,10 @@
 """The control study of the matching, and what HeLo's parts do there: tests of effect, not of shapes."""
 
-from unittest import mock
-
 import numpy as np
 import pytest
 import torch
 
 import helo
-from helo import transport
 
 TRAINING = {"epochs": 25, "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 1e-4, "progress": False}
 SMALL = {"width": 64, "dropout": 0.3}
@@ -80,39 +77,28 @@ def kl(model, study):
     return helo.score(data.distributions[split.test], helo.predict(model, data, split.test).distributions)["kl"]
 
 
-def even(cost, epsilon, u, v, iterations):
-    return u.unsqueeze(2) * v.unsqueeze(1)
-
-
-def effects(model, study):
-    """KL intact, with the plan u v^T, and without R in the label attention."""
-    intact = kl(model, study)
-    with mock.patch.object(transport, "plan", even):
-        without_plan = kl(model, study)
-    steer, model.steer = model.steer, False
-    without_r = kl(model, study)
-    model.steer = steer
-    return intact, without_plan, without_r
-
-
 def test_helo_finds_the_matching_and_needs_plan_and_r(study, run):
-    intact, without_plan, without_r = effects(run.model, study)
-    assert intact < 0.02
-    assert without_plan > 5 * intact
-    assert without_r > 1.3 * intact
     data, split = study
+    table = helo.knockout(run.model, data, split)
+    intact, without = table["kl"].iloc[0], table["kl_without"]
+    assert intact < 0.02
+    assert without["plan"] > 5 * intact and without["carried tokens"] > 5 * intact
+    assert without["R"] > 1.3 * intact and without["compression"] > 1.3 * intact
+    assert (table.loc[["plan", "R", "compression"], "worse_low"] > 0).all()
     plans = helo.predict(run.model, data, split.test).plans
     assert np.minimum(plans, data.truth["coupling"][split.test]).sum((1, 2)).mean() > 0.9
 
 
 def test_an_inert_part_is_noticed(study):
-    """A HeLo whose transport is fixed to u v^T and whose R is off has nothing to lose."""
+    """A HeLo whose transport is fixed to u v^T has nothing to lose with its plan, and does not solve the task."""
     data, split = study
-    model = helo.build("helo", data, seed=0, **SMALL, steer=False)
-    with mock.patch.object(transport, "plan", even):
+    model = helo.build("helo", data, seed=0, **SMALL)
+    with model.without("plan"):
         helo.fit(model, data, split, **TRAINING | {"epochs": 10})
-        blind, again, without_r = effects(model, study)
-    assert blind == again == without_r > 0.15
+        blind = kl(model, study)
+        table = helo.knockout(model, data, split)
+    assert blind > 0.15
+    assert table.loc["plan", "change"] < 1e-6 and abs(table.loc["plan", "worse"]) < 1e-6
 
 
 @pytest.mark.parametrize("name", ["late", "physiological-only", "behavioral-only"])
