@@ -283,8 +283,9 @@ def test_every_model_refuses_bad_options(name):
     options = inspect.signature(type(helo.build(name, DATA))).parameters
     wrong = {"width": 0, "heads": 3, "depth": -1, "dropout": 1.5, "input_dropout": -0.1, "tokens": 2.5, "rank": 0}
     wrong |= {option: -1 for option in options if option.endswith("_weight")}
+    preset = {("helo-no-lcc", "correlation_weight"), ("helo-no-ot", "transport_weight")}
     for option, value in wrong.items():
-        if option in options and (name, option) != ("helo-no-lcc", "correlation_weight"):
+        if option in options and (name, option) not in preset:
             with pytest.raises(ValueError, match=rf"^{name}: {option} is {value}; expected ."):
                 helo.build(name, DATA, **{option: value})
     for option, about in options.items():
@@ -392,10 +393,11 @@ def test_sides_have_their_own_weights():
 
 def test_auxiliary_weights_of_zero_are_the_baseline():
     """With weight 0 the terms take no part: the gradient is that of KL alone, to the bit."""
-    model, terms = gradients(correlation_weight=0.0)
+    off = {"correlation_weight": 0.0, "transport_weight": 0.0}
+    model, terms = gradients(**off)
     model.total(terms).backward()
     ours = [p.grad.clone() for p in model.parameters() if p.grad is not None]
-    model, terms = gradients(correlation_weight=0.0)
+    model, terms = gradients(**off)
     terms["kl"].backward()
     theirs = [p.grad for p in model.parameters() if p.grad is not None]
     assert len(ours) == len(theirs) and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))

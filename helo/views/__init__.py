@@ -1,7 +1,7 @@
 """Pictures: `figures` to save (matplotlib), the functions here to look at (plotly), `explore` puts sliders on them.
 `source` shows the code behind a name.
 
-Nothing is imported before it is asked for: saved pictures need no plotly, and interactive ones no matplotlib.
+Nothing is imported before it is asked for, so saved pictures need no plotly.
 """
 
 import importlib
