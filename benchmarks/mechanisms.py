@@ -271,7 +271,7 @@ def sensitivity(table: pd.DataFrame) -> None:
             if measure == "kl":
                 means = part.groupby("value")["kl_mean"].first()
                 panel.plot([AXES[axis].index(v) for v in means.index], means, "k:", label="training mean")
-                panel.set_ylim(0, None)
+                panel.set_ylim(0, 1.05 * table["kl"].max())
             else:
                 panel.set_ylim(0, 1.03)
                 panel.set_xlabel(axis.replace("_", " "))
