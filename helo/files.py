@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -28,13 +31,62 @@ def atomic_write(path: Path, content: bytes) -> None:
         raise
 
 
-def code_digest(*patterns: str) -> str:
-    """Hash of files of this library, so that results of older code are never taken for today's."""
-    package = Path(__file__).parent
+def code_digest(*patterns: str, modules: Iterable[str] = ()) -> str:
+    """Hash of this library's code, so that results of older code are never taken for today's.
+
+    Comments, docstrings and layout are no code: to change them leaves results valid.
+
+    Args:
+        patterns: files, within the package.
+        modules: names of modules ("helo.models.early"); each counts with all modules of the library that it imports,
+            directly or not. What a package's own file (`__init__`) gathers does not count.
+    """
+    paths = {path for pattern in patterns for path in _PACKAGE.glob(pattern)}
+    waiting = [_path(module) for module in modules]
+    while waiting:
+        path = waiting.pop()
+        if path not in paths:
+            paths.add(path)
+            waiting += _imported(path.read_bytes())
     key = hashlib.sha256()
-    for path in sorted(path for pattern in patterns for path in package.glob(pattern)):
-        key.update(path.read_bytes())
+    for path in sorted(paths):
+        key.update(path.name.encode() + _code(path.read_bytes()))
     return key.hexdigest()
+
+
+_PACKAGE = Path(__file__).parent
+
+
+def _path(module: str) -> Path:
+    return _PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
+
+
+@functools.cache
+def _imported(source: bytes) -> list[Path]:
+    """The library's files that a file imports."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        found += [_path(name) for name in names if name.startswith("helo.") and _path(name).is_file()]
+    return found
+
+
+@functools.cache
+def _code(source: bytes) -> bytes:
+    """What Python makes of a file, without its docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            body[0] = ast.Pass()
+    return ast.dump(tree).encode()
 
 
 def write_json(path: Path, content: dict) -> None:

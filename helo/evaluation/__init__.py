@@ -1,7 +1,9 @@
 """Evaluation: every model on every fold with every seed, and what the table says about models and people."""
 
+from helo.evaluation.choice import candidates
 from helo.evaluation.knockout import drop_curve, knockout
-from helo.evaluation.scoring import SETTINGS, evaluate, reference_kl
+from helo.evaluation.references import reference_kl, references
+from helo.evaluation.scoring import evaluate
 from helo.evaluation.statistics import (
     by_fold,
     critical_difference,
@@ -13,8 +15,8 @@ from helo.evaluation.statistics import (
 )
 
 __all__ = [
-    "SETTINGS",
     "by_fold",
+    "candidates",
     "critical_difference",
     "drop_curve",
     "evaluate",
@@ -23,6 +25,7 @@ __all__ = [
     "mean_ranks",
     "paired_test",
     "reference_kl",
+    "references",
     "summarise",
     "to_markdown",
 ]

@@ -1,53 +1,43 @@
-"""Evaluation: protocol x model x seed -> one table."""
+"""Evaluation: protocol x model x seed -> one table, with settings chosen by training people."""
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
-import sys
-import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from helo.data.emotion_data import EmotionData
-from helo.data.splits import Split, by_protocol
-from helo.files import atomic_write, code_digest
-from helo.measures import kl, score, skill
-from helo.models import available, build, exists, is_closed_form
+from helo.data.splits import Split, by_protocol, nested
+from helo.evaluation.choice import candidates
+from helo.evaluation.fits import Fitted, Job, on_gpu, run_all
+from helo.evaluation.references import references
+from helo.measures import score
+from helo.models import available, exists, is_closed_form
 from helo.training.loop import fit
-from helo.training.member import data_digest
-from helo.training.prediction import predict
-from helo.training.stacking import fit_together
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: training settings to choose from where models of different kinds are compared, the default first
-SETTINGS = (
-    {"learning_rate": 3e-4, "weight_decay": 1e-2},
-    {"learning_rate": 1e-3, "weight_decay": 1e-3},
-    {"learning_rate": 1e-3, "weight_decay": 1e-4},
-)
-
 
 def evaluate(
-    models: Sequence[str] | Mapping[str, dict],
+    models: str | Sequence[str] | Mapping[str, dict],
     data: EmotionData,
     *,
-    protocol: str = "subjects",
-    seeds: Sequence[int] = (0,),
+    protocol: str | Sequence[Split] = "subjects",
+    seeds: int | Sequence[int] = (0,),
     folds: int | None = None,
+    nested: int = 0,
+    choose_from: int = 1,
+    calibrate: int = 0,
     workers: int = 0,
     folder: str | Path | None = None,
     progress: bool = True,
-    choices: Sequence[Mapping] = (),
     **training,
 ) -> pd.DataFrame:
     """Fit and score every model on every fold with every seed.
@@ -55,51 +45,73 @@ def evaluate(
     Args:
         models: names, or label -> {"model": name, **options} to compare one model's settings.
         data: the data set.
-        protocol: "subjects", "trials", or "windows" (which leaks).
-        seeds: of first weights, batches and dropout; the folds stay the same. Closed-form models use the first alone.
+        protocol: "subjects", "trials", "both" (neither the person nor the clip was seen) or "windows" (which leaks); or
+            splits, such as that of `helo.splits.transfer`.
+        seeds: of first weights, batches, dropout and of who validates whom; the folds stay the same. Closed-form models
+            use the first alone.
         folds: number of folds; None is the protocol's default (one subject at a time; five otherwise).
+        nested: 2 or more: the training side's people in that many groups, a model for each group, which stops early by
+            it; the answer is the mean of theirs. 0: one model, stopped by the split's own validation side.
+        choose_from: candidates of settings for each trained model (`helo.evaluation.candidates`), of which each fold's
+            training people choose one, by the KL on all validation sides, with the first seed. The test people have no
+            say. 1: its defaults.
+        calibrate: trials of each test person, the first ones, that are given in training (protocol "subjects").
         workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else,
-            and on a GPU, this process alone. Folds and seeds of a model that can be stacked are trained as one
-            (`helo.training.stacking`): all of a process's on a GPU; on a CPU at most 15, where the model has fewer than
-            a million weights.
-        folder: where finished results are kept, a stack's all together; a second call of the same code and settings
-            goes on from there.
+            and on a GPU, this process alone. Folds, groups and seeds of a model that can be stacked are trained as one
+            (`helo.training.stacking`).
+        folder: where finished fits are kept; a second call of the same code and settings goes on from there.
         progress: show a progress bar.
-        choices: training settings to choose from, such as `SETTINGS`. Every fit is made once with each, and the one
-            with the lowest KL on the fold's validation windows is kept: test people have no say.
         **training: arguments of `helo.fit`, such as epochs, the same for all. `checkpoint` is a folder here, with a
             file for each fit.
 
     Returns:
-        One row per model, seed and fold: the six measures over all the fold's test windows, the fold's "skill" with its
-        "kl_mean" and "kl_ceiling", "windows", "epochs", "choice" (which of `choices` was kept) and "seconds".
-        `summarise` gives means and deviations.
+        One row per model, seed, fold, subject and condition ("" where unknown): "windows" and "trials" it holds; the
+        six measures, means over the windows; "kl_mean" and "kl_ceiling" (`references`); these three once more as means
+        over trials, where a trial counts once ("kl_trial", ...); "epochs" (mean of the models' best), "capped" (share
+        of the fold's models whose training ended at its cap of epochs), "choice" (the candidate) and "seconds" (the
+        fold's, the choice's too, divided by windows). `summarise` gives means and intervals over people. Its
+        `attrs["fits"]` has a row for each model that was trained, with candidate, settings and validation KL.
 
     Raises:
-        ValueError: unknown model, protocol or training argument; no model or no seed; choices without validation
+        ValueError: unknown model, protocol or training argument; no model or no seed; a choice without validation
             windows.
     """
     import pandas as pd
 
     seeds = [int(s) for s in ([seeds] if isinstance(seeds, int) else seeds)]
     models = [models] if isinstance(models, str) else models
-    if not seeds or not models:
-        raise ValueError(f"models is {models} and seeds {seeds}; expected at least one of each")
     entries = models if isinstance(models, Mapping) else {name: {"model": name} for name in models}
-    _check(entries, training, choices)
-    jobs, workers = _jobs(entries, data, _splits(data, protocol, folds, choices), seeds, workers, training)
-    results = _results(jobs, workers, data, training, choices, None if folder is None else Path(folder))
-    total, table = sum(len(fits) for *_, fits in jobs), []
-    with tqdm(total=total, desc=f"{data.name} by {protocol}", unit="fit", disable=not progress) as bar:
-        for rows in results:
-            table += rows
-            bar.update(len(rows))
-    return pd.DataFrame(table)
+    _check(entries, seeds, training, nested, choose_from)
+    if not isinstance(protocol, str):
+        splits, about = list(protocol), "given splits"
+    else:
+        given = {"calibrate": calibrate} if calibrate else {}
+        splits, about = by_protocol(data, protocol, folds, **given), protocol
+    if choose_from > 1 and not nested and not all(len(split.validation) for split in splits):
+        raise ValueError(f"choose_from is {choose_from}, and protocol {about!r} has folds without validation windows")
+    contests = [
+        _Contest(label, entry, data, splits, seeds, nested, choose_from, training) for label, entry in entries.items()
+    ]
+    workers = workers or _workers(contests, training)
+    total = sum(contest.total for contest in contests)
+    with tqdm(total=total, desc=f"{data.name} by {about}", unit="fit", disable=not progress) as bar:
+        for wanted in (_Contest.first_round, _Contest.second_round):
+            _run_round(contests, wanted, data, workers, None if folder is None else Path(folder), bar)
+    _tell_capped(contests)
+    table = pd.DataFrame([row for contest in contests for row in contest.rows()])
+    table.attrs["fits"] = [row for contest in contests for row in contest.fits()]
+    return table
 
 
-def _check(entries, training, choices):
+def _check(entries, seeds, training, nested, choose_from):
+    if not seeds or not entries:
+        raise ValueError(f"models is {list(entries)} and seeds {seeds}; expected at least one of each")
+    if nested == 1 or nested < 0 or choose_from < 1:
+        raise ValueError(
+            f"nested is {nested} and choose_from {choose_from}; expected 0 or at least 2 groups, at least 1 candidate"
+        )
     known = list(inspect.signature(fit).parameters)
-    unknown = sorted(set(training).union(*choices) - set(known))
+    unknown = sorted(set(training) - set(known))
     if unknown:
         raise ValueError(f"helo.fit does not take {unknown}; its arguments are {known}")
     for label, entry in entries.items():
@@ -107,152 +119,162 @@ def _check(entries, training, choices):
             raise ValueError(f"{label}: unknown model {entry.get('model')!r}; expected one of {list(available())}")
 
 
-def _splits(data, protocol, folds, choices):
-    splits = by_protocol(data, protocol, folds)
-    if choices and not all(len(split.validation) for split in splits):
-        raise ValueError(f"choices need validation windows to choose by; protocol {protocol!r} has folds without them")
-    return splits
-
-
-def _jobs(entries, data, splits, seeds, workers, training):
-    """(label, entry, fits), the fits those that are trained as one; and how many processes share them."""
+def _workers(contests, training):
     from joblib import cpu_count
 
-    asked = {label: seeds[:1] if is_closed_form(entry["model"]) else seeds for label, entry in entries.items()}
-    if not workers:
-        count = len(splits) * sum(map(len, asked.values()))
-        workers = 1 if _device(training).type == "cuda" or count < 4 * cpu_count() else cpu_count()
-    jobs = []
-    for label, entry in entries.items():
-        fits = [(split, seed) for split in splits for seed in asked[label]]
-        size = min(_together(data, entry, training), -(-len(fits) // workers))
-        jobs += [(label, entry, fits[k : k + size]) for k in range(0, len(fits), size)]
-    return jobs, workers
+    many = sum(contest.total for contest in contests) >= 4 * cpu_count()
+    return cpu_count() if many and not on_gpu(training) else 1
 
 
-def _results(jobs, workers, data, training, choices, folder):
-    """Each job's rows, in this process or as the processes finish them."""
-    if workers == 1:
-        yield from (_rows(data, label, entry, fits, training, choices, folder) for label, entry, fits in jobs)
-        return
-    from joblib import Parallel, delayed, parallel_config
+@dataclass
+class _Contest:
+    """One model on all folds: its candidates, its fits as they come, what each fold's training people chose."""
 
-    each = (delayed(_in_worker)(data, label, entry, fits, training, choices, folder) for label, entry, fits in jobs)
-    with parallel_config("loky", inner_max_num_threads=1):
-        processes = Parallel(n_jobs=workers, return_as="generator")
-    with warnings.catch_warnings():
-        # joblib replaces a worker that has grown; nothing is lost
-        warnings.filterwarnings("ignore", "A worker stopped")
-        yield from processes(each)
+    label: str
+    entry: Mapping[str, Any]
+    data: EmotionData
+    splits: Sequence[Split]
+    seeds: Sequence[int]
+    groups: int
+    count: int
+    training: Mapping[str, Any]
+    done: dict[tuple[int, int, int, int], Fitted] = field(default_factory=dict)  # candidate, fold, group, seed
 
+    def __post_init__(self):
+        self.model = self.entry["model"]
+        self.closed = is_closed_form(self.model)
+        if self.closed:  # solved once, with everybody
+            self.seeds, self.groups = self.seeds[:1], 0
+        options = {k: v for k, v in self.entry.items() if k != "model"}
+        self.candidates = candidates(self.model, self.count, options, self.training)
 
-def reference_kl(data: EmotionData, split: Split) -> tuple[float, float]:
-    """KL of the training mean and of the ceiling on a split's test windows.
+    @property
+    def total(self) -> int:
+        """Fits of both rounds."""
+        return len(self.splits) * max(self.groups, 1) * (len(self.candidates) + len(self.seeds) - 1)
 
-    The ceiling knows each test window's true condition and answers the training side's mean for it (the training mean
-    where the training side has no such condition). NaN where conditions are unknown.
-    """
-    seen = np.concatenate([split.train, split.validation])
-    truth = data.distributions[split.test].astype(np.float64)
-    mean = data.distributions[seen].astype(np.float64).mean(0)
-    low = float(kl(truth, np.broadcast_to(mean, truth.shape)).mean())
-    if data.conditions is None:
-        return low, float("nan")
-    ceiling = np.broadcast_to(mean, truth.shape).copy()
-    for condition in np.unique(data.conditions[split.test]):
-        same = seen[data.conditions[seen] == condition]
-        if len(same):
-            ceiling[data.conditions[split.test] == condition] = data.distributions[same].astype(np.float64).mean(0)
-    return low, float(kl(truth, ceiling).mean())
+    def parts(self, fold: int, seed: int) -> list[Split]:
+        """The fold's split, or its groups."""
+        split = self.splits[fold]
+        return nested(self.data, split, self.groups, seed) if self.groups else [split]
 
+    def first_round(self) -> list[tuple[Job, list]]:
+        """All candidates with the first seed, to choose from; all seeds of a model that has no choice."""
+        seeds = self.seeds if len(self.candidates) == 1 else self.seeds[:1]
+        wanted = [(k, fold) for k in range(len(self.candidates)) for fold in range(len(self.splits))]
+        return self._jobs([(k, fold, seed) for k, fold in wanted for seed in seeds])
 
-def _device(training):
-    return torch.device(training.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
+    def second_round(self) -> list[tuple[Job, list]]:
+        """What was chosen, with the other seeds."""
+        seeds = [] if len(self.candidates) == 1 else self.seeds[1:]
+        return self._jobs([(self.choice(fold), fold, seed) for fold in range(len(self.splits)) for seed in seeds])
 
+    def _jobs(self, wanted):
+        """A job a candidate, and which fits these are."""
+        jobs = []
+        for k, candidate in enumerate(self.candidates):
+            fits, keys = [], []
+            for fold, seed in [(fold, seed) for own, fold, seed in wanted if own == k]:
+                for group, part in enumerate(self.parts(fold, seed)):
+                    fits.append((part, seed * max(self.groups, 1) + group))
+                    keys.append((k, fold, group, seed))
+            if fits:
+                jobs.append((Job(self.model, candidate.options, candidate.training, fits), keys))
+        return jobs
 
-def _together(data, entry, training):
-    """How many fits of a model are trained as one stack: all of them on a GPU.
+    def of(self, candidate: int, fold: int, seed: int) -> list[Fitted]:
+        return [self.done[candidate, fold, group, seed] for group in range(max(self.groups, 1))]
 
-    On a CPU, 15 of a model that is small enough for that to pay (`benchmarks/stacked.py`).
-    """
-    model = build(entry["model"], data, **_options(entry))
-    if not model.stackable:
-        return 1
-    if _device(training).type == "cuda":
-        return sys.maxsize
-    return 15 if sum(p.numel() for p in model.parameters()) < 1_000_000 else 1
-
-
-def _in_worker(*job):
-    # processes share large arrays read-only, and nothing here writes to them
-    warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-    return _rows(*job)
-
-
-def _rows(data, label, entry, fits, training, choices, folder):
-    """The table's rows of some (split, seed) of a model; those that a file holds are read."""
-    tried_settings: list[dict] = [training | choice for choice in choices] or [training]
-    if is_closed_form(entry["model"]):  # the one setting that changes what it is fitted to
-        tried_settings = [{k: v for k, v in tried_settings[0].items() if k == "centre_people"}]
-    files = [_file(data, entry, split, seed, tried_settings, folder) for split, seed in fits]
-    rows = [json.loads(file.read_text()) | {"model": label} if file and file.exists() else None for file in files]
-    todo = [k for k, row in enumerate(rows) if row is None]
-    started = time.perf_counter()
-    runs = [_runs(data, entry, [fits[k] for k in todo], settings) for settings in tried_settings]
-    for k, tried in zip(todo, zip(*runs, strict=True), strict=True):
-        split, seed = fits[k]
-        lowest = [min((epoch.get("validation_kl", 0.0) for epoch in run.history), default=0.0) for run in tried]
-        choice = int(np.argmin(lowest))
-        answer = predict(tried[choice].model, data, split.test, explain=False)
-        low, ceiling = reference_kl(data, split)
-        measures = score(data.distributions[split.test], answer.distributions)
-        row: dict[str, Any] = {"model": label, "seed": seed, "fold": split.name} | measures
-        row |= {"skill": skill(measures["kl"], low, ceiling), "kl_mean": low, "kl_ceiling": ceiling}
-        row |= {"windows": len(split.test), "epochs": tried[choice].best_epoch, "choice": choice}
-        rows[k] = row | {"seconds": (time.perf_counter() - started) / len(todo)}
-        if files[k] is not None:
-            atomic_write(files[k], json.dumps(rows[k]).encode())
-    return rows
-
-
-def _runs(data, entry, fits, settings):
-    """A run for each (split, seed); several are trained at once, in halves where the memory is too small for all."""
-    models = [build(entry["model"], data, seed=seed, **_options(entry)) for _, seed in fits]
-    settings = dict(settings)
-    folder = settings.pop("checkpoint", None)
-    named = {k: v for k, v in settings.items() if k != "on_epoch"}  # a function has another address in every process
-    files = [_file(data, entry, split, seed, named, folder, "safetensors") for split, seed in fits]
-    if len(fits) < 2:
-        return [
-            fit(model, data, split, seed=seed, checkpoint=file, progress=False, **settings)
-            for model, (split, seed), file in zip(models, fits, files, strict=True)
+    def choice(self, fold: int) -> int:
+        """The candidate with the lowest KL over all validation windows of the fold, the first seed's."""
+        if len(self.candidates) == 1:
+            return 0
+        tried = [self.of(k, fold, self.seeds[0]) for k in range(len(self.candidates))]
+        means = [
+            np.average([f.validation_kl for f in fits], weights=[f.validation_windows for f in fits]) for fits in tried
         ]
-    splits, seeds = zip(*fits, strict=True)
-    try:
-        return fit_together(models, data, splits, seeds=seeds, checkpoint=files, progress=False, **settings)
-    except torch.OutOfMemoryError:
-        half = len(fits) // 2
-    del models  # on a GPU they hold the whole stack
-    settings |= {"checkpoint": folder}
-    return _runs(data, entry, fits[:half], settings) + _runs(data, entry, fits[half:], settings)
+        return int(np.argmin(means))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table's rows."""
+        rows = []
+        for fold, split in enumerate(self.splits):
+            choice, low_ceiling = self.choice(fold), references(self.data, split)
+            tried = [f for k in range(len(self.candidates)) for f in self.of(k, fold, self.seeds[0])]
+            for seed in self.seeds:
+                fits = self.of(choice, fold, seed)
+                seconds = sum(f.seconds for f in (tried if seed == self.seeds[0] else fits))
+                about = {"model": self.label, "seed": seed, "fold": split.name}
+                shared = {
+                    "epochs": float(np.mean([f.epochs for f in fits])),
+                    "capped": float(np.mean([f.capped for f in fits])),
+                    "choice": choice,
+                }
+                answer = np.mean([f.answers for f in fits], 0)
+                for row in _scores(self.data, split, answer, *low_ceiling):
+                    share = row["windows"] / len(split.test)
+                    rows.append(about | row | shared | {"seconds": seconds * share})
+        return rows
+
+    def fits(self) -> list[dict[str, Any]]:
+        """What was trained, fit by fit."""
+        return [
+            {"model": self.label, "candidate": k, "settings": str(self.candidates[k]), "seed": seed}
+            | {"fold": self.splits[fold].name, "group": group, "validation_kl": f.validation_kl}
+            | {"validation_windows": f.validation_windows, "epochs": f.epochs, "capped": f.capped, "seconds": f.seconds}
+            for (k, fold, group, seed), f in sorted(self.done.items())
+        ]
 
 
-def _file(data, entry, split, seed, training, folder, kind="json"):
-    """Where a row, or a checkpoint, is kept: the name says what it was made from."""
-    if folder is None:
-        return None
-    who = [list(map(str, names)) for names in (data.subjects, data.trials, data.conditions) if names is not None]
-    inputs = [
-        data.name,
-        data_digest(data, split),
-        who,
-        split.test.tolist(),
-        code_digest("*.py", "evaluation/*.py", "training/*.py", "models/*.py"),
-    ]
-    job = json.dumps([entry["model"], _options(entry), seed, training, inputs], sort_keys=True, default=str)
-    key = hashlib.sha256(job.encode()).hexdigest()[:12]
-    return Path(folder) / f"{entry['model']}-{split.name}-seed{seed}-{key}.{kind}"
+def _run_round(contests, wanted, data, workers, folder, bar):
+    """Run what the contests want in this round, and give each its fits."""
+    jobs = []
+    for contest in contests:
+        for job, keys in wanted(contest):
+            size = 0
+            for part in job.divided(data, workers):
+                jobs.append((contest, part, keys[size : size + len(part.fits)]))
+                size += len(part.fits)
+    results = run_all(data, [job for _, job, _ in jobs], workers, folder)
+    for (contest, _, keys), fits in zip(jobs, results, strict=True):
+        contest.done |= dict(zip(keys, fits, strict=True))
+        bar.update(len(fits))
 
 
-def _options(entry):
-    return {k: v for k, v in entry.items() if k != "model"}
+def _tell_capped(contests):
+    """Say once which models were still learning when their epochs ended: their rank is that of a cap."""
+    cut = {}
+    for contest in contests:
+        answering = [
+            f
+            for fold in range(len(contest.splits))
+            for s in contest.seeds
+            for f in contest.of(contest.choice(fold), fold, s)
+        ]
+        if any(f.capped for f in answering):
+            cut[contest.label] = f"{contest.label} ({sum(f.capped for f in answering)} of {len(answering)} fits)"
+    if cut:
+        warnings.warn(
+            f"training ended at the cap of epochs, before its validation KL had stopped falling, for "
+            f"{', '.join(cut.values())}: more epochs may change their place",
+            stacklevel=3,
+        )
+
+
+def _scores(data: EmotionData, split: Split, answer: np.ndarray, low: np.ndarray, ceiling: np.ndarray) -> list[dict]:
+    """Means over the windows, and KL over the trials, of each person and condition of a split's test side."""
+    import pandas as pd
+
+    windows = pd.DataFrame(score(data.distributions[split.test], answer, per_window=True))
+    windows["kl_mean"], windows["kl_ceiling"] = low, ceiling
+    measured = list(windows)
+    by_trial = {"kl": "kl_trial", "kl_mean": "kl_mean_trial", "kl_ceiling": "kl_ceiling_trial"}
+    windows["subject"], windows["trial"] = data.subjects[split.test], data.trial_ids[split.test]
+    windows["condition"] = "" if data.conditions is None else data.conditions[split.test].astype(str)
+    rows = []
+    for (subject, condition), part in windows.groupby(["subject", "condition"], sort=False):
+        trials = part.groupby("trial")[list(by_trial)].mean()
+        about = {"subject": str(subject), "condition": condition, "windows": len(part), "trials": len(trials)}
+        means = part[measured].mean().to_dict()
+        rows.append(about | means | trials.mean().rename(by_trial).to_dict())
+    return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,18 @@ from helo.models.options import check
 from helo.models.release import HeLoRelease
 from helo.models.simple import Early, Late, LowRankTensorial, SideBySide, SingleStream, Tensorial
 
-__all__ = ["EmotionModel", "Prediction", "ablations", "available", "build", "exists", "is_closed_form", "systems"]
+__all__ = [
+    "EmotionModel",
+    "Prediction",
+    "ablations",
+    "available",
+    "build",
+    "choices",
+    "defaults",
+    "exists",
+    "is_closed_form",
+    "systems",
+]
 
 # name -> the class, and the options that make the name
 _SYSTEMS: dict[str, tuple[type[EmotionModel], dict]] = {
@@ -97,6 +109,24 @@ def exists(name: str) -> bool:
 def is_closed_form(name: str) -> bool:
     """Whether a model is solved in one step, so that a seed changes nothing."""
     return _kind(name)[0].closed_form
+
+
+def module_of(name: str) -> str:
+    """The module that a model's class is from."""
+    return _kind(name)[0].__module__
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """A model's options and their defaults, those that its name fixes left out."""
+    kind, preset = _kind(name)
+    about = list(inspect.signature(kind).parameters.items())[1:]  # without the layout
+    return {option: value.default for option, value in about if option not in preset}
+
+
+def choices(name: str) -> dict[str, tuple]:
+    """What of a model's own options a nested choice may draw from: option -> values."""
+    kind, preset = _kind(name)
+    return {option: values for option, values in kind.choices.items() if option not in preset}
 
 
 def build(name: str, data: EmotionData, seed: int = 0, **options) -> EmotionModel:

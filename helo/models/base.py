@@ -81,6 +81,8 @@ class EmotionModel(nn.Module):
     can_be_saved = True
     #: what `helo.knockout` can take out: name of a part -> what stands in its place; `forward` asks `part` for each.
     parts: Mapping[str, str] = {}
+    #: settings of its own that `helo.evaluate(choose_from=...)` may draw from: option -> values, the default first
+    choices: Mapping[str, tuple] = {}
     #: What it was built from, set by `from_layout`.
     name: str
     seed: int

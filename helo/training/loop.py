@@ -167,7 +167,20 @@ def train(
         _until_done(everybody, engine, broken, progress)
     for first, second in zip(again, everybody, strict=True):
         first.run = second.run
-    return [m.run or Run(m.model, m.history, m.best_epoch) for m in members]
+    _tell_capped(members)
+    return [m.run or Run(m.model, m.history, m.best_epoch, m.capped) for m in members]
+
+
+def _tell_capped(members):
+    """An honest word: who was still learning when the epochs ended."""
+    cut = [m for m in members if m.capped and m.run is None]
+    if cut:
+        names = f"{cut[0].model.name}, {len(cut)} of {len(members)} fits" if len(members) > 1 else cut[0].model.name
+        warnings.warn(
+            f"{names}: training ended at its cap of {cut[0].settings.epochs} epochs, before its validation KL had "
+            "stopped falling; more epochs may change its scores",
+            stacklevel=4,
+        )
 
 
 def _until_done(members, engine, broken, progress):

@@ -31,11 +31,13 @@ class Run:
         history: one row an epoch: "epoch", "train_<loss>" of every term, "validation_kl" (where there is a validation
             side), "seconds".
         best_epoch: the epoch whose weights the model has; 0 for closed-form models.
+        capped: training ended at its cap of epochs, not because the validation KL had stopped falling.
     """
 
     model: EmotionModel
     history: list[dict[str, float]]
     best_epoch: int
+    capped: bool = False
 
 
 @dataclass
@@ -112,8 +114,18 @@ class Member:
 
     @property
     def done(self) -> bool:
-        waited = len(self.history) - self.best_epoch if len(self.split.validation) else 0
-        return bool(self.fault) or self.stopped or self.epoch > self.settings.epochs or waited >= self.settings.patience
+        return bool(self.fault) or self.stopped or self.epoch > self.settings.epochs or self.waited
+
+    @property
+    def waited(self) -> bool:
+        """Whether the validation KL has not fallen for as long as training waits."""
+        return bool(len(self.split.validation)) and len(self.history) - self.best_epoch >= self.settings.patience
+
+    @property
+    def capped(self) -> bool:
+        """Whether training ended at its cap of epochs, with a validation side that might have wanted more."""
+        at_cap = self.epoch > self.settings.epochs and not (self.fault or self.stopped or self.waited)
+        return at_cap and bool(len(self.split.validation))
 
     def batches(self) -> Sequence[Tensor]:
         """The next epoch's batches of windows; sets what is random in it, and its learning rate."""

@@ -1,0 +1,69 @@
+"""Settings to choose from: every model has the same number of candidates, drawn from a declared space with a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from helo.models import choices, defaults, is_closed_form
+
+#: what every trained model can be given, of `helo.fit` or of the model itself: setting -> values
+SHARED: dict[str, tuple] = {
+    "learning_rate": (3e-4, 1e-3, 3e-3),
+    "weight_decay": (1e-2, 1e-3, 1e-4),
+    "batch_size": (128, 64, 32),
+    "centre_people": (False, True),
+    "dropout": (0.3, 0.5, 0.7),
+    "input_dropout": (0.0, 0.25, 0.5),
+}
+_OF_THE_MODEL = ("dropout", "input_dropout")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Options of a model and arguments of `helo.fit`."""
+
+    options: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in {**self.options, **self.training}.items()) or "defaults"
+
+
+def candidates(
+    model: str, count: int, options: Mapping[str, Any], training: Mapping[str, Any], seed: int = 0
+) -> list[Candidate]:
+    """Settings for a model to be chosen from; the first are its defaults.
+
+    The shared settings of candidate k are the same for every model, each value as often as the next; every third
+    candidate also draws the model's own (`EmotionModel.choices`). What was fixed by the caller is never drawn. A model
+    solved in closed form has one candidate: it chooses its strength inside, by its training people.
+
+    Args:
+        model: its name.
+        count: how many.
+        options: of the model, fixed.
+        training: arguments of `helo.fit`, fixed.
+        seed: of the draw.
+    """
+    first = Candidate(dict(options), dict(training))
+    if is_closed_form(model):
+        return [first]
+    takes, own = defaults(model), choices(model)
+    columns = {
+        name: np.random.default_rng((seed, k)).permutation(np.resize(np.arange(len(values)), count - 1))
+        for k, (name, values) in enumerate(SHARED.items())
+    }
+    drawn = [first]
+    for k in range(1, count):
+        shared = {name: values[columns[name][k - 1]] for name, values in SHARED.items()}
+        chosen = {name: shared.pop(name) for name in _OF_THE_MODEL}
+        if k % 3 == 0:
+            rng = np.random.default_rng((seed, len(SHARED), k))
+            chosen |= {name: values[rng.integers(len(values))] for name, values in own.items()}
+        chosen = {name: value for name, value in chosen.items() if name in takes}
+        drawn.append(Candidate(chosen | dict(options), shared | dict(training)))
+    return drawn

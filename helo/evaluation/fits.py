@@ -1,0 +1,181 @@
+"""Many fits: those that can be trained as one are, each is kept in a file, and what is kept is not made again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from helo.data.emotion_data import EmotionData
+from helo.data.splits import Split
+from helo.files import atomic_write, code_digest
+from helo.measures import kl
+from helo.models import build, is_closed_form, module_of
+from helo.training.loop import fit
+from helo.training.member import Run, data_digest, device_for
+from helo.training.prediction import predict
+from helo.training.stacking import fit_together
+
+
+@dataclass
+class Fitted:
+    """What is kept of a fit.
+
+    Args:
+        answers: distributions of the split's test windows, (n, L).
+        validation_kl: KL on the split's validation windows, with the ratings as they are; NaN without any.
+        validation_windows: how many these are.
+        epochs: the best epoch; 0 for closed-form models.
+        capped: as `Run.capped`.
+        seconds: what it took; a stack's fits share its time.
+    """
+
+    answers: np.ndarray
+    validation_kl: float
+    validation_windows: int
+    epochs: int
+    capped: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """Fits of one model with the same settings, which are trained as one where that pays."""
+
+    model: str
+    options: Mapping[str, Any]
+    training: Mapping[str, Any]
+    fits: Sequence[tuple[Split, int]]  # split and seed
+
+    def divided(self, data: EmotionData, processes: int) -> list[Job]:
+        """The same fits as jobs that a process can take at once.
+
+        All of them on a GPU; on a CPU at most 15, of a model that is small enough for that to pay
+        (`benchmarks/stacked.py`).
+        """
+        size = max(1, min(_together(data, self), -(-len(self.fits) // processes)))
+        return [replace(self, fits=self.fits[k : k + size]) for k in range(0, len(self.fits), size)]
+
+
+def run_all(data: EmotionData, jobs: Sequence[Job], workers: int, folder: Path | None) -> Iterator[list[Fitted]]:
+    """Each job's fits in the jobs' order, in this process or as the processes finish them."""
+    if workers == 1:
+        yield from (_run(data, job, folder) for job in jobs)
+        return
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config("loky", inner_max_num_threads=1):
+        processes = Parallel(n_jobs=workers, return_as="generator")
+    with warnings.catch_warnings():
+        # joblib replaces a worker that has grown; nothing is lost
+        warnings.filterwarnings("ignore", "A worker stopped")
+        yield from processes(delayed(_in_worker)(data, job, folder) for job in jobs)
+
+
+def on_gpu(training: Mapping[str, Any]) -> bool:
+    """Whether fits with these settings run on a GPU."""
+    return device_for(training.get("device")).type == "cuda"
+
+
+def _together(data, job):
+    model = build(job.model, data, **job.options)
+    if not model.stackable:
+        return 1
+    if on_gpu(job.training):
+        return sys.maxsize
+    return 15 if sum(p.numel() for p in model.parameters()) < 1_000_000 else 1
+
+
+def _in_worker(data, job, folder):
+    # processes share large arrays read-only, and nothing here writes to them
+    warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+    return _run(data, job, folder)
+
+
+def _run(data: EmotionData, job: Job, folder: Path | None) -> list[Fitted]:
+    """The fits of a job; those that a file holds are read."""
+    training = dict(job.training)
+    if is_closed_form(job.model):  # the one setting that changes what it is fitted to
+        training = {k: v for k, v in training.items() if k == "centre_people"}
+    job = replace(job, training=training)
+    named = {k: v for k, v in training.items() if k not in ("on_epoch", "checkpoint")}
+    files = [_file(data, job, split, seed, named, folder, "npz") for split, seed in job.fits]
+    results = [_read(file) for file in files]
+    todo = [k for k, kept in enumerate(results) if kept is None]
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*cap of .* epochs")  # said once, of all, by whoever asked for all
+        runs = _runs(data, replace(job, fits=[job.fits[k] for k in todo]), named)
+    for k, run in zip(todo, runs, strict=True):
+        split, file = job.fits[k][0], files[k]
+        asked = np.concatenate([split.test, split.validation])
+        said = predict(run.model, data, asked, explain=False).distributions
+        answers, validated = said[: len(split.test)], said[len(split.test) :]
+        truth = data.distributions[split.validation].astype(np.float64)
+        score = float(kl(truth, validated.astype(np.float64)).mean()) if len(truth) else float("nan")
+        seconds = (time.perf_counter() - started) / len(todo)
+        kept = Fitted(answers, score, len(truth), run.best_epoch, run.capped, seconds)
+        results[k] = kept
+        if file is not None:
+            _write(file, kept)
+    return [kept for kept in results if kept is not None]
+
+
+def _runs(data: EmotionData, job: Job, named: dict) -> list[Run]:
+    """A run for each (split, seed); several are trained at once, in halves where the memory is too small for all."""
+    if not job.fits:
+        return []
+    models = [build(job.model, data, seed=seed, **job.options) for _, seed in job.fits]
+    training = dict(job.training)
+    folder = training.pop("checkpoint", None)
+    files = [_file(data, job, split, seed, named, folder, "safetensors") for split, seed in job.fits]
+    if len(models) == 1:
+        (split, seed), file = job.fits[0], files[0]
+        return [fit(models[0], data, split, seed=seed, checkpoint=file, progress=False, **training)]
+    splits, seeds = zip(*job.fits, strict=True)
+    try:
+        return fit_together(models, data, splits, seeds=seeds, checkpoint=files, progress=False, **training)
+    except torch.OutOfMemoryError:
+        half = len(models) // 2
+    del models  # on a GPU they hold the whole stack
+    first, second = (replace(job, fits=part) for part in (job.fits[:half], job.fits[half:]))
+    return _runs(data, first, named) + _runs(data, second, named)
+
+
+def code_of(model: str) -> str:
+    """Hash of the code that a fit of a model is made by: its own, what it uses, and the training."""
+    return code_digest("training/*.py", modules=[module_of(model), "helo.evaluation.fits"])
+
+
+def _file(data, job, split, seed, training, folder, kind):
+    """Where a fit, or its checkpoint, is kept: the name says what it was made from."""
+    if folder is None:
+        return None
+    who = [list(map(str, names)) for names in (data.subjects, data.trials, data.conditions) if names is not None]
+    inputs = [data.name, data_digest(data, split), who, split.test.tolist(), code_of(job.model)]
+    about = json.dumps([job.model, dict(job.options), seed, training, inputs], sort_keys=True, default=str)
+    key = hashlib.sha256(about.encode()).hexdigest()[:12]
+    return Path(folder) / f"{job.model}-{split.name}-seed{seed}-{key}.{kind}"
+
+
+def _write(file, kept):
+    content = io.BytesIO()
+    np.savez(content, **asdict(kept))
+    atomic_write(file, content.getvalue())
+
+
+def _read(file):
+    if file is None or not file.exists():
+        return None
+    with np.load(file, allow_pickle=False) as kept:
+        return Fitted(kept["answers"], **{name: kept[name].item() for name in kept.files if name != "answers"})
