@@ -27,7 +27,17 @@ from helo.models.options import check
 from helo.models.release import HeLoRelease
 from helo.models.simple import Early, Late, LowRankTensorial, SideBySide, SingleStream, Tensorial
 
-__all__ = ["EmotionModel", "Prediction", "ablations", "available", "build", "exists", "is_closed_form", "systems"]
+__all__ = [
+    "EmotionModel",
+    "Prediction",
+    "ablations",
+    "available",
+    "build",
+    "choices",
+    "exists",
+    "is_closed_form",
+    "systems",
+]
 
 # name -> the class, and the options that make the name
 _SYSTEMS: dict[str, tuple[type[EmotionModel], dict]] = {
@@ -97,6 +107,12 @@ def exists(name: str) -> bool:
 def is_closed_form(name: str) -> bool:
     """Whether a model is solved in one step, so that a seed changes nothing."""
     return _kind(name)[0].closed_form
+
+
+def choices(name: str) -> dict[str, tuple]:
+    """What a nested choice may draw from for a model: option -> values, the default first; none that its name sets."""
+    kind, preset = _kind(name)
+    return {option: values for option, values in kind.choices.items() if option not in preset}
 
 
 def build(name: str, data: EmotionData, seed: int = 0, **options) -> EmotionModel:

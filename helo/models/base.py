@@ -81,6 +81,9 @@ class EmotionModel(nn.Module):
     can_be_saved = True
     #: what `helo.knockout` can take out: name of a part -> what stands in its place; `forward` asks `part` for each.
     parts: Mapping[str, str] = {}
+    #: settings of its own that a nested choice may draw from (`helo.evaluate(nested=...)`): option -> values, the
+    #: default first
+    choices: Mapping[str, tuple] = {}
     #: What it was built from, set by `from_layout`.
     name: str
     seed: int
