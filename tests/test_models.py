@@ -294,6 +294,22 @@ def test_every_model_refuses_bad_options(name):
                 check("x", {"width": 64} | {option: -1})
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_every_value_of_a_nested_choice_builds_a_model(name):
+    """One to three options of its own for every trained system, the default first; a closed form chooses inside."""
+    found = models.choices(name)
+    assert len(found) in ((0,) if name in CLOSED else (1, 2, 3)) and not {"dropout", "input_dropout"} & set(found)
+    options = inspect.signature(type(helo.build(name, DATA))).parameters
+    for option, values in found.items():
+        assert values[0] == options[option].default and len(set(values)) == len(values) > 1, option
+        for value in values:
+            for data in (DATA, RAGGED):
+                answer = helo.build(name, data, **{option: value})(*as_batch(data)).distributions
+                assert torch.isfinite(answer).all()
+    if name not in CLOSED:
+        assert {"dropout", "input_dropout"} <= set(options)
+
+
 def test_ablations_are_listed_apart_from_systems():
     assert models.available() == models.systems() + models.ablations()
     assert set(models.ablations()) == set(ABLATIONS) == {name for name in ALL if name.startswith("helo-")}

@@ -38,6 +38,7 @@ __all__ = [
     "defaults",
     "exists",
     "is_closed_form",
+    "module_of",
     "systems",
 ]
 

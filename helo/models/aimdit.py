@@ -39,11 +39,14 @@ class AIMDiT(FusionModel):
         "cross-attention": "both streams' tokens, which have attended to nothing",
         "self-attention": "what the cross-attention gives",
     }
+    choices = {"width": (64, 32, 128), "heads": (4, 2)}
 
-    def __init__(self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3):
+    def __init__(
+        self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3, input_dropout: float = 0.0
+    ):
         if width % 8:
             raise ValueError(f"aimdit: width is {width}; expected a multiple of 8, the rows of a token's plane")
-        super().__init__(layout, 2 * width, width, dropout)
+        super().__init__(layout, 2 * width, width, dropout, input_dropout=input_dropout)
         self.augment = nn.ModuleList(_Inception() for _ in range(2))
         self.cross = nn.ModuleList(CrossAttention(width, heads, dropout) for _ in range(2))
         self.own = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(2))

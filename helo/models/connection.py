@@ -42,6 +42,7 @@ class ConnectionVectors(FusionModel):
         "first classifier": "its answer's mean over the windows",
         "second classifier": "its answer's mean over the windows",
     }
+    choices = {"width": (64, 32, 128), "depth": (2, 1), "contrast_weight": (0.1, 0.0, 0.5)}
 
     def __init__(
         self,
@@ -53,8 +54,9 @@ class ConnectionVectors(FusionModel):
         dropout: float = 0.3,
         classifier_weight: float = 0.5,
         contrast_weight: float = 0.1,
+        input_dropout: float = 0.0,
     ):
-        super().__init__(layout, width, width, dropout)
+        super().__init__(layout, width, width, dropout, input_dropout=input_dropout)
         self.weights = {"kl": 1.0, "classifiers": classifier_weight, "contrast": contrast_weight}
         self.second = head(width, width, len(layout.emotions), dropout)
         self.vectors = nn.Parameter(0.1 * torch.randn(vectors, width))

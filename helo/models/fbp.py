@@ -35,9 +35,12 @@ class FactorisedBilinear(FusionModel):
         "first factor": "its mean over the windows: the bilinear term is linear in the second",
         "second factor": "its mean over the windows: the bilinear term is linear in the first",
     }
+    choices = {"width": (64, 32, 128), "factors": (4, 2, 8)}
 
-    def __init__(self, layout: Layout, width: int = 64, factors: int = 4, dropout: float = 0.3):
-        super().__init__(layout, width, width, dropout)
+    def __init__(
+        self, layout: Layout, width: int = 64, factors: int = 4, dropout: float = 0.3, input_dropout: float = 0.0
+    ):
+        super().__init__(layout, width, width, dropout, input_dropout=input_dropout)
         self.factors = factors
         self.attend = nn.ModuleList(_FrameAttention(width) for _ in range(2))
         self.expand = nn.ModuleList(nn.Linear(2 * width, factors * width) for _ in range(2))

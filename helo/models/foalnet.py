@@ -57,6 +57,7 @@ class FoalNet(FusionModel):
         "first mean": "its mean over the windows",
         "second mean": "its mean over the windows",
     }
+    choices = {"width": (64, 32, 128), "alignment_weight": (1.0, 0.1, 0.0), "temperature": (0.1, 0.05, 0.5)}
 
     def __init__(
         self,
@@ -71,8 +72,9 @@ class FoalNet(FusionModel):
         same: str = "distribution",
         sharpness: float = 4.0,
         divide: bool = True,
+        input_dropout: float = 0.0,
     ):
-        super().__init__(layout, 2 * width, width, dropout)
+        super().__init__(layout, 2 * width, width, dropout, input_dropout=input_dropout)
         self.temperature, self.same, self.sharpness, self.divide = temperature, same, sharpness, divide
         self.weights = {"kl": 1.0, "alignment": alignment_weight, "matching": matching_weight}
         self.project = nn.ModuleList(_Projection(width, dropout) for _ in range(2))

@@ -41,9 +41,10 @@ class GBAN(FusionModel):
         "last states": "their mean over the windows",
         "gates": "one half: both streams alike",
     }
+    choices = {"width": (64, 32, 128)}
 
-    def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3):
-        super().__init__(layout, width, width, dropout)
+    def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3, input_dropout: float = 0.0):
+        super().__init__(layout, width, width, dropout, input_dropout=input_dropout)
         self.recurrent = nn.ModuleList(nn.GRU(width, width, batch_first=True) for _ in range(2))
         self.aligned, self.last = _Gate(width), _Gate(width)
 

@@ -61,6 +61,7 @@ class HeLo(EmotionModel):
     """
 
     target_correlation: Tensor
+    choices = {"epsilon": (0.05, 0.02, 0.1), "transport_weight": (0.03, 0.0, 0.1), "width": (128, 64)}
 
     def __init__(
         self,

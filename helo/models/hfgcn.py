@@ -39,9 +39,10 @@ class HFGCN(FusionModel):
         "edges along a stream": "every token without its neighbours",
         "plane": "its mean over the windows",
     }
+    choices = {"width": (64, 32, 128)}
 
-    def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3):
-        super().__init__(layout, 2 * width + 2, width, dropout)
+    def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3, input_dropout: float = 0.0):
+        super().__init__(layout, 2 * width + 2, width, dropout, input_dropout=input_dropout)
         self.affinity = nn.Linear(width, width, bias=False)
         self.between = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
         self.along = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(3))

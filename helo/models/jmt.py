@@ -36,9 +36,12 @@ class JMT(FusionModel):
         "cross-attention": "the three streams' tokens, which have attended to nothing",
         "last attention": "the last of the six outputs as it is",
     }
+    choices = {"width": (64, 32, 128), "heads": (4, 2)}
 
-    def __init__(self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3):
-        super().__init__(layout, width, width, dropout)
+    def __init__(
+        self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3, input_dropout: float = 0.0
+    ):
+        super().__init__(layout, width, width, dropout, input_dropout=input_dropout)
         self.joint = nn.Linear(2 * width, width)
         self.encode = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(3))
         self.cross = nn.ModuleList(CrossAttention(width, heads, dropout) for _ in range(3))

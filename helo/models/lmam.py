@@ -34,10 +34,13 @@ class LMAM(FusionModel):
         "matching": "every token of the other modality alike",
         "what is matched": "nothing: each modality by itself",
     }
+    choices = {"width": (64, 32, 128), "rank": (8, 4, 16)}
 
-    def __init__(self, layout: Layout, width: int = 64, rank: int = 8, dropout: float = 0.3):
+    def __init__(
+        self, layout: Layout, width: int = 64, rank: int = 8, dropout: float = 0.3, input_dropout: float = 0.0
+    ):
         count = len(layout.modalities)
-        super().__init__(layout, count * width, width, dropout, per_modality=True)
+        super().__init__(layout, count * width, width, dropout, per_modality=True, input_dropout=input_dropout)
         self.down = nn.ModuleList(nn.Linear(width, rank, bias=False) for _ in range(count))
         self.up = nn.ModuleList(nn.Linear(rank, width) for _ in range(count))
 

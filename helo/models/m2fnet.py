@@ -40,12 +40,19 @@ class M2FNet(FusionModel):
         "encoders": "every modality's tokens as they are",
         "cross-attention": "every modality's tokens, which have attended to nothing",
     }
+    choices = {"width": (64, 32, 128), "triplet_weight": (0.1, 0.0, 0.5)}
 
     def __init__(
-        self, layout: Layout, width: int = 64, heads: int = 4, dropout: float = 0.3, triplet_weight: float = 0.1
+        self,
+        layout: Layout,
+        width: int = 64,
+        heads: int = 4,
+        dropout: float = 0.3,
+        triplet_weight: float = 0.1,
+        input_dropout: float = 0.0,
     ):
         count = len(layout.modalities)
-        super().__init__(layout, count * width, width, dropout, per_modality=True)
+        super().__init__(layout, count * width, width, dropout, per_modality=True, input_dropout=input_dropout)
         self.weights = {"kl": 1.0, "triplet": triplet_weight}
         self.encode = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(count))
         self.ask = nn.ModuleList(CrossAttention(width, heads, dropout) for _ in range(count))

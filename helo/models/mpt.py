@@ -41,6 +41,7 @@ class PromptTransformer(FusionModel):
         "prompts": "none: the strong modality attends to itself",
         "filters": "the weak modalities' tokens as they are",
     }
+    choices = {"width": (64, 32, 128), "depth": (2, 1), "supervised_weight": (0.1, 0.0, 0.5)}
 
     def __init__(
         self,
@@ -51,8 +52,9 @@ class PromptTransformer(FusionModel):
         dropout: float = 0.3,
         unsupervised_weight: float = 0.05,
         supervised_weight: float = 0.1,
+        input_dropout: float = 0.0,
     ):
-        super().__init__(layout, width, width, dropout, per_modality=True)
+        super().__init__(layout, width, width, dropout, per_modality=True, input_dropout=input_dropout)
         self.weights = {"kl": 1.0, "unsupervised": unsupervised_weight, "supervised": supervised_weight}
         self.strong = layout.modalities.index(layout.query) if layout.query else 0
         self.filters = nn.ModuleList(_Filter(width) for _ in layout.modalities)

@@ -35,6 +35,7 @@ class NameGuided(FusionModel):
         "first stream": "the labels, which have not attended to it",
         "second stream": "the labels, which have not attended to it",
     }
+    choices = {"width": (64, 32, 128), "heads": (4, 2)}
 
     def __init__(
         self,
@@ -43,9 +44,10 @@ class NameGuided(FusionModel):
         heads: int = 4,
         dropout: float = 0.3,
         names: Sequence[Sequence[float]] | None = None,
+        input_dropout: float = 0.0,
     ):
         emotions = len(layout.emotions)
-        super().__init__(layout, emotions * width, width, dropout)
+        super().__init__(layout, emotions * width, width, dropout, input_dropout=input_dropout)
         vectors = torch.tensor([_trigrams(name) for name in layout.emotions] if names is None else names).to(
             torch.get_default_dtype()
         )

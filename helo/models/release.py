@@ -53,9 +53,18 @@ class HeLoRelease(EmotionModel):
         "compression": "every label the mean of all tokens",
         "label embedding": "another draw",
     }
+    choices = {"width": (128, 64)}
 
-    def __init__(self, layout: Layout, width: int = 128, heads: int = 4, tokens: int = 8, dropout: float = 0.5):
-        super().__init__(layout)
+    def __init__(
+        self,
+        layout: Layout,
+        width: int = 128,
+        heads: int = 4,
+        tokens: int = 8,
+        dropout: float = 0.5,
+        input_dropout: float = 0.0,
+    ):
+        super().__init__(layout, input_dropout)
         physiological, self.behavioral, self.query = both_roles(layout)
         self.width, self.emotions = width, len(layout.emotions)
         self.keys = tuple(m for m in physiological if m != self.query) or (self.query,)

@@ -16,6 +16,8 @@ from helo.models.fusion import FusionModel, Stream, head, means, start_at_mean
 class Early(FusionModel):
     """Early fusion: the modalities' masked means side by side, then the head."""
 
+    choices = {"width": (64, 32, 128)}
+
     def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3, input_dropout: float = 0.0):
         super().__init__(
             layout, len(layout.modalities) * width, width, dropout, per_modality=True, input_dropout=input_dropout
@@ -37,9 +39,10 @@ class SideBySide(EmotionModel):
     """
 
     stackable = True
+    choices = {"width": (64, 32, 128)}
 
-    def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.5):
-        super().__init__(layout)
+    def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.5, input_dropout: float = 0.0):
+        super().__init__(layout, input_dropout)
         self.head = head(
             sum(own * features for own, features in layout.shapes.values()), width, len(layout.emotions), dropout
         )
@@ -66,9 +69,10 @@ class Late(FusionModel):
         "first answer": "its mean over the windows",
         "second answer": "its mean over the windows",
     }
+    choices = {"width": (64, 32, 128)}
 
-    def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3):
-        super().__init__(layout, width, width, dropout)
+    def __init__(self, layout: Layout, width: int = 64, dropout: float = 0.3, input_dropout: float = 0.0):
+        super().__init__(layout, width, width, dropout, input_dropout=input_dropout)
         self.second = head(width, width, len(layout.emotions), dropout)
 
     def prepare(self, data: EmotionData, split: Split) -> None:
@@ -85,8 +89,12 @@ class Late(FusionModel):
 class SingleStream(FusionModel):
     """One stream alone, the other never seen: 0 the physiological one, 1 the behavioral one."""
 
-    def __init__(self, layout: Layout, stream: int = 0, width: int = 64, dropout: float = 0.3):
-        super().__init__(layout, width, width, dropout)
+    choices = {"width": (64, 32, 128)}
+
+    def __init__(
+        self, layout: Layout, stream: int = 0, width: int = 64, dropout: float = 0.3, input_dropout: float = 0.0
+    ):
+        super().__init__(layout, width, width, dropout, input_dropout=input_dropout)
         self.stream = stream
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -101,9 +109,12 @@ class Tensorial(FusionModel):
     """
 
     parts = {"products": "their mean over the windows; what each stream says alone stays"}
+    choices = {"width": (64, 32, 128), "small": (16, 8, 32)}
 
-    def __init__(self, layout: Layout, width: int = 64, small: int = 16, dropout: float = 0.3):
-        super().__init__(layout, (small + 1) ** 2, width, dropout)
+    def __init__(
+        self, layout: Layout, width: int = 64, small: int = 16, dropout: float = 0.3, input_dropout: float = 0.0
+    ):
+        super().__init__(layout, (small + 1) ** 2, width, dropout, input_dropout=input_dropout)
         self.shrink = nn.ModuleList(nn.Linear(width, small) for _ in range(2))
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -126,8 +137,12 @@ class LowRankTensorial(FusionModel):
         rank: R.
     """
 
-    def __init__(self, layout: Layout, width: int = 64, rank: int = 4, dropout: float = 0.3):
-        super().__init__(layout, width, width, dropout, per_modality=True)
+    choices = {"width": (64, 32, 128), "rank": (4, 2, 8)}
+
+    def __init__(
+        self, layout: Layout, width: int = 64, rank: int = 4, dropout: float = 0.3, input_dropout: float = 0.0
+    ):
+        super().__init__(layout, width, width, dropout, per_modality=True, input_dropout=input_dropout)
         self.factors = nn.ParameterList(torch.randn(rank, width + 1, width) / width**0.5 for _ in layout.modalities)
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
