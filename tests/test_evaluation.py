@@ -9,19 +9,29 @@ from conftest import random_data
 
 import helo
 from helo import evaluation
-from helo.evaluation import scoring
+from helo.evaluation import fits
 from helo.measures import kl
 
 FAST = {"epochs": 2, "progress": False}
 
 
-def test_one_row_per_model_seed_and_fold(simulated):
+def over_windows(table, column="kl"):
+    """Means over windows by model."""
+    weighted = (table[column] * table.windows).groupby(table.model).sum()
+    return weighted / table.groupby("model").windows.sum()
+
+
+def test_rows_are_people_and_conditions_of_every_fold_and_seed(simulated):
     table = helo.evaluate(["mean", "helo"], simulated, folds=3, seeds=[0, 1], **FAST)
-    assert len(table) == 3 + 3 * 2  # the training mean has no seed
+    key = ["model", "seed", "fold", "subject", "condition"]
+    assert not table.duplicated(key).any()
     assert set(table.fold) == {f"subjects-fold{k}of3" for k in (1, 2, 3)}
     assert (table.groupby(["model", "seed"]).windows.sum() == len(simulated)).all()
-    helos = table[table.model == "helo"]
-    assert (helos.groupby("fold").kl.nunique() == 2).all()
+    assert table.groupby("model").seed.nunique().to_dict() == {"mean": 1, "helo": 2}  # the training mean has no seed
+    person = table[(table.model == "mean") & (table.subject == "P3")]
+    own = simulated.subjects == "P3"
+    assert person.windows.sum() == own.sum() and person.trials.sum() == len(set(simulated.trial_ids[own]))
+    assert set(person.condition) == set(simulated.conditions[own])
 
 
 def test_scores_are_those_of_fit_and_predict(simulated):
@@ -30,7 +40,37 @@ def test_scores_are_those_of_fit_and_predict(simulated):
     model = helo.build("helo", simulated, seed=5)
     helo.fit(model, simulated, split, epochs=2, seed=5, progress=False)
     expected = helo.score(simulated.distributions[split.test], helo.predict(model, simulated, split.test).distributions)
-    assert table.iloc[1][list(expected)].to_dict() == pytest.approx(expected, rel=1e-5)
+    fold = table[table.fold == split.name]
+    found = {name: float(np.average(fold[name], weights=fold.windows)) for name in expected}
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_trial_counts_once():
+    """One person, one condition, a trial of three windows and one of one: means over windows, and over trials."""
+    data = random_data(
+        n=40,
+        subjects=np.repeat(["a", "b"], 20),
+        trials=np.tile(np.repeat(["long", "short"], [15, 5]), 2),
+        conditions=np.full(40, "one"),
+    )
+    table = helo.evaluate(["uniform"], data, **FAST)
+    each = kl(data.distributions.astype(float), np.full(data.distributions.shape, 1 / len(data.emotions)))
+    for k, row in enumerate(table.itertuples()):
+        own = each[20 * k : 20 * k + 20]
+        assert (row.windows, row.trials) == (20, 2)
+        assert row.kl == pytest.approx(own.mean(), rel=1e-4)
+        assert row.kl_trial == pytest.approx((own[:15].mean() + own[15:].mean()) / 2, rel=1e-4)
+
+
+def test_a_ceiling_of_votes_that_holds_zeros_is_still_one():
+    """A condition's mean has a share of zero where the new person has some: no KL of 36 nats a share."""
+    d = np.tile([[1.0, 0, 0], [0, 1.0, 0]], (20, 1))
+    d[:2] = [[0.9, 0, 0.1], [0, 0.9, 0.1]]  # in one person's windows alone
+    people = np.repeat(["a", "b", "c", "d"], 10)
+    data = random_data(40, 3, subjects=people, conditions=np.tile(["x", "y"], 20), distributions=d.astype(np.float32))
+    split = next(s for s in helo.splits.by_subject(data) if people[s.test[0]] == "a")
+    low, ceiling = evaluation.reference_kl(data, split)
+    assert ceiling < low and ceiling < 0.5
 
 
 def test_mean_has_skill_zero_and_the_ceiling_one():
@@ -51,39 +91,25 @@ def test_mean_has_skill_zero_and_the_ceiling_one():
     assert summary.loc["mixture", "skill"] == pytest.approx(1, abs=0.05)
 
 
-def test_summary_weights_windows_and_spreads_over_folds(simulated):
-    import pandas as pd
-
-    row = {"model": "m", "seed": 0, "kl_mean": 0.2, "kl_ceiling": 0.1}
-    other = {"chebyshev": 0, "clark": 0, "canberra": 0, "cosine": 1, "intersection": 1}
-    table = pd.DataFrame(
-        [row | other | {"fold": "a", "kl": 0.1, "windows": 10}, row | other | {"fold": "b", "kl": 0.2, "windows": 30}]
-    )
-    summary = evaluation.summarise(table).loc["m"]
-    assert summary.kl == pytest.approx(0.175) and summary.kl_sd == pytest.approx(np.std([0.1, 0.2], ddof=1))
-    assert summary.skill == pytest.approx(0.25) and np.isnan(summary.skill_sd)
-    assert "| m | 0.0000 ± 0.0000 |" in evaluation.to_markdown(evaluation.summarise(table))
-
-
 def test_processes_give_the_serial_table(simulated):
     one, two = (helo.evaluate(["ridge", "helo"], simulated, folds=3, workers=w, **FAST) for w in (1, 2))
-    columns = ["model", "fold", "kl", "cosine", "epochs"]
-    assert one[["model", "fold"]].equals(two[["model", "fold"]])
-    np.testing.assert_allclose(one[columns[2:]].to_numpy(), two[columns[2:]].to_numpy(), rtol=1e-4)
+    names, numbers = ["model", "fold", "subject", "condition"], ["kl", "cosine", "epochs"]
+    assert one[names].equals(two[names])
+    np.testing.assert_allclose(one[numbers].to_numpy(), two[numbers].to_numpy(), rtol=1e-4)
 
 
 def test_a_second_call_goes_on_from_the_folder(simulated, tmp_path, monkeypatch):
     first = helo.evaluate(["mean", "foalnet"], simulated, folds=3, folder=tmp_path, **FAST)
     next(iter(tmp_path.glob("foalnet-*"))).unlink()
     calls = []
-    real = scoring.fit
+    real = fits.fit
 
     @functools.wraps(real)
     def counted(model, *a, **k):
         calls.append(model.name)
         return real(model, *a, **k)
 
-    monkeypatch.setattr(scoring, "fit", counted)
+    monkeypatch.setattr(fits, "fit", counted)
     again = helo.evaluate(["mean", "foalnet"], simulated, folds=3, folder=tmp_path, **FAST)
     assert calls == ["foalnet"]
     assert first.drop(columns="seconds").equals(again.drop(columns="seconds"))
@@ -100,27 +126,6 @@ def test_settings_of_one_model_under_labels(simulated):
     assert set(table.model) == set(entries)
 
 
-def test_settings_are_chosen_by_validation_people_alone(simulated):
-    slow, good = {"learning_rate": 1e-7}, {"learning_rate": 2e-3}
-    chosen = helo.evaluate(["early", "mean"], simulated, folds=3, choices=[slow, good], epochs=4, progress=False)
-    alone = helo.evaluate(["early", "mean"], simulated, folds=3, epochs=4, progress=False, **good)
-    assert (chosen[chosen.model == "early"].choice == 1).all()
-    pd.testing.assert_frame_equal(*(t.drop(columns=["seconds", "choice"]) for t in (chosen, alone)))
-    # other labels of the test people: the same choices, another score
-    split = helo.splits.by_subject(simulated, folds=3)[0]
-    d = simulated.distributions.copy()
-    d[split.test] = d[split.test][:, ::-1]
-    other = helo.evaluate(
-        ["early"],
-        dataclasses.replace(simulated, distributions=d),
-        folds=3,
-        choices=[slow, good],
-        epochs=4,
-        progress=False,
-    )
-    assert other.choice[0] == 1 and other.epochs[0] == chosen.epochs[0] and other.kl[0] != chosen.kl[0]
-
-
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -129,7 +134,8 @@ def test_settings_are_chosen_by_validation_people_alone(simulated):
         ({"models": {"x": {}}}, "x: unknown model None"),
         ({"models": "halo"}, "halo: unknown model 'halo'"),
         ({"seeds": []}, r"seeds \[\]; expected at least one"),
-        ({"choices": [{"rate": 1}]}, r"helo.fit does not take \['rate'\]"),
+        ({"nested": 1}, "nested is 1 and choose_from 1; expected 0 or at least 2 groups"),
+        ({"choose_from": 0}, "choose_from 0"),
         ({"epoch": 3}, r"helo.fit does not take \['epoch'\]; its arguments are"),
     ],
 )
@@ -202,10 +208,10 @@ def test_folds_and_seeds_as_one_stack(simulated, tmp_path, monkeypatch):
             raise torch.OutOfMemoryError
         return helo.training.fit_together(models, *rest, **training)
 
-    monkeypatch.setattr(scoring, "_together", lambda *_: 1)
+    monkeypatch.setattr(fits, "_together", lambda *_: 1)
     alone = helo.evaluate(["ridge", "early"], simulated, **arguments | {"folder": None})
     monkeypatch.undo()
-    monkeypatch.setattr(scoring, "fit_together", small_memory)
+    monkeypatch.setattr(fits, "fit_together", small_memory)
     together = helo.evaluate(["ridge", "early"], simulated, **arguments)
     assert sizes == [6, 3, 3]
     pd.testing.assert_frame_equal(alone.drop(columns="seconds"), together.drop(columns="seconds"), rtol=1e-3)
@@ -237,11 +243,15 @@ def test_a_stack_is_watched_and_goes_on_from_its_checkpoints(simulated, tmp_path
 
 
 def test_what_is_trained_as_one(simulated):
-    together = functools.partial(scoring._together, simulated)
-    assert together({"model": "helo"}, {"device": "cuda"}) > 1000
-    assert together({"model": "helo"}, {"device": "cpu"}) == 15
-    assert together({"model": "helo", "width": 512}, {"device": "cpu"}) == 1, "too large for a CPU's cache"
-    assert together({"model": "foalnet"}, {"device": "cuda"}) == 1
-    assert together({"model": "ridge"}, {"device": "cuda"}) == 1
-    assert together({"model": "helo"}, {"device": "cuda", "checkpoint": "folder"}) > 1000
-    assert together({"model": "helo"}, {"device": "cuda", "on_epoch": print}) > 1000
+    split = helo.splits.by_subject(simulated, folds=3)[0]
+
+    def sizes(model, options=None, processes=1, **training):
+        job = fits.Job(model, options or {}, training, [(split, seed) for seed in range(40)])
+        return [len(part.fits) for part in job.divided(simulated, processes)]
+
+    assert sizes("helo", device="cuda") == [40]
+    assert sizes("helo", device="cpu") == [15, 15, 10]
+    assert sizes("helo", {"width": 512}, device="cpu") == [1] * 40, "too large for a CPU's cache"
+    assert sizes("ridge", device="cuda") == [1] * 40
+    assert sizes("helo", device="cuda", checkpoint="folder", on_epoch=print) == [40]
+    assert sizes("helo", device="cpu", processes=4) == [10] * 4

@@ -1,0 +1,149 @@
+"""Settings chosen by training people, and answers of nested groups: `helo.evaluate(nested=..., choose_from=...)`."""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import helo
+from helo import models
+from helo.data.splits import nested
+from helo.evaluation import candidates, choice, fits
+
+FAST = {"epochs": 3, "folds": 3, "progress": False}
+TRAINED = [name for name in models.systems() if not models.is_closed_form(name)]
+
+
+def of(table, model):
+    return [row for row in table.attrs["fits"] if row["model"] == model]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_model_has_as_many_candidates_with_the_same_shared_settings(name):
+    drawn, others = (candidates(n, 8, {}, {"epochs": 5}) for n in (name, "early"))
+    assert len(drawn) == 8 and drawn[0] == choice.Candidate({}, {"epochs": 5}), "the defaults come first"
+    assert [c.training for c in drawn] == [c.training for c in others]
+    for own, other in zip(drawn[1:], others[1:], strict=True):
+        shared = {n: own.options.get(n) for n in ("dropout", "input_dropout")}
+        assert shared == {n: other.options.get(n) for n in ("dropout", "input_dropout")}
+    own = [set(c.options) - {"dropout", "input_dropout"} for c in drawn]
+    assert sum(map(bool, own)) <= 8 / 3, "its own settings in at most a third"
+    assert set().union(*own) == set(models.choices(name))
+
+
+def test_each_value_is_drawn_as_often_as_the_next():
+    drawn = candidates("early", 10, {}, {})[1:]
+    for name, values in choice.SHARED.items():
+        found = Counter((c.options | c.training)[name] for c in drawn)
+        assert set(found) == set(values) and max(found.values()) - min(found.values()) <= 1
+
+
+def test_what_is_fixed_is_not_drawn_and_a_seed_draws_again():
+    fixed = candidates("early", 8, {"dropout": 0.1}, {"learning_rate": 0.01})
+    assert {(c.options["dropout"], c.training["learning_rate"]) for c in fixed} == {(0.1, 0.01)}
+    assert candidates("early", 8, {}, {}, seed=1) == candidates("early", 8, {}, {}, seed=1)
+    assert candidates("early", 8, {}, {}, seed=1) != candidates("early", 8, {}, {}, seed=2)
+    assert len(candidates("ridge", 8, {}, {})) == 1, "it chooses inside"
+
+
+@pytest.fixture
+def slow_or_good(monkeypatch):
+    """A space where one candidate in two learns nothing."""
+    monkeypatch.setattr(choice, "SHARED", {"learning_rate": (1e-7, 4e-3), "dropout": (0.3,), "input_dropout": (0.0,)})
+
+
+def test_the_training_people_choose_and_the_test_people_have_no_say(simulated, slow_or_good):
+    arguments = {"nested": 3, "choose_from": 3} | FAST
+    table = helo.evaluate(["early", "mean"], simulated, **arguments)
+    rates = {row["candidate"]: row["settings"] for row in of(table, "early")}
+    good = next(k for k, settings in rates.items() if "learning_rate 0.004" in settings)
+    assert (table[table.model == "early"].choice == good).all()
+    assert len(of(table, "early")) == 3 * 3 * 3 and len(of(table, "mean")) == 3
+    # other labels of one fold's test people: the same choice and the same fits there, another score
+    split = helo.splits.by_subject(simulated, folds=3)[0]
+    d = simulated.distributions.copy()
+    d[split.test] = d[split.test][:, ::-1]
+    other = helo.evaluate(["early"], dataclasses.replace(simulated, distributions=d), **arguments)
+    columns = ["candidate", "group", "validation_kl", "epochs"]
+    tables = [pd.DataFrame(of(t, "early")) for t in (table, other)]
+    first, second = (t.loc[t.fold == split.name, columns] for t in tables)
+    pd.testing.assert_frame_equal(first, second)
+    mine = [t[(t.model == "early") & (t.fold == split.name)] for t in (table, other)]
+    assert (mine[0].choice.to_numpy() == mine[1].choice.to_numpy()).all()
+    assert (mine[0].kl.to_numpy() != mine[1].kl.to_numpy()).all()
+
+
+def test_the_answer_is_the_mean_of_the_groups(simulated):
+    table = helo.evaluate(["early"], simulated, nested=3, seeds=[2], **FAST)
+    split = helo.splits.by_subject(simulated, folds=3)[1]
+    said, lowest = [], []
+    for k, part in enumerate(nested(simulated, split, 3, seed=2)):
+        model = helo.build("early", simulated, seed=6 + k)
+        run = helo.fit(model, simulated, part, epochs=3, seed=6 + k, progress=False)
+        said.append(helo.predict(model, simulated, split.test).distributions)
+        lowest.append(min(row["validation_kl"] for row in run.history))
+    expected = helo.score(simulated.distributions[split.test], np.mean(said, 0))["kl"]
+    fold = table[table.fold == split.name]
+    assert np.average(fold.kl, weights=fold.windows) == pytest.approx(expected, rel=1e-4)
+    kept = [row["validation_kl"] for row in of(table, "early") if row["fold"] == split.name]
+    assert kept == pytest.approx(lowest, rel=1e-4)
+
+
+def test_seeds_vary_who_validates_whom_and_only_the_choice_is_trained_again(simulated, slow_or_good):
+    table = helo.evaluate(["early"], simulated, nested=3, choose_from=3, seeds=[0, 1], **FAST)
+    fitted = pd.DataFrame(of(table, "early"))
+    assert fitted.groupby("seed").candidate.nunique().to_dict() == {0: 3, 1: 1}
+    split = helo.splits.by_subject(simulated, folds=3)[0]
+    groups = [
+        {frozenset(simulated.subjects[part.validation]) for part in nested(simulated, split, 3, seed)}
+        for seed in (0, 1)
+    ]
+    assert groups[0] != groups[1]
+    assert table.groupby("seed").kl.mean().nunique() == 2
+
+
+def test_fits_are_kept_and_go_on_in_any_order(simulated, tmp_path, monkeypatch):
+    arguments = {"nested": 2, "choose_from": 2, "seeds": [0, 1], "folder": tmp_path} | FAST
+    whole = helo.evaluate(["early", "ridge"], simulated, **arguments | {"folder": None})
+    first = helo.evaluate(["early"], simulated, **arguments | {"seeds": [1]})
+    for file in sorted(tmp_path.glob("*.npz"))[::2]:
+        file.unlink()
+    again = helo.evaluate(["ridge", "early"], simulated, **arguments)
+    merged = again.sort_values("model", kind="stable", ignore_index=True)
+    pd.testing.assert_frame_equal(whole.drop(columns="seconds"), merged.drop(columns="seconds"), rtol=1e-3)
+    assert len(first)
+    monkeypatch.setattr(fits, "_runs", lambda data, job, named: [] if not job.fits else pytest.fail("fitted again"))
+    helo.evaluate(["early", "ridge"], simulated, **arguments)
+
+
+def test_a_fit_that_ends_at_its_cap_says_so(simulated):
+    split = helo.splits.by_subject(simulated, folds=3)[0]
+    with pytest.warns(UserWarning, match="early: training ended at its cap of 2 epochs"):
+        run = helo.fit(helo.build("early", simulated), simulated, split, epochs=2, progress=False)
+    assert run.capped
+    done = helo.fit(
+        helo.build("early", simulated), simulated, split, epochs=200, patience=3, learning_rate=0.01, progress=False
+    )
+    assert not done.capped and len(done.history) - done.best_epoch == 3
+    with pytest.warns(UserWarning, match=r"cap of epochs.*for early \(3 of 3 fits\): more epochs may change"):
+        table = helo.evaluate(["early", "ridge"], simulated, **FAST)
+    assert table.groupby("model").capped.first().to_dict() == {"early": 1.0, "ridge": 0.0}
+
+
+def test_code_of_another_system_leaves_fits_valid(monkeypatch):
+    """The digest of a model's fits follows its own code and what it uses, not its neighbours'; text is no code."""
+    from helo import files
+
+    before = {name: fits.code_of(name) for name in ("early", "gban", "helo")}
+    real = files._code
+    monkeypatch.setattr(files, "_code", lambda source: real(source) + (b"x" if b"class GBAN" in source else b""))
+    assert fits.code_of("gban") != before["gban"] and fits.code_of("early") == before["early"]
+    monkeypatch.setattr(
+        files, "_code", lambda source: real(source) + (b"x" if b"class TransformerBlock" in source else b"")
+    )
+    assert fits.code_of("helo") != before["helo"], "a change of what it imports is one of its own"
+    plain, told = b"def f(x):\n    return x\n", b'def f(x):\n    """Text."""\n    # more text\n    return x\n'
+    assert real(plain) != real(b"def f(x):\n    return -x\n")
+    assert real(b'def f(x):\n    "Other."\n    return x\n') == real(told)
