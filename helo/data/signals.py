@@ -6,8 +6,8 @@ window by itself would be slower and would bend the signal at its edges.
 
 So a window's features know what comes after it. With the recording cut a second after the window, the features of its
 last token (10 s) moved by these means of absolute differences, in standard deviations (25 windows each of S2 and S3 of
-WESAD's wrist): sway of pulse and arm .4 to .6, SDNN and RMSSD .02 to .45, heart rate .03 to .23, movement below .5 Hz .1
-to .2, slope and phasic SD of skin conductance .06 to .12; the others by less than .05. Live use would need causal
+WESAD's wrist): sway of pulse and arm .4 to .6, SDNN and RMSSD .02 to .45, heart rate .03 to .23, movement below .5 Hz
+.1 to .2, slope and phasic SD of skin conductance .06 to .12; the others by less than .05. Live use would need causal
 filters, which are not here.
 """
 
