@@ -51,7 +51,7 @@ ROWS = {
     "mixture (is told the conditions)": (WIDE, "mixture", {}, {"centre_people": False}, 1),
     "HeLo without transport": ({}, "helo-no-ot", {}, {}, 1),
     "without L_CC": ({}, "helo-no-lcc", {}, {}, 1),
-    "normalised causally (live use)": ({"normalise": "causal"}, "helo", {}, {}, 1),
+    "normalised causally (filters see all)": ({"normalise": "causal"}, "helo", {}, {}, 1),
     "without context": ({"context": 0}, "helo", {}, {}, 1),
     "learning the ratings as they are": ({}, "helo", {}, {"centre_people": False}, 1),
     "normalised by the conditions' windows": ({"normalise": "subject"}, "helo", {}, {}, 1),

@@ -11,7 +11,7 @@ import tomllib
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -60,8 +60,13 @@ def evaluate(
     models: Annotated[
         str, typer.Option(help="names, separated by commas; or systems, ablations (of HeLo), all (both)")
     ] = "uniform,mean,ridge,mixture,helo",
-    protocol: Annotated[str, typer.Option(help="subjects, trials or windows (leaks)")] = "subjects",
+    protocol: Annotated[
+        str, typer.Option(help="what is new in the test: subjects, both (people and clips), trials, or windows (leaks)")
+    ] = "subjects",
     folds: Annotated[int, typer.Option(help="number of folds; 0: one subject at a time, five otherwise")] = 0,
+    calibrate: Annotated[
+        int, typer.Option(help="number of each test person's first trials that are trained on; for subjects")
+    ] = 0,
     seeds: Annotated[int, typer.Option(help="number of seeds")] = 1,
     epochs: Annotated[int, typer.Option(help="most epochs")] = 100,
     workers: Annotated[int, typer.Option(help="processes, one thread each; 0: as many as pay")] = 0,
@@ -77,6 +82,7 @@ def evaluate(
     from helo.models import ablations, available, systems
 
     kinds = {"systems": systems, "ablations": ablations, "all": available}
+    gift: dict[str, Any] = {"calibrate": calibrate} if calibrate else {}
     try:
         data = helo.load(dataset, **({"root": root} if root else {}), **dict(map(_name_and_value, option or [])))
         table = helo.evaluate(
@@ -85,6 +91,7 @@ def evaluate(
             protocol=protocol,
             seeds=range(seeds),
             folds=folds or None,
+            **gift,
             workers=workers,
             folder=folder or None,
             epochs=epochs,

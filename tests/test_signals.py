@@ -47,6 +47,31 @@ def test_no_beats_no_token():
     assert signals.pulse(flat, 64, TOKENS).mask[6:].mean() < 0.5
 
 
+def _rmssd(beats, tokens=None):
+    values, mask, names = signals._intervals(np.asarray(beats), tokens or signals.Tokens.of(np.array([0.0]), 60, 1))
+    return np.exp(values[..., names.index("RMSSD (log s)")]) - 1e-3, mask
+
+
+def test_rmssd_does_not_bridge_beats_that_were_removed():
+    """By hand: a beat that was missed leaves an interval of 1.75 s, which is removed with both of its differences."""
+    before, after = [0.80, 0.84, 0.80, 0.86, 0.82], [0.90, 0.94, 0.91, 0.95]
+    beats = np.cumsum([0.1, *before, 1.75, *after])
+    squares = np.concatenate([np.diff(before), np.diff(after)]) ** 2  # 0.90 - 0.82 is not among them
+    found, mask = _rmssd(beats)
+    assert mask.all() and found[0, 0] == pytest.approx(np.sqrt(squares.mean()), abs=1e-9)
+    # every second interval is removed: none of the others follow each other, and nothing is made up
+    found, mask = _rmssd(np.cumsum([0.1, *[0.8, 1.75] * 10]))
+    assert not mask.any()
+
+
+def test_rmssd_of_a_clean_train_is_neurokit2s():
+    beats = np.cumsum(0.8 + 0.03 * np.random.default_rng(0).normal(size=70))
+    reference = nk.hrv_time({"RRI": 1000 * np.diff(beats), "RRI_Time": beats[1:]}, sampling_rate=1000)
+    found, mask = _rmssd(beats)
+    assert mask.all()
+    assert 1000 * found[0, 0] == pytest.approx(float(reference["HRV_RMSSD"].iloc[0]), rel=1e-6)
+
+
 def test_skin_conductance_level_and_slope():
     t = np.arange(0, 110, 0.25)
     found = signals.electrodermal((2 + 0.01 * t)[:, None], 4, TOKENS)

@@ -67,3 +67,9 @@ def test_bad_arguments(options):
 def test_a_recording_of_nobody(simulated):
     with pytest.raises(ValueError, match="no subject 'P9'; expected one of"):
         simulated.recording("P9")
+
+
+@pytest.mark.parametrize("seed", [2, 9])
+def test_a_moment_at_the_very_end_has_no_response_any_more(seed):
+    """A response that would begin after the recording's end: these seeds could not be loaded."""
+    assert len(helo.load("simulated", subjects=2, seed=seed)) == 100

@@ -28,7 +28,8 @@ def test_by_subject_keeps_people_apart(simulated):
     for split in folds:
         seen = [set(simulated.subjects[rows]) for rows in (split.train, split.validation, split.test)]
         assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
-        assert splits.leaks(simulated, split) == {"subject": 0, "trial": 0, "signal": 0}
+        # everybody watches every clip, so a new person's clip was seen with others
+        assert splits.leaks(simulated, split) == {"subject": 0, "clip": len(split.test), "trial": 0, "signal": 0}
 
 
 def test_by_trial_keeps_clips_whole(simulated):
@@ -93,7 +94,36 @@ def test_nested_folds_let_all_training_people_validate_once(simulated):
         assert not group & set(simulated.subjects[fold.train])
 
 
-@pytest.mark.parametrize("folds", [1, 6])
-def test_as_many_nested_folds_as_people_at_most(simulated, folds):
-    with pytest.raises(ValueError, match=rf"folds is {folds}; expected 2 to 5, the training side's people"):
-        splits.nested(simulated, splits.by_subject(simulated)[0], folds=folds)
+def test_nested_folds_by_trial_where_people_are_fewer_than_folds(simulated):
+    split = splits.by_subject(simulated)[0]
+    folds = splits.nested(simulated, split, folds=6)
+    held = [set(simulated.trial_ids[f.validation]) for f in folds]
+    assert sorted(t for group in held for t in group) == sorted(set(simulated.trial_ids[split.seen]))
+    for fold, group in zip(folds, held, strict=True):
+        assert not group & set(simulated.trial_ids[fold.train]) and set(fold.test) == set(split.test)
+    alone = random_data(subjects=["a"] * 20 + ["b"] * 20, trials=np.tile(np.repeat(np.arange(5), 4), 2))
+    (first, _) = splits.by_subject(alone)  # one person to train on: five clips
+    held = [set(alone.trial_ids[f.validation]) for f in splits.nested(alone, first)]
+    assert sorted(map(list, held)) == [[f"b/{k}"] for k in range(5)]
+    with pytest.raises(ValueError, match="folds is 1; expected 2 to 5, the training side's people"):
+        splits.nested(simulated, split, folds=1)
+    with pytest.raises(ValueError, match="folds is 26; expected 2 to 25, the training side's trials"):
+        splits.nested(simulated, split, folds=26)
+
+
+def test_nested_folds_hold_out_what_is_as_new_as_the_test_side(simulated):
+    """Trials of people who are tested too; people where the test people are new, whose given trials stay."""
+    for fold in splits.nested(simulated, splits.by_trial(simulated)[0], folds=3):
+        assert not set(simulated.trial_ids[fold.validation]) & set(simulated.trial_ids[fold.train])
+        assert len(set(simulated.subjects[fold.validation])) > 2
+    given = splits.calibrated(simulated, splits.by_subject(simulated)[1], 2)
+    for fold in splits.nested(simulated, given, folds=5):
+        assert len(set(simulated.subjects[fold.validation])) == 1 and "P2" not in simulated.subjects[fold.validation]
+        assert sum(simulated.subjects[fold.train] == "P2") == sum(simulated.subjects[given.train] == "P2") > 0
+
+
+def test_other_seeds_let_others_validate_together(simulated):
+    split = splits.by_subject(simulated)[0]
+    groups = [{frozenset(f.validation) for f in splits.nested(simulated, split, 2, seed=s)} for s in range(6)]
+    assert len(set(map(frozenset, groups))) > 1
+    assert groups[3] == {frozenset(f.validation) for f in splits.nested(simulated, split, 2, seed=3)}

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from helo.data import load, splits
+from helo.data.audit import audit, told_by
 from helo.data.emotion_data import EmotionData
+from helo.data.findings import CAUTION, FAULT, Finding
 from helo.files import MissingFile
-from helo.measures import kl
-
-FAULT, CAUTION = "fault", "caution"
 
 #: Name of a feature, or the end of it -> what a living person can have.
 RANGES = {
@@ -28,19 +26,9 @@ RANGES = {
 }
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing found: a "fault" to mend before use, or a "caution" to know of; what it is, where, and how much."""
-
-    level: str
-    what: str
-    where: str
-    found: str
-
-
 def check(data: EmotionData) -> list[Finding]:
     """All that is wrong with a data set, faults first. Best before normalising, so that units can be checked."""
-    tests = (_missing, _constant, _duplicates, _overlap, _labels, _balance, _duration, _units)
+    tests = (_missing, _constant, _duplicates, _overlap, _labels, _balance, _duration, _units, audit)
     found = [finding for test in tests for finding in test(data)]
     return sorted(found, key=lambda f: f.level != FAULT)
 
@@ -218,20 +206,9 @@ def _balance(data):
 def _duration(data):
     """What the number of a trial's windows says of the emotion, by itself, for new people."""
     _, index, lengths = np.unique(data.trial_ids, return_inverse=True, return_counts=True)
-    people = np.unique(data.subjects)
-    if len(np.unique(lengths)) < 2 or len(people) < 2:
+    if len(np.unique(lengths)) < 2 or len(np.unique(data.subjects)) < 2:
         return
-    length, d = lengths[index], data.distributions.astype(np.float64)
-    side = np.searchsorted(people, data.subjects) % min(5, len(people))
-    plain, told = np.empty(len(data)), np.empty(len(data))
-    for fold in np.unique(side):
-        test, train = side == fold, side != fold
-        mean = d[train].mean(0)
-        answer = np.tile(mean, (len(data), 1))
-        for n in np.unique(length[test]):
-            near = train & (length == n)
-            answer[length == n] = (d[near].sum(0) + 10 * mean) / (near.sum() + 10)  # ten windows' worth of caution
-        plain[test], told[test] = kl(d[test], np.tile(mean, (test.sum(), 1))), kl(d[test], answer[test])
+    plain, told = told_by(data, lengths[index])
     gain = 1 - told.mean() / max(plain.mean(), 1e-12)
     if gain > 0.02:
         count = f"the number of a trial's windows ({lengths.min()} to {lengths.max()})"

@@ -61,7 +61,8 @@ def load(
             music while walking has one, and it is both. After the walk the ratings do not tell the stimulus any more:
             the known condition is no better than the mean, and so no skill can be told.
         normalise: every feature is centred and scaled without labels: "subject" by the person's three walks; "causal"
-            by their part up to the window's end, as live use must; "none".
+            by their part up to the window's end; "none". Only the normalisation of "causal" is causal: filters see
+            the whole walk (`helo.data.signals`), so it does not measure live use.
         cache: keep the features on disk for the next load.
 
     Raises:

@@ -3,6 +3,12 @@
 A window is cut into tokens, consecutive segments of equal length; each feature function turns one raw signal into a
 vector per token. Peaks and filters run once over the whole recording (NeuroKit2), then windows are cut: filtering each
 window by itself would be slower and would bend the signal at its edges.
+
+So a window's features know what comes after it. With the recording cut a second after the window, the features of its
+last token (10 s) moved by these means of absolute differences, in standard deviations (25 windows each of S2 and S3 of
+WESAD's wrist): sway of pulse and arm .4 to .6, SDNN and RMSSD .02 to .45, heart rate .03 to .23, movement below .5 Hz
+.1 to .2, slope and phasic SD of skin conductance .06 to .12; the others by less than .05. Live use would need causal
+filters, which are not here.
 """
 
 from __future__ import annotations
@@ -49,7 +55,7 @@ def window_starts(start: float, stop: float, window: float, step: float) -> np.n
 def pulse(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     """Heart rate, its variability and the pulse's size from a photoplethysmogram (BVP).
 
-    A token with fewer than two plausible beat-to-beat intervals is masked.
+    A token without two plausible beat-to-beat intervals in succession is masked.
     """
     return _pulse(signal, rate, tokens)[0]
 
@@ -202,7 +208,7 @@ def normalise_by_subject(values: np.ndarray, mask: np.ndarray, subjects: np.ndar
     """Centre and scale each feature by the person's own mean and standard deviation, over all windows; no labels.
 
     A person's resting level says more about the person than about the emotion. All windows are needed, so this is for
-    studies that are finished, not for live use.
+    studies that are finished.
 
     Args:
         values: shape (n, tokens, features).
@@ -229,8 +235,8 @@ def normalise_by_recording(
         mask: shape (n, tokens).
         whole: the same features of windows over the whole recording, in time order, shape (k, tokens, features).
         whole_mask: shape (k, tokens).
-        seen: how many of them each window may know, shape (n,): those that have ended by its end, for live use. None:
-            all.
+        seen: how many of them each window may know, shape (n,): those that have ended by its end, so that the
+            normalisation is causal (the features themselves are not). None: all.
 
     Returns:
         As `normalise_by_subject`.
@@ -250,7 +256,10 @@ def normalise_by_recording(
 
 
 def _intervals(beats, tokens, shortest=0.33, longest=1.5, jump=0.25):
-    """Heart rate, SD and successive differences of the plausible beat-to-beat intervals that end in each token."""
+    """Heart rate, SD and successive differences of the plausible beat-to-beat intervals that end in each token.
+
+    RMSSD = sqrt(mean (x_(i+1) - x_i)^2) over intervals that share a beat: one that was removed is not bridged.
+    """
     interval, end = np.diff(beats), beats[1:]
     plausible = (interval > shortest) & (interval < longest)
     if plausible.any():
@@ -262,9 +271,9 @@ def _intervals(beats, tokens, shortest=0.33, longest=1.5, jump=0.25):
     last = np.searchsorted(end, tokens.starts + tokens.length)
     for w, t in np.ndindex(*tokens.starts.shape):
         here = slice(first[w, t], last[w, t])
-        x = interval[here][plausible[here]]
-        if len(x) >= 2:
-            successive = np.diff(x)
+        good = plausible[here]
+        x, successive = interval[here][good], np.diff(interval[here])[good[1:] & good[:-1]]
+        if len(successive):
             values[w, t] = 60 / x.mean(), np.log(x.std() + 1e-3), np.log(np.sqrt((successive**2).mean()) + 1e-3)
             mask[w, t] = True
     return values, mask, names

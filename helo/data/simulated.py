@@ -169,7 +169,8 @@ class _Study:
                 face[shown] += _FACE[emotion] * rng.uniform(0.7, 1.3)
                 rate += 9 * arousal * np.exp(-0.5 * ((t["temp"] - time - LAG) / 1.2) ** 2)
                 first = round((time + LAG) * RATES["eda"]) - peak
-                here = slice(max(first, 0), min(first + len(response), len(eda)))
+                stop = min(first + len(response), len(eda))
+                here = slice(max(first, 0), max(first, stop))  # none of it where the last clip ends before
                 size = rng.uniform(0.8, 1.2) * 0.4 * np.exp(1.2 * arousal)
                 eda[here] += size * response[here.start - first : here.stop - first]
         warmth = 33 + rng.normal(0, 0.7) - np.cumsum(arousal_now - arousal_now.mean()) / RATES["temp"] * 0.004

@@ -87,8 +87,9 @@ def load(
         context: seconds before and after the window that are looked at too, beyond the condition's ends where need be;
             `starts` and `window` of the data set then include them.
         normalise: every feature is centred and scaled without labels: "recording" by the person's whole recording,
-            pauses between the conditions included; "causal" by its part up to the window's end (and context), as live
-            use must; "subject" by the person's windows alone; "none".
+            pauses between the conditions included; "causal" by its part up to the window's end (and context);
+            "subject" by the person's windows alone; "none". Only the normalisation of "causal" is causal: filters and
+            beats are found in the whole recording (`helo.data.signals`), so it does not measure live use.
         cache: keep the features on disk for the next load.
 
     Raises:

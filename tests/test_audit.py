@@ -1,0 +1,227 @@
+"""Inputs that tell the answer by another way: each kind planted and found; clean sets and chance left alone."""
+
+import dataclasses
+import re
+import time
+
+import numpy as np
+import pytest
+from conftest import random_data, shared
+from typer.testing import CliRunner
+
+import helo
+from helo.__main__ import app
+from helo.data.audit import audit
+from helo.data.check import CAUTION, FAULT, check
+
+PEOPLE, CLIPS, EACH = 10, 8, 3
+
+
+def study(seed=0, **fields):
+    """10 people rate 8 clips from 1 to 5, three windows each; eda with two tokens, face with one; nothing leaks."""
+    rng = np.random.default_rng(seed)
+    taste = rng.normal(0, 1, (PEOPLE, CLIPS, 5)) + rng.normal(0, 1, (CLIPS, 5))
+    ratings = np.clip(np.round(3 + taste), 1, 5).reshape(-1, 5).repeat(EACH, 0)
+    n = len(ratings)
+    given = {
+        "distributions": ratings / ratings.sum(1, keepdims=True),
+        "subjects": np.repeat([f"P{k}" for k in range(PEOPLE)], CLIPS * EACH),
+        "trials": np.tile(np.repeat(np.arange(CLIPS), EACH), PEOPLE),
+        "signals": {"eda": rng.normal(size=(n, 2, 3)), "face": rng.normal(size=(n, 1, 6))},
+        "roles": {"physiological": ["eda"], "behavioral": ["face"]},
+        "features": {"eda": ("level", "slope", "peak"), "face": tuple(f"unit {k}" for k in range(6))},
+        "emotions": ("happy", "calm", "sad", "angry", "afraid"),
+    }
+    return random_data(n=n, **(given | fields)), ratings
+
+
+def planted(plant, modality="eda", feature=1, token=slice(None)):
+    """The study with `plant(data, ratings)`, one number a window, as a feature."""
+    data, ratings = study()
+    signals = {m: x.copy() for m, x in data.signals.items()}
+    signals[modality][:, token, feature] = np.reshape(plant(data, ratings), (len(data), -1))
+    return dataclasses.replace(data, signals=signals)
+
+
+def by_person(values, data):
+    values = values.astype(float)
+    for who in np.unique(data.subjects):
+        own = values[data.subjects == who]
+        values[data.subjects == who] = (own - own.mean()) / own.std()
+    return values
+
+
+def noise(size, seed=5):
+    return np.random.default_rng(seed).normal(0, size, PEOPLE * CLIPS * EACH)
+
+
+def test_a_clean_study_has_none():
+    for seed in range(20):
+        assert not list(audit(study(seed)[0]))
+
+
+@pytest.mark.parametrize(
+    "plant, figure",
+    [
+        (lambda d, r: d.distributions[:, 2], "is the rating of 'sad' itself"),
+        (lambda d, r: r[:, 2], "is the rating of 'sad' itself"),
+        (lambda d, r: -3 * d.distributions[:, 2] + 40 + noise(0.02), "correlates 0.99. with the share of 'sad'"),
+        (lambda d, r: by_person(d.distributions[:, 2], d) + noise(0.1), "correlates 0.99. with the share of 'sad'"),
+    ],
+    ids=["a share", "a rating from 1 to 5", "nearly a share, scaled", "nearly a share, normalised by person"],
+)
+def test_a_rating_among_the_features(plant, figure):
+    for token in (slice(None), slice(1, 2)):  # in every token, or in one
+        (one,) = audit(planted(plant, token=token))
+        assert (one.level, one.what, one.where) == (FAULT, "rating among the features", "eda")
+        assert re.match(f"'slope' {figure}: .* leave it out$", one.found), one.found
+
+
+def test_what_only_goes_with_an_emotion_is_no_rating():
+    assert not list(audit(planted(lambda d, r: d.distributions[:, 2] + noise(0.03))))  # correlates .9
+    assert not list(audit(planted(lambda d, r: np.random.default_rng(0).integers(1, 6, len(r)))))  # whole numbers
+    assert not list(audit(planted(lambda d, r: 60 * np.random.default_rng(0).integers(1, 6, len(r)))))
+    few = np.arange(240) < 24  # a single person's eight trials correlate by chance
+    data = planted(lambda d, r: d.distributions[:, 2] + noise(0.001))
+    masks = {"eda": np.repeat(few[:, None], 2, 1)}
+    assert "rating among the features" not in {f.what for f in audit(dataclasses.replace(data, masks=masks))}
+
+
+def test_a_masked_rating_is_found_where_it_is():
+    data = planted(lambda d, r: d.distributions[:, 0])
+    masks = {"eda": np.random.default_rng(0).random((240, 2)) < 0.5}
+    (one,) = audit(dataclasses.replace(data, masks=masks))
+    assert "'slope' is the rating of 'happy' itself" in one.found
+
+
+LENGTHS = np.array([61, 75, 80, 92, 110, 118, 131, 150])
+
+
+def test_a_feature_that_names_the_clip():
+    (one,) = audit(planted(lambda d, r: LENGTHS[d.trials.astype(int)]))
+    assert (one.level, one.what, one.where) == (CAUTION, "feature names the clip", "eda")
+    assert one.found.startswith("'slope' is 100.0% explained by the clip, whoever watches: ") and "'both'" in one.found
+    (near,) = audit(planted(lambda d, r: LENGTHS[d.trials.astype(int)] + noise(4), "face", 3))
+    share = float(near.found.split("is ")[1].split("%")[0]) / 100
+    assert near.where == "face" and "'unit 3'" in near.found
+    assert share == pytest.approx(1 - 16 / (LENGTHS.var() + 16), abs=0.005)  # by its definition
+    assert not list(audit(planted(lambda d, r: LENGTHS[d.trials.astype(int)] + noise(15))))  # explains three quarters
+    assert not list(audit(planted(lambda d, r: d.subjects.astype("U2") == "P3")))  # names a person
+
+
+def test_nobody_else_saw_the_clip():
+    """A clip that one person saw cannot be told from the person."""
+    data = planted(lambda d, r: np.unique(d.trial_ids, return_inverse=True)[1])
+    assert not list(audit(dataclasses.replace(data, trials=data.trial_ids)))
+
+
+def test_several_features_of_a_modality_are_one_finding():
+    data = planted(lambda d, r: LENGTHS[d.trials.astype(int)])
+    signals = data.signals | {"eda": np.concatenate([data.signals["eda"][..., [1, 1]], data.signals["eda"]], 2)}
+    (one,) = audit(dataclasses.replace(data, signals=signals, features={}))
+    assert "(2 other features like it)" in one.found
+
+
+def without(data, gone, modality="face"):
+    masks = data.masks | {modality: data.masks[modality] & ~gone[:, None]}
+    return dataclasses.replace(data, masks=masks)
+
+
+def test_a_gap_that_tells_the_emotion():
+    data, _ = study()
+    angry = data.distributions[:, 3] > np.quantile(data.distributions[:, 3], 0.7)
+    (one,) = audit(without(data, angry & (noise(1) < 0.8)))
+    assert (one.level, one.what, one.where) == (CAUTION, "absence tells the emotion", "face")
+    assert one.found.startswith("that 'face' is absent takes ") and "p 0.0" in one.found
+
+
+@pytest.mark.parametrize("groups", ["window", "trial_ids", "trials", "subjects"])
+def test_a_gap_by_chance_tells_nothing(groups):
+    found = 0
+    for seed in range(30):
+        data, _ = study(seed)
+        # the clips' labels are drawn anew: what goes with a clip or a person goes with no emotion
+        names = np.arange(240) if groups == "window" else np.unique(getattr(data, groups), return_inverse=True)[1]
+        free = np.random.default_rng(seed).dirichlet(np.ones(5), 80).repeat(3, 0)
+        gone = (np.random.default_rng(seed + 100).random(names.max() + 1) < 0.3)[names]
+        data = dataclasses.replace(data, distributions=free)
+        found += gone.any() and bool(list(audit(without(data, gone))))
+    assert found <= 1
+
+
+def softmax(x):
+    return np.exp(x) / np.exp(x).sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "block, told",
+    [
+        (lambda logits: softmax(logits), "divided by their sum"),
+        (lambda logits: 100 * softmax(logits), "divided by their sum"),
+        (lambda logits: logits, "after a softmax"),
+        (lambda logits: logits[:, [4, 0, 3, 1, 2]] - 7, "after a softmax"),
+    ],
+    ids=["shares", "per cent", "logits", "logits in another order"],
+)
+def test_labels_that_a_detectors_output_repeats(block, told):
+    logits = np.random.default_rng(3).normal(0, 1.5, (240, 5))
+    data, _ = study(distributions=softmax(logits).round(6))
+    signals = data.signals | {"face": data.signals["face"].copy()}
+    signals["face"][:, 0, 1:] = block(logits)
+    found = {f.what: f for f in audit(dataclasses.replace(data, signals=signals))}
+    one = found["labels among the features"]
+    assert one.level == FAULT and one.where == "face"
+    assert one.found.startswith("'unit 1' to 'unit 5' are the distributions themselves") and told in one.found
+
+
+def test_a_detector_that_is_often_right_is_no_repetition():
+    logits = np.random.default_rng(3).normal(0, 1.5, (240, 5))
+    data, _ = study(distributions=softmax(logits))
+    signals = data.signals | {"face": data.signals["face"].copy()}
+    signals["face"][:, 0, 1:] = logits + np.random.default_rng(4).normal(0, 0.5, logits.shape)
+    assert not list(audit(dataclasses.replace(data, signals=signals)))
+
+
+def test_a_detector_averaged_over_tokens():
+    shares = np.random.default_rng(3).dirichlet(np.ones(5), (240, 2))
+    data, _ = study(distributions=shares.mean(1))
+    signals = data.signals | {"eda": shares.astype(np.float32)}
+    (one,) = audit(dataclasses.replace(data, signals=signals, features={}))
+    assert one.what == "labels among the features" and one.where == "eda"
+
+
+@pytest.mark.parametrize("name", ["simulated", "study", "wesad", "emowalk"])
+def test_no_alarm_on_measured_or_simulated_signals(name, request):
+    assert not list(audit(request.getfixturevalue(name)))
+
+
+def test_votes_are_no_ratings():
+    """CREMA-D's features are other people's votes: 'happy' by the face comes near (.966), and is no rating."""
+    data = helo.load("crema-d", root=shared("crema-d/tabulatedVotes.csv").parent)
+    assert not list(audit(data))
+    truth = data.distributions[:, data.emotions.index("happy")]
+    seen = data.signals["face"][:, 0, data.emotions.index("happy")]
+    assert np.corrcoef(truth, seen)[0, 1] == pytest.approx(0.966, abs=0.001)
+
+
+def test_it_is_part_of_the_check_and_of_the_command(tmp_path):
+    assert "rating among the features" in {f.what for f in check(planted(lambda d, r: r[:, 0]))}
+    data, ratings = study()
+    lines = ["subject,trial,eda.level,eda.mood,face.smile,emotion.happy,emotion.sad"]
+    for k in range(0, len(data), EACH):
+        a, b, c, d = ratings[k, :4]
+        lines.append(f"{data.subjects[k]},{data.trials[k]},{c + 0.1 * k % 7},{a},{d + 0.3 * k % 5},{a},{b}")
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(lines))
+    done = CliRunner().invoke(app, ["check", str(path)])
+    assert done.exit_code == 1 and "'mood' is the rating of 'happy' itself" in done.stdout
+
+
+def test_it_is_fast():
+    """As many windows, tokens, features and emotions as WESAD's wrist."""
+    shapes = {"bvp": (6, 5), "eda": (6, 5), "temp": (6, 2), "face": (6, 11)}
+    data = without(random_data(n=1400, emotions=24, shapes=shapes), np.arange(1400) % 7 == 0)
+    list(audit(study()[0]))  # imports
+    started = time.perf_counter()
+    list(audit(data))
+    assert time.perf_counter() - started < 1
