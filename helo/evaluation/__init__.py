@@ -1,20 +1,16 @@
 """Evaluation: every model on every fold with every seed, and what the table says about models and people."""
 
+from helo.evaluation.intervals import interval_over_people
 from helo.evaluation.knockout import drop_curve, knockout
+from helo.evaluation.markdown import to_markdown
+from helo.evaluation.people import people
 from helo.evaluation.scoring import SETTINGS, evaluate, reference_kl
-from helo.evaluation.statistics import (
-    by_fold,
-    critical_difference,
-    interval_over_people,
-    mean_ranks,
-    paired_test,
-    summarise,
-    to_markdown,
-)
+from helo.evaluation.statistics import critical_difference, mean_ranks, paired_test
+from helo.evaluation.summary import by_condition, summarise
 
 __all__ = [
     "SETTINGS",
-    "by_fold",
+    "by_condition",
     "critical_difference",
     "drop_curve",
     "evaluate",
@@ -22,6 +18,7 @@ __all__ = [
     "knockout",
     "mean_ranks",
     "paired_test",
+    "people",
     "reference_kl",
     "summarise",
     "to_markdown",
