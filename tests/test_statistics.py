@@ -105,10 +105,21 @@ def test_a_person_is_one_observation():
 
 
 def test_a_person_with_many_windows_makes_nobody_surer():
-    values = {"helo": np.random.default_rng(1).normal(0.3, 0.05, 12)}
-    even, uneven = (summarise(table(values, windows=w)).loc["helo"] for w in (10, [100] + [10] * 11))
-    assert uneven["kl_high"] - uneven["kl_low"] > even["kl_high"] - even["kl_low"]
-    assert uneven["kl"] == pytest.approx(np.average(values["helo"], weights=[100] + [10] * 11))
+    """One of twelve with ten times the windows: the intervals widen, and still hold the truth as often."""
+    rng, weights = np.random.default_rng(1), np.array([100] + [10] * 11)
+    widths, inside = [], 0
+    for k in range(200):
+        of_people = rng.normal(size=12)
+        sums = np.column_stack([weights * of_people, weights, of_people])
+        drawn = drawn_sums(sums, draws=1000, seed=k)
+        (low, high), even = limits(drawn[:, 0] / drawn[:, 1], 12), limits(drawn[:, 2] / 12, 12)
+        widths.append((high - low, np.ptp(even)))
+        inside += low <= 0 <= high
+    uneven, even = np.mean(widths, axis=0)
+    assert uneven > even and inside > 180
+    found = summarise(table({"a": of_people}, windows=weights)).loc["a"]
+    assert found["kl"] == pytest.approx(np.average(of_people, weights=weights))
+    assert found[["kl_low", "kl_high"]].tolist() == pytest.approx([low, high], rel=0.15)
 
 
 def test_folds_and_conditions_are_averaged_within_a_person():

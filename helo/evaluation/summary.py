@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helo.evaluation.intervals import DRAWS, drawn_sums, limits
-from helo.evaluation.people import BY_TRIAL, holdings, people, unit
+from helo.evaluation.people import holdings, people, unit
 from helo.evaluation.statistics import paired_test
 from helo.measures import MEASURES
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: the KL of what a model is set beside: the training mean, and knowing the condition
+REFERENCES = ("kl_mean", "kl_ceiling")
 
 
 def summarise(
@@ -53,35 +56,28 @@ def summarise(
     """
     import pandas as pd
 
-    measures = list(MEASURES) if weight == "windows" else ["kl"]
-    names = [*measures, *(name for name in BY_TRIAL if name != "kl")]
-    wide = {name: people(table, name, weight) for name in names}
-    held = holdings(table, weight).to_numpy(float)
-    models = list(wide["kl"].columns)
+    measures, sums, held, models = _sums(table, weight)
     reference = reference or ("helo" if "helo" in models else models[0])
     if reference not in models:
         raise ValueError(f"reference {reference!r} is not in the table; expected one of {models}")
-    totals = np.column_stack([*(wide[name].to_numpy() * held[:, None] for name in names), held])
-    means = _means(totals.sum(0, keepdims=True), names)
-    low_high = {name: limits(v, len(held), level) for name, v in _means(drawn_sums(totals, draws, seed), names).items()}
+    means = _means(sums.sum(0, keepdims=True), measures)
+    drawn = _means(drawn_sums(sums, draws, seed), measures)
+    low_high = {name: limits(values, len(held), level) for name, values in drawn.items()}
     columns: dict = {}
     for name in (*measures, "skill"):
         columns |= {name: means[name][0], f"{name}_low": low_high[name][0], f"{name}_high": low_high[name][1]}
-    columns |= {name: means[name][0] for name in ("kl_mean", "kl_ceiling")}
+    columns |= {name: means[name][0] for name in REFERENCES}
     result = pd.DataFrame(columns, index=pd.Index(models, name="model"))
-    fits = table.drop_duplicates(["model", "seed", "fold"]).groupby("model", sort=False)
-    result = result.assign(
-        skill_note=[_note(row, len(held)) for _, row in result.iterrows()],
-        seeds=fits["seed"].nunique(),
-        fits=fits.size(),
-        capped=fits["capped"].mean(),
-        people=len(held),
-        unit=unit(table),
-        weight=weight,
-        level=level,
-        reference=result.index == reference,
-    )
+    result["skill_note"] = [_note(row, len(held)) for _, row in result.iterrows()]
+    result = result.join(_fits(table)).assign(people=len(held), unit=unit(table), weight=weight, level=level)
+    result["reference"] = result.index == reference
     return result.join(_against(table, reference, weight, level, draws, seed))
+
+
+def _fits(table):
+    """Seeds, fits, and the share that was cut at the cap, by model; a fit has a row for each person of its fold."""
+    fits = table.drop_duplicates(["model", "seed", "fold"]).groupby("model", sort=False)
+    return fits.agg(seeds=("seed", "nunique"), fits=("fold", "size"), capped=("capped", "mean"))
 
 
 def _against(table, reference, weight, level, draws, seed):
@@ -95,10 +91,19 @@ def _against(table, reference, weight, level, draws, seed):
     return paired_test(table, reference, "kl", weight, level, draws, seed)[columns].rename(columns=names)
 
 
-def _means(sums, names):
-    """name -> means (draws, models), and "skill", from sums (draws, names x models + 1), the last the windows."""
-    blocks = np.split(sums[:, :-1] / sums[:, -1:], len(names), axis=1)
-    means = dict(zip(names, blocks, strict=True))
+def _sums(table, weight):
+    """The measures' names, each person's sums (people, (measures + 2) x models + 1), windows, and the models."""
+    measures = list(MEASURES) if weight == "windows" else ["kl"]
+    wide = [people(table, name, weight) for name in (*measures, *REFERENCES)]
+    held = holdings(table, weight).to_numpy(float)
+    sums = np.column_stack([*(values.to_numpy() * held[:, None] for values in wide), held])
+    return measures, sums, held, list(wide[0].columns)
+
+
+def _means(sums, measures):
+    """name -> means (draws, models), and "skill", from sums (draws, ...) as `_sums` orders them."""
+    names = [*measures, *REFERENCES]
+    means = dict(zip(names, np.split(sums[:, :-1] / sums[:, -1:], len(names), axis=1), strict=True))
     room = means["kl_mean"] - means["kl_ceiling"]
     gain = means["kl_mean"] - means["kl"]
     return means | {"skill": np.divide(gain, room, out=np.full_like(gain, np.nan), where=room > 0)}
