@@ -172,11 +172,15 @@ def collect(
         results.to_parquet(content)
         atomic_write(table or folder / "table.parquet", content.getvalue())
         page = overview(folder, results)
-    if {"model", "seed", "fold", "kl_ceiling"} <= set(results):
+    if {"model", "seed", "fold", "people"} <= set(results):
         varied = [name for name in sweeps.axes(folder) if name not in ("model", "seed", "fold")]
         for values, part in results.groupby(varied, dropna=False) if varied else [((), results)]:
             told = ", ".join(f"{name} {value}" for name, value in zip(varied, values, strict=True))
-            typer.echo(f"\n{told}\n\n{to_markdown(summarise(part).sort_values('kl'))}")
+            try:
+                shown = to_markdown(summarise(sweeps.by_person(part)).sort_values("kl"))
+            except ValueError as error:  # of a sweep that is not whole yet
+                shown = f"no scores yet: {error}"
+            typer.echo(f"\n{told}\n\n{shown}")
     typer.echo(f"\n{len(results)} results: {table or folder / 'table.parquet'}\noverview: {page}")
 
 
@@ -226,16 +230,18 @@ def _report(output: Path, results: dict, repository: Path) -> Path:
         page = page.replace('href="../', f'href="{os.path.relpath(repository, output)}/')
         atomic_write(output / f"{name}.html", page.encode())
         links.append(f'<li><a href="{name}.html">{name}</a></li>')
-    rows = [line.strip("|").split("|") for line in results["02_train"]["table"].splitlines()]
+    lines = results["02_train"]["table"].splitlines()
+    rows = [line.strip("|").split("|") for line in lines if line.startswith("|")]
     del rows[1]  # Markdown's ruler
     cells = ["<tr>" + "".join(f"<td>{html.escape(c.strip())}</td>" for c in row) + "</tr>" for row in rows]
+    notes = html.escape(" ".join(line for line in lines if not line.startswith("|")))
     page = (
         "<!doctype html><meta charset='utf-8'><title>helo demo</title>"
         "<style>body{font:16px sans-serif;max-width:70rem;margin:2rem auto}td{padding:.2rem .8rem;text-align:right}"
         "td:first-child{text-align:left}tr:first-child{font-weight:bold}</style>"
         "<h1>helo on the simulated study</h1>"
-        "<p>People never seen in training; mean ± standard deviation over folds.</p>"
-        f"<table>{''.join(cells)}</table><h2>Notebooks</h2><ol>{''.join(links)}</ol>"
+        "<p>People never seen in training; in brackets, 95 % bootstrap intervals over people.</p>"
+        f"<table>{''.join(cells)}</table><p>{notes}</p><h2>Notebooks</h2><ol>{''.join(links)}</ol>"
     )
     atomic_write(output / "index.html", page.encode())
     return output / "index.html"

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+import helo
 from helo.evaluation import (
     by_condition,
     critical_difference,
@@ -12,6 +13,8 @@ from helo.evaluation import (
     mean_ranks,
     paired_test,
     people,
+    person_scores,
+    reference_kl,
     statistics,
     summarise,
     to_markdown,
@@ -259,7 +262,7 @@ def test_fits_cut_at_the_cap_are_counted_once():
     found = summarise(rows)
     assert found.fits.tolist() == [6, 6, 6] and found.seeds.tolist() == [3, 3, 3]
     assert found.capped.tolist() == pytest.approx([0, 1 / 6, 0])
-    assert "1 of 6 fits" in to_markdown(found) and "cut at the cap" not in to_markdown(found.loc[["helo"]])
+    assert "17 % of fits" in to_markdown(found) and "cut at the cap" not in to_markdown(found.loc[["helo"]])
 
 
 def test_by_condition_the_gains_add_up():
@@ -276,6 +279,26 @@ def test_by_condition_the_gains_add_up():
     assert (found.gain * found.windows).sum() / 150 == pytest.approx(total["kl_mean"] - total["kl"])
     with pytest.raises(ValueError, match="rows without a condition"):
         by_condition(calm.assign(condition=""))
+
+
+def test_person_scores_add_up_to_the_scores_of_all_windows(simulated):
+    split = helo.splits.by_subject(simulated, folds=3)[0]
+    truth, answer = simulated.distributions[split.test], np.roll(simulated.distributions[split.test], 1, axis=0)
+    rows = pd.DataFrame(person_scores(simulated, split, answer))
+    assert set(rows.subject) == set(simulated.subjects[split.test]) and rows.windows.sum() == len(split.test)
+    assert rows.trials.sum() == len(set(simulated.trial_ids[split.test]))
+    for name, value in helo.score(truth, answer).items():
+        assert np.average(rows[name], weights=rows.windows) == pytest.approx(value)
+    low, ceiling = reference_kl(simulated, split)
+    assert np.average(rows.kl_mean, weights=rows.windows) == pytest.approx(low)
+    assert np.average(rows.kl_ceiling, weights=rows.windows) == pytest.approx(ceiling)
+    # by trial, by hand
+    per_window = helo.score(truth, answer, per_window=True)["kl"]
+    trials = simulated.trial_ids[split.test]
+    by_hand = np.mean([per_window[trials == t].mean() for t in np.unique(trials)])
+    assert np.average(rows.kl_trial, weights=rows.trials) == pytest.approx(by_hand)
+    found = summarise(rows.assign(model="m", seed=0, fold=split.name, capped=False)).loc["m"]
+    assert found["skill"] == pytest.approx((low - per_window.mean()) / (low - ceiling))
 
 
 def test_markdown_names_every_bracket():

@@ -3,7 +3,7 @@
 from helo.evaluation.intervals import interval_over_people
 from helo.evaluation.knockout import drop_curve, knockout
 from helo.evaluation.markdown import to_markdown
-from helo.evaluation.people import people
+from helo.evaluation.people import people, person_scores
 from helo.evaluation.scoring import SETTINGS, evaluate, reference_kl
 from helo.evaluation.statistics import critical_difference, mean_ranks, paired_test
 from helo.evaluation.summary import by_condition, summarise
@@ -19,6 +19,7 @@ __all__ = [
     "mean_ranks",
     "paired_test",
     "people",
+    "person_scores",
     "reference_kl",
     "summarise",
     "to_markdown",

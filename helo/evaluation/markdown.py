@@ -17,7 +17,7 @@ def to_markdown(summary: pd.DataFrame) -> str:
 
     KL and skill with their intervals over people; KL's difference to the reference with its interval, p (Wilcoxon's
     signed-rank test over people, Holm's correction) and for how many people the model is better; the other measures'
-    means; "cut at the cap", the fits that ended at the cap of epochs, where there are any. Below stands why a skill or
+    means; "cut at the cap", how many fits ended at the cap of epochs, where there are any. Below stands why a skill or
     an interval is missing.
 
     Raises:
@@ -27,7 +27,7 @@ def to_markdown(summary: pd.DataFrame) -> str:
         raise ValueError("the summary is empty; expected one row per model")
     about = summary.iloc[0]
     of = {"subject": "people", "fold": "folds"}[about["unit"]]
-    bracket = f"[{about['level']:.0%} over {about['people']} {of}]".replace("%", " %")
+    bracket = f"[{100 * about['level']:g} % over {about['people']} {of}]"
     by_trial = " by trial" if about["weight"] == "trials" else ""
     reference = summary.index[summary["reference"]]
     columns = {
@@ -45,8 +45,9 @@ def to_markdown(summary: pd.DataFrame) -> str:
         columns[f"{name} {'↑' if name in HIGHER_IS_BETTER else '↓'}"] = [f"{x:.4f}" for x in summary[name]]
     columns["seeds"] = [str(n) for n in summary["seeds"]]
     if (summary["capped"] > 0).any():
-        cut = [(round(share * fits), fits) for share, fits in zip(summary["capped"], summary["fits"], strict=True)]
-        columns["cut at the cap"] = [f"{n} of {fits} fits" if n else "" for n, fits in cut]
+        columns["cut at the cap"] = [
+            f"{100 * max(share, 0.01):.0f} % of fits" if share else "" for share in summary["capped"]
+        ]
     lines = [list(columns), ["---"] * len(columns), *zip(*columns.values(), strict=True)]
     return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + _notes(summary))
 

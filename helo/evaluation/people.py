@@ -6,11 +6,14 @@ has a single subject (or a data set does not know them), the fold is the unit in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helo.measures import MEASURES
+from helo.data.emotion_data import EmotionData
+from helo.data.splits import Split
+from helo.measures import MEASURES, score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +68,36 @@ def holdings(table: pd.DataFrame, weight: str = "windows", by: str = "") -> pd.S
         ValueError: models or seeds were not tested on the same windows.
     """
     return _same_windows(table, weight, by or unit(table))
+
+
+def person_scores(data: EmotionData, split: Split, answer: np.ndarray) -> list[dict[str, Any]]:
+    """Scores of a split's test windows, one row per person and condition, as in the table of `evaluate`.
+
+    Args:
+        data: the data set.
+        split: its test side was asked.
+        answer: distributions of its test windows, (n, L).
+
+    Returns:
+        For each: "subject", "condition", "windows", "trials", the six measures, "kl_mean" and "kl_ceiling", means over
+        the windows; and "kl_trial", "kl_mean_trial", "kl_ceiling_trial", means over the trials.
+    """
+    import pandas as pd
+
+    from helo.evaluation import reference_kl
+
+    frame = pd.DataFrame(score(data.distributions[split.test], answer, per_window=True))
+    frame[["kl_mean", "kl_ceiling"]] = [reference_kl(data, replace(split, test=split.test[[k]])) for k in frame.index]
+    measured = list(frame)
+    frame["subject"], frame["trial"] = data.subjects[split.test].astype(str), data.trial_ids[split.test]
+    frame["condition"] = "" if data.conditions is None else data.conditions[split.test].astype(str)
+    rows: list[dict[str, Any]] = []
+    for (subject, condition), part in frame.groupby(["subject", "condition"], sort=False):
+        trials = part.groupby("trial")[list(BY_TRIAL)].mean().rename(columns=BY_TRIAL)
+        means = {str(k): float(v) for k, v in [*part[measured].mean().items(), *trials.mean().items()]}
+        about = {"subject": subject, "condition": condition, "windows": len(part), "trials": len(trials)}
+        rows.append({**about, **means})
+    return rows
 
 
 def _same_windows(table, weight, by):

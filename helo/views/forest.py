@@ -91,4 +91,4 @@ def _title(rows):
     about = rows.iloc[0]
     of = {"subject": "people", "fold": "folds"}[about["unit"]]
     by = "a trial counts once" if about["weight"] == "trials" else "a window counts once"
-    return f"{about['level']:.0%} bootstrap intervals over {about['people']} {of}; {by}".replace("%", " %")
+    return f"{100 * about['level']:g} % bootstrap intervals over {about['people']} {of}; {by}"
