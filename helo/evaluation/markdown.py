@@ -32,12 +32,12 @@ def to_markdown(summary: pd.DataFrame) -> str:
     reference = summary.index[summary["reference"]]
     columns = {
         "model": list(summary.index),
-        f"KL{by_trial} ↓ {bracket}": _intervals(summary, "kl", "{:.4f}"),
-        f"skill{by_trial} ↑ {bracket}": _intervals(summary, "skill", "{:.2f}"),
+        f"KL{by_trial} ↓ {bracket}": _intervals(summary, "kl", "{:z.4f}"),
+        f"skill{by_trial} ↑ {bracket}": _intervals(summary, "skill", "{:z.2f}"),
     }
     if len(reference) and summary["difference"].notna().any():
         columns |= {
-            f"KL − KL of {reference[0]} {bracket}": _intervals(summary, "difference", "{:+.4f}"),
+            f"KL − KL of {reference[0]} {bracket}": _intervals(summary, "difference", "{:+z.4f}"),
             "p (Holm)": [_p(p) for p in summary["p_holm"]],
             "better for": ["" if np.isnan(b) else f"{b:.0f} of {about['people']}" for b in summary["better"]],
         }

@@ -43,9 +43,9 @@ def forest(summary: pd.DataFrame, title: str = "") -> Figure:
                 axis.plot(end, y, mark, color=colour, ms=4, clip_on=False)
         if left <= values[y] <= right:
             axis.plot(values[y], y, "o", color=colour, mfc="white" if capped else colour, ms=6)
-        number = f"{values[y]:.2f}" if name == "skill" else f"{values[y]:.4f}"
+        number = f"{values[y]:z.2f}" if name == "skill" else f"{values[y]:.4f}"
         if np.isfinite(low[y]):
-            number += f"  [{low[y]:.2f}, {high[y]:.2f}]" if name == "skill" else f"  [{low[y]:.4f}, {high[y]:.4f}]"
+            number += f"  [{low[y]:z.2f}, {high[y]:z.2f}]" if name == "skill" else f"  [{low[y]:.4f}, {high[y]:.4f}]"
         axis.text(1.02, y, number, transform=axis.get_yaxis_transform(), va="center", fontsize=8, color=colour)
     axis.set_yticks(range(len(rows)), [str(model) for model in rows.index], fontsize=8)
     axis.set(xlim=(left, right), ylim=(len(rows) - 0.4, -0.6))
