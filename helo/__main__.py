@@ -11,7 +11,7 @@ import tomllib
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -71,18 +71,22 @@ def evaluate(
     epochs: Annotated[int, typer.Option(help="most epochs")] = 100,
     workers: Annotated[int, typer.Option(help="processes, one thread each; 0: as many as pay")] = 0,
     folder: Annotated[str, typer.Option(help="keeps finished fits; a second call goes on from there")] = "",
-    choose: Annotated[bool, typer.Option(help="learning rate and decay of each fit by its validation windows")] = False,
+    nested: Annotated[
+        int, typer.Option(help="groups of training people that validate in turns, a model each; 0: one model")
+    ] = 3,
+    choose_from: Annotated[
+        int, typer.Option(help="candidates of settings for each model, the training people choose; 1: its defaults")
+    ] = 1,
     centre_people: Annotated[
         bool, typer.Option("--centre-people", help="learn from ratings without each person's own tendency")
     ] = False,
 ) -> None:
     """Fit and score models on every fold and seed; print one table, best first by KL."""
     import helo
-    from helo.evaluation import SETTINGS, summarise, to_markdown
+    from helo.evaluation import summarise, to_markdown
     from helo.models import ablations, available, systems
 
     kinds = {"systems": systems, "ablations": ablations, "all": available}
-    gift: dict[str, Any] = {"calibrate": calibrate} if calibrate else {}
     try:
         data = helo.load(dataset, **({"root": root} if root else {}), **dict(map(_name_and_value, option or [])))
         table = helo.evaluate(
@@ -91,11 +95,12 @@ def evaluate(
             protocol=protocol,
             seeds=range(seeds),
             folds=folds or None,
-            **gift,
+            nested=nested,
+            choose_from=choose_from,
+            calibrate=calibrate,
             workers=workers,
             folder=folder or None,
             epochs=epochs,
-            choices=SETTINGS if choose else (),
             centre_people=centre_people,
         )
     except (ValueError, OSError, FloatingPointError) as error:
@@ -179,11 +184,15 @@ def collect(
         results.to_parquet(content)
         atomic_write(table or folder / "table.parquet", content.getvalue())
         page = overview(folder, results)
-    if {"model", "seed", "fold", "kl_ceiling"} <= set(results):
+    if {"model", "seed", "fold", "people"} <= set(results):
         varied = [name for name in sweeps.axes(folder) if name not in ("model", "seed", "fold")]
         for values, part in results.groupby(varied, dropna=False) if varied else [((), results)]:
             told = ", ".join(f"{name} {value}" for name, value in zip(varied, values, strict=True))
-            typer.echo(f"\n{told}\n\n{to_markdown(summarise(part).sort_values('kl'))}")
+            try:
+                shown = to_markdown(summarise(sweeps.by_person(part)).sort_values("kl"))
+            except ValueError as error:  # of a sweep that is not whole yet
+                shown = f"no scores yet: {error}"
+            typer.echo(f"\n{told}\n\n{shown}")
     typer.echo(f"\n{len(results)} results: {table or folder / 'table.parquet'}\noverview: {page}")
 
 
@@ -233,16 +242,18 @@ def _report(output: Path, results: dict, repository: Path) -> Path:
         page = page.replace('href="../', f'href="{os.path.relpath(repository, output)}/')
         atomic_write(output / f"{name}.html", page.encode())
         links.append(f'<li><a href="{name}.html">{name}</a></li>')
-    rows = [line.strip("|").split("|") for line in results["02_train"]["table"].splitlines()]
+    lines = results["02_train"]["table"].splitlines()
+    rows = [line.strip("|").split("|") for line in lines if line.startswith("|")]
     del rows[1]  # Markdown's ruler
     cells = ["<tr>" + "".join(f"<td>{html.escape(c.strip())}</td>" for c in row) + "</tr>" for row in rows]
+    notes = html.escape(" ".join(line for line in lines if not line.startswith("|")))
     page = (
         "<!doctype html><meta charset='utf-8'><title>helo demo</title>"
         "<style>body{font:16px sans-serif;max-width:70rem;margin:2rem auto}td{padding:.2rem .8rem;text-align:right}"
         "td:first-child{text-align:left}tr:first-child{font-weight:bold}</style>"
         "<h1>helo on the simulated study</h1>"
-        "<p>People never seen in training; mean ± standard deviation over folds.</p>"
-        f"<table>{''.join(cells)}</table><h2>Notebooks</h2><ol>{''.join(links)}</ol>"
+        "<p>People never seen in training; in brackets, 95 % bootstrap intervals over people.</p>"
+        f"<table>{''.join(cells)}</table><p>{notes}</p><h2>Notebooks</h2><ol>{''.join(links)}</ol>"
     )
     atomic_write(output / "index.html", page.encode())
     return output / "index.html"

@@ -59,10 +59,25 @@ def pictures(data):
                 index=["plan", "R", "compression", "without eda"],
             )
         ),
+        "forest": lambda: figures.forest(summary("skill")),
+        "forest_of_kl": lambda: figures.forest(summary("kl")),
         "protocols": lambda: figures.protocols(
             {"subjects": {"a": 1, "b": 2}, "windows": {"a": 0.5, "b": 0.7}}, "KL (nats)"
         ),
     }
+
+
+def summary(name):
+    """Five models over nine people: one is the reference, one was cut at the cap, one is far off."""
+    rows = {"helo": (0.7, 0), "early": (0.9, 0.4), "mean": (0.0, 0), "ridge": (-0.2, 0), "uniform": (-4.0, 0)}
+    skill = pd.Series({model: value for model, (value, _) in rows.items()})
+    table = pd.DataFrame({"skill": skill, "kl": 0.08 - 0.03 * skill, "kl_mean": 0.08, "kl_ceiling": 0.05})
+    for column, half in (("skill", 0.3), ("kl", 0.01)):
+        table[f"{column}_low"], table[f"{column}_high"] = table[column] - half, table[column] + half
+    if name == "kl":
+        table[["skill", "skill_low", "skill_high", "kl_ceiling"]] = np.nan
+    table["capped"] = [share for _, share in rows.values()]
+    return table.assign(reference=table.index == "helo", people=9, unit="subject", weight="windows", level=0.95)
 
 
 @pytest.mark.parametrize("name", sorted(pictures(None)))

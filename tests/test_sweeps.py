@@ -258,6 +258,31 @@ def test_a_failed_run_keeps_its_error_and_stops_nobody(place, tmp_path):
     assert stored["a"].tolist() == [1, 3] and stored["scores.kl"][0] == random.Random(1).random()
 
 
+def test_collect_scores_people_not_runs(tmp_path):
+    """Each run tests two people of four; the scores are over all four, and there are none before all are there."""
+    notebook = write_notebook(
+        tmp_path / "n.ipynb",
+        'model: str = ""  # model\nfold: int = 0  # fold\nseed: int = 0  # seed\noutput: str = ""  # folder',
+        "import json, os\n"
+        "kl = {'helo': 0.1, 'mean': 0.3}[model]\n"
+        "row = dict(condition='', windows=10, trials=1, kl_mean=0.3, kl_ceiling=0.2)\n"
+        "row |= dict.fromkeys(['chebyshev', 'clark', 'canberra', 'kl', 'cosine', 'intersection'], kl)\n"
+        "people = [row | {'subject': f's{2 * fold + k}'} for k in (0, 1)]\n"
+        "result = {'people': people, 'capped': model == 'helo'}\n"
+        "json.dump(result, open(f\"{output}/{os.environ['HELO_RESULT']}\", 'w'))",
+    )
+    many = sweeps.grid(model=["helo", "mean"], fold=[0, 1], seed=[0])
+    sweeps.sweep(notebook, many, tmp_path / "s", progress=False)
+    found = sweeps.by_person(sweeps.collect(tmp_path / "s"))
+    assert found.groupby("model").subject.apply(list).tolist() == [["s0", "s1", "s2", "s3"]] * 2
+    told = finish(helo("collect", tmp_path / "s"))
+    assert "[95 % over 4 people]" in told and "| 4 of 4 |" not in told and "| 0 of 4 |" in told
+    assert "| 2.00 [2.00, 2.00] |" in told and "100 % of fits" in told
+    (tmp_path / "s" / sweeps.run_id(notebook, many[3]) / "result.json").unlink()
+    told = finish(helo("collect", tmp_path / "s"))
+    assert "no scores yet: model 'mean', seed 0: 0 windows of subject 's2'" in told
+
+
 def test_nothing_starts_when_a_parameter_is_wrong(place, tmp_path):
     for many, message in (
         ([{"a": 1}, {"A": 2}], r"unknown parameters \['A'\]"),

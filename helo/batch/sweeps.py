@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "axes",
+    "by_person",
     "check_injected",
     "check_parameters",
     "collect",
@@ -193,6 +194,19 @@ def collect(folder: str | Path) -> pd.DataFrame:
             seconds = json.loads((path / runs.VERSIONS).read_text())["seconds"]
             rows.append({"run": run, **parameters, **result, "seconds": seconds})
     return pd.DataFrame(rows)
+
+
+def by_person(results: pd.DataFrame) -> pd.DataFrame:
+    """Runs that each fitted one model on one fold, as `helo.evaluate` gives them: a row per person and condition.
+
+    Args:
+        results: from `collect`; "people" holds each run's rows as JSON, `helo.evaluation.person_scores`.
+    """
+    import pandas as pd
+
+    shared = ("model", "seed", "fold", "capped")
+    each = results.to_dict("records")
+    return pd.DataFrame([{k: run[k] for k in shared} | row for run in each for row in json.loads(run["people"])])
 
 
 def axes(folder: str | Path) -> list[str]:

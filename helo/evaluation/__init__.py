@@ -1,21 +1,17 @@
 """Evaluation: every model on every fold with every seed, and what the table says about models and people."""
 
 from helo.evaluation.choice import candidates
+from helo.evaluation.intervals import interval_over_people
 from helo.evaluation.knockout import drop_curve, knockout
+from helo.evaluation.markdown import to_markdown
+from helo.evaluation.people import people, person_scores
 from helo.evaluation.references import reference_kl, references
 from helo.evaluation.scoring import evaluate
-from helo.evaluation.statistics import (
-    by_fold,
-    critical_difference,
-    interval_over_people,
-    mean_ranks,
-    paired_test,
-    summarise,
-    to_markdown,
-)
+from helo.evaluation.statistics import critical_difference, mean_ranks, paired_test
+from helo.evaluation.summary import by_condition, summarise
 
 __all__ = [
-    "by_fold",
+    "by_condition",
     "candidates",
     "critical_difference",
     "drop_curve",
@@ -24,6 +20,8 @@ __all__ = [
     "knockout",
     "mean_ranks",
     "paired_test",
+    "people",
+    "person_scores",
     "reference_kl",
     "references",
     "summarise",

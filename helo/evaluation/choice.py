@@ -13,7 +13,7 @@ from helo.models import choices, defaults, is_closed_form
 #: what every trained model can be given, of `helo.fit` or of the model itself: setting -> values
 SHARED: dict[str, tuple] = {
     "learning_rate": (3e-4, 1e-3, 3e-3),
-    "weight_decay": (1e-2, 1e-3, 1e-4),
+    "weight_decay": (1e-4, 1e-3, 1e-2),
     "batch_size": (128, 64, 32),
     "centre_people": (False, True),
     "dropout": (0.3, 0.5, 0.7),

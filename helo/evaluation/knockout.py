@@ -14,7 +14,7 @@ import numpy as np
 
 from helo.data.emotion_data import EmotionData
 from helo.data.splits import Split
-from helo.evaluation.statistics import interval_over_people
+from helo.evaluation.intervals import interval_over_people
 from helo.measures import kl, score
 from helo.models import EmotionModel
 from helo.training.prediction import predict

@@ -16,8 +16,7 @@ from helo.data.emotion_data import EmotionData
 from helo.data.splits import Split, by_protocol, nested
 from helo.evaluation.choice import candidates
 from helo.evaluation.fits import Fitted, Job, on_gpu, run_all
-from helo.evaluation.references import references
-from helo.measures import score
+from helo.evaluation.people import person_scores
 from helo.models import available, exists, is_closed_form
 from helo.training.loop import fit
 
@@ -32,7 +31,7 @@ def evaluate(
     protocol: str | Sequence[Split] = "subjects",
     seeds: int | Sequence[int] = (0,),
     folds: int | None = None,
-    nested: int = 0,
+    nested: int = 3,
     choose_from: int = 1,
     calibrate: int = 0,
     workers: int = 0,
@@ -199,7 +198,7 @@ class _Contest:
         """The table's rows."""
         rows = []
         for fold, split in enumerate(self.splits):
-            choice, low_ceiling = self.choice(fold), references(self.data, split)
+            choice = self.choice(fold)
             tried = [f for k in range(len(self.candidates)) for f in self.of(k, fold, self.seeds[0])]
             for seed in self.seeds:
                 fits = self.of(choice, fold, seed)
@@ -211,7 +210,7 @@ class _Contest:
                     "choice": choice,
                 }
                 answer = np.mean([f.answers for f in fits], 0)
-                for row in _scores(self.data, split, answer, *low_ceiling):
+                for row in person_scores(self.data, split, answer):
                     share = row["windows"] / len(split.test)
                     rows.append(about | row | shared | {"seconds": seconds * share})
         return rows
@@ -259,22 +258,3 @@ def _tell_capped(contests):
             f"{', '.join(cut.values())}: more epochs may change their place",
             stacklevel=3,
         )
-
-
-def _scores(data: EmotionData, split: Split, answer: np.ndarray, low: np.ndarray, ceiling: np.ndarray) -> list[dict]:
-    """Means over the windows, and KL over the trials, of each person and condition of a split's test side."""
-    import pandas as pd
-
-    windows = pd.DataFrame(score(data.distributions[split.test], answer, per_window=True))
-    windows["kl_mean"], windows["kl_ceiling"] = low, ceiling
-    measured = list(windows)
-    by_trial = {"kl": "kl_trial", "kl_mean": "kl_mean_trial", "kl_ceiling": "kl_ceiling_trial"}
-    windows["subject"], windows["trial"] = data.subjects[split.test], data.trial_ids[split.test]
-    windows["condition"] = "" if data.conditions is None else data.conditions[split.test].astype(str)
-    rows = []
-    for (subject, condition), part in windows.groupby(["subject", "condition"], sort=False):
-        trials = part.groupby("trial")[list(by_trial)].mean()
-        about = {"subject": str(subject), "condition": condition, "windows": len(part), "trials": len(trials)}
-        means = part[measured].mean().to_dict()
-        rows.append(about | means | trials.mean().rename(by_trial).to_dict())
-    return rows

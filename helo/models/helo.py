@@ -61,12 +61,12 @@ class HeLo(EmotionModel):
     """
 
     target_correlation: Tensor
-    choices = {"epsilon": (0.05, 0.02, 0.1), "transport_weight": (0.03, 0.0, 0.1), "width": (128, 64)}
+    choices = {"epsilon": (0.05, 0.02, 0.1), "transport_weight": (0.03, 0.0, 0.1), "width": (64, 128)}
 
     def __init__(
         self,
         layout: Layout,
-        width: int = 128,
+        width: int = 64,
         heads: int = 4,
         depth: int = 1,
         tokens: int = 8,

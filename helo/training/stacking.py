@@ -27,7 +27,7 @@ def fit_together(
     epochs: int = 100,
     batch_size: int = 128,
     learning_rate: float = 3e-4,
-    weight_decay: float = 1e-2,
+    weight_decay: float = 1e-4,
     decay: float = 0.99,
     patience: int = 20,
     device: str | torch.device | None = None,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def critical_difference(ranks: Mapping[str, float], width: float) -> Figure:
+def critical_difference(ranks: Mapping[str, float], width: float, over: str = "people") -> Figure:
     """Mean ranks on a line, best on the left; a bar joins models nearer than the critical difference `width`."""
     names = sorted(ranks, key=lambda name: ranks[name])
     values = [ranks[name] for name in names]
@@ -44,7 +44,7 @@ def critical_difference(ranks: Mapping[str, float], width: float) -> Figure:
     axis.set(
         xlim=(1 - margin - 0.1 * len(names), len(names) + margin + 0.1 * len(names)), ylim=(-low - 0.55 * half, 1.5)
     )
-    axis.set_xlabel("mean rank over folds (1 is best)")
+    axis.set_xlabel(f"mean rank over {over} (1 is best)")
     axis.set(yticks=[], xticks=[])
     sns.despine(ax=axis, left=True, bottom=True)
     return figure

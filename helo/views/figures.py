@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from helo.data.emotion_data import EmotionData, Recording
 from helo.files import atomic_write
 from helo.views.comparisons import critical_difference, knockout, protocols
+from helo.views.forest import forest
 from helo.views.palette import BLUE, GREEN, ORANGE, PINK, VERMILION, emotion_colours
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "critical_difference",
     "curves",
     "emotion_colours",
+    "forest",
     "heatmaps",
     "history",
     "knockout",
