@@ -113,7 +113,8 @@ class Tensorial(FusionModel):
         self, layout: Layout, width: int = 64, small: int = 16, dropout: float = 0.3, input_dropout: float = 0.0
     ):
         super().__init__(layout, (small + 1) ** 2, width, dropout, input_dropout=input_dropout)
-        self.shrink = nn.ModuleList(nn.Linear(width, small) for _ in range(2))
+        # of unit variance first: a product of two small numbers is lost beside the constant 1
+        self.shrink = nn.ModuleList(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, small)) for _ in range(2))
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         a, b = (_with_one(torch.tanh(f(x))) for f, x in zip(self.shrink, means(streams), strict=True))
