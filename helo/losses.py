@@ -72,9 +72,16 @@ def outer_correlation(distributions: Tensor) -> Tensor:
 
 
 def same_class(distributions: Tensor) -> Tensor:
-    """Y_ij = 1 where two windows have the same strongest emotion, (B, L) -> (B, B)."""
-    strongest = distributions.argmax(1)
-    return (strongest[:, None] == strongest).to(distributions)
+    """Y_ij, how far two windows have the same strongest emotion, (B, L) -> (B, B).
+
+    Where several emotions share the first place, S_i is the set of them and Y_ij the size of what S_i and S_j have in
+    common over the size of both together: 1 for equal sets, 0 where no strongest emotion is common. Which of them the
+    data set lists first does not matter.
+    """
+    strongest = (distributions >= distributions.amax(1, keepdim=True) - 1e-6).to(distributions)
+    common = strongest @ strongest.T
+    count = strongest.sum(1)
+    return common / (count[:, None] + count - common)
 
 
 def label_similarity(distributions: Tensor) -> Tensor:

@@ -126,7 +126,7 @@ class TestEveryModel:
 
 # written out, so that a name that gets lost fails
 ABLATIONS = ["helo-no-cross", "helo-no-ot", "helo-gromov", "helo-detached", "helo-no-lcc", "helo-no-r", "helo-release"]
-CLOSED = ["uniform", "mean", "ridge", "mixture", "aa-knn", "sa-bfgs"]
+CLOSED = ["uniform", "mean", "ridge", "kernel-ridge", "mixture", "aa-knn", "sa-bfgs"]
 FUSION = [
     "helo",
     "foalnet",

@@ -12,7 +12,7 @@ import torch
 from helo.data.emotion_data import EmotionData, Layout
 from helo.models.aimdit import AIMDiT
 from helo.models.base import EmotionModel, Prediction
-from helo.models.baselines import ConditionMixture, MaximumEntropy, NearestNeighbours, Ridge, TrainingMean, Uniform
+from helo.models.baselines import TrainingMean, Uniform
 from helo.models.connection import ConnectionVectors
 from helo.models.fbp import FactorisedBilinear
 from helo.models.foalnet import FoalNet
@@ -20,11 +20,14 @@ from helo.models.gban import GBAN
 from helo.models.helo import HeLo
 from helo.models.hfgcn import HFGCN
 from helo.models.jmt import JMT
+from helo.models.linear import ConditionMixture, MaximumEntropy
 from helo.models.lmam import LMAM
 from helo.models.m2fnet import M2FNet
 from helo.models.mpt import PromptTransformer
 from helo.models.named import NameGuided
+from helo.models.neighbours import NearestNeighbours
 from helo.models.options import check
+from helo.models.regression import KernelRidge, Ridge
 from helo.models.release import HeLoRelease
 from helo.models.simple import Early, Late, LowRankTensorial, SideBySide, SingleStream, Tensorial
 
@@ -68,6 +71,7 @@ _SYSTEMS: dict[str, tuple[type[EmotionModel], dict]] = {
     "uniform": (Uniform, {}),
     "mean": (TrainingMean, {}),
     "ridge": (Ridge, {}),
+    "kernel-ridge": (KernelRidge, {}),
     "mixture": (ConditionMixture, {}),
     "aa-knn": (NearestNeighbours, {}),
     "sa-bfgs": (MaximumEntropy, {}),

@@ -1,7 +1,7 @@
 """AIMDiT: augmented modality fusion by dimension transformation.
 
 Wu et al., "AIMDiT: Modality Augmentation and Interaction via Multimodal Dimension Transformation for Emotion
-Recognition in Conversations", https://arxiv.org/abs/2407.00743 (abstract only).
+Recognition in Conversations", https://arxiv.org/abs/2407.00743 (abstract only): a design after the abstract.
 
 MAN turns a one-dimensional feature into two dimensions and runs an Inception block over it, for variation within and
 between its parts; MIN fuses the augmented features by cross-modal and self-modal Transformers.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -117,3 +119,14 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     """Mean of the tokens that are there: (B, N, d), (B, N) -> (B, d); 0 where none is."""
     weight = mask.to(x).unsqueeze(-1)
     return (x * weight).sum(1) / weight.sum(1).clamp_min(1)
+
+
+def side_by_side(x: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, int]]) -> Tensor:
+    """Every feature of every token as one vector: modality -> (B, N, F) to (B, sum of tokens * features).
+
+    Args:
+        x: by modality, 0 where a token is not there.
+        shapes: by modality, (tokens, features); tokens beyond those can only be padding.
+    """
+    own = (nn.functional.pad(x[m], (0, 0, 0, tokens - x[m].shape[1])) for m, (tokens, _) in shapes.items())
+    return torch.cat([tokens.flatten(1) for tokens in own], 1)

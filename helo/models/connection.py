@@ -1,7 +1,7 @@
 """Connection vectors with inter-class contrast.
 
 "Enhancing multimodal emotion recognition through cross-modal connection vectors and inter-class contrastive learning",
-https://arxiv.org/abs/2405.17900 (abstract only).
+https://arxiv.org/abs/2405.17900 (abstract only): a design after the abstract.
 
 Trainable joint vectors carry information between the encoders of two streams; two emotion classifiers; a supervised
 inter-class contrastive loss.

@@ -7,6 +7,10 @@ Within a stream of frames f_i: alpha_i = sigmoid(f_i . q) gives f' = sum alpha_i
 beta_i = sigmoid([f_i; f'] . q1) gives f = sum alpha_i beta_i [f_i; f'] / sum alpha_i beta_i. Across streams
 
     z = SumPool_k((U^T a) * (V^T b)),   signed square root, L2-normalised
+
+Decided here: dropout on the product; the square root is sign(z) (sqrt(|z| + 1e-4) - 1e-2), whose slope at 0 has an end;
+and the normalised vector is scaled by sqrt(d), so that its elements, not its length, are of size 1 and the head starts
+as that of the other systems does.
 """
 
 from __future__ import annotations
@@ -51,7 +55,6 @@ class FactorisedBilinear(FusionModel):
         a, b = (f(attend(*s, weigh)) for f, attend, s in zip(self.expand, self.attend, streams, strict=True))
         a, b = self.part("first factor", a), self.part("second factor", b)
         z = self.dropout(a * b).unflatten(1, (-1, self.factors)).sum(2)
-        # the square root's slope is endless at 0
         z = z.sign() * ((z.abs() + 1e-4).sqrt() - 1e-2)
         return nn.functional.normalize(z, dim=-1) * z.shape[1] ** 0.5, {}
 

@@ -6,18 +6,20 @@ Li et al., "Enhancing Modal Fusion by Alignment and Label Matching for Multimoda
 Two streams A and B. Three losses: L = KL + w_a L_AVEL + w_m L_MEM.
 
 - **AVEL** aligns the streams: e = LayerNorm(W1 x + Dropout(W2 GELU(W1 x))) of the streams' means, L2-normalised;
-  S_ij = e^A_i . e^B_j / tau over the batch; cross-entropy of softmax(S) with the windows that share the emotion, both
-  ways.
+  S_ij = e^A_i . e^B_j / tau over the batch, tau learned; cross-entropy of softmax(S) with the windows that share the
+  emotion, both ways.
 - **Fusion**: two stacks, A asks B and B asks A; a layer is LayerNorm(q + Dropout(attention(q, other, other))), keys and
-  values always the other stream's own tokens. Masked means, concatenated.
+  values always the other stream's own tokens. Masked means, concatenated, a linear classifier.
 - **MEM** asks whether two streams carry the same emotion: the own pair does; a window of another emotion, drawn with
   probability softmax(S), does not.
 
-Decided here: tau is a temperature (the released code divides by its logarithm); the positives of a row sum to 1
-(`divide=False` is the released form); a window without a window of another emotion in its batch has no negative,
-instead of itself; prediction needs no labels. For distributions "shares the emotion" becomes 1 - the Jensen-Shannon
-distance, to a power that sharpens it, for AVEL (`same="distribution"`); `same="class"` takes the strongest emotion, as
-the paper does. MEM uses the strongest.
+The authors' code (ASolitaryMan/Foal-Net) was read. Decided here: what is learned is log tau, and S is divided by tau
+itself, at least .01 (the released code learns, and divides by, a number that starts at log(1 / .07)); the positives of
+a row sum to 1 (`divide=False` is the released form); a window without a window of another emotion in its batch has no
+negative, instead of itself; prediction needs no labels. For distributions "shares the emotion" becomes 1 - the
+Jensen-Shannon distance, to a power that sharpens it, for AVEL (`same="distribution"`); `same="class"` takes the
+strongest emotion, as the paper does, by halves where several are tied. MEM uses the strongest: a negative has none of
+them in common.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from helo.data.emotion_data import Layout
 from helo.models.base import Prediction
 from helo.models.blocks import CrossAttention, alone, masked_mean
 from helo.models.dropout import Dropout
-from helo.models.fusion import FusionModel, Stream, means
+from helo.models.fusion import FusionModel, Stream, linear_head, means
 
 
 class FoalNet(FusionModel):
@@ -42,7 +44,7 @@ class FoalNet(FusionModel):
 
     Args: as `FusionModel`, and
         depth: layers of each fusion stack.
-        temperature: tau of the alignment.
+        temperature: tau of the alignment at first.
         alignment_weight: w_a, weight of AVEL.
         matching_weight: w_m, weight of MEM.
         same: "distribution" (soft targets) or "class" (the strongest emotion).
@@ -75,7 +77,9 @@ class FoalNet(FusionModel):
         input_dropout: float = 0.0,
     ):
         super().__init__(layout, 2 * width, width, dropout, input_dropout=input_dropout)
-        self.temperature, self.same, self.sharpness, self.divide = temperature, same, sharpness, divide
+        self.head = linear_head(2 * width, len(layout.emotions), dropout)
+        self.log_temperature = nn.Parameter(torch.tensor([temperature]).log())
+        self.same, self.sharpness, self.divide = same, sharpness, divide
         self.weights = {"kl": 1.0, "alignment": alignment_weight, "matching": matching_weight}
         self.project = nn.ModuleList(_Projection(width, dropout) for _ in range(2))
         self.stacks = nn.ModuleList(
@@ -101,7 +105,8 @@ class FoalNet(FusionModel):
 
     def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)
-        similarity = prediction.hidden["aligned"][0] @ prediction.hidden["aligned"][1].T / self.temperature
+        temperature = self.log_temperature.exp().clamp_min(0.01)
+        similarity = prediction.hidden["aligned"][0] @ prediction.hidden["aligned"][1].T / temperature
         same = losses.same_class(truth) if self.same == "class" else losses.label_similarity(truth) ** self.sharpness
         if self.weights["alignment"]:
             terms["alignment"] = losses.alignment(similarity, same, self.divide)
@@ -130,7 +135,7 @@ class FoalNet(FusionModel):
 class _Projection(nn.Module):
     def __init__(self, width, dropout):
         super().__init__()
-        self.first, self.second = nn.Linear(width, width, bias=False), nn.Linear(width, width)
+        self.first, self.second = (nn.Linear(width, width, bias=False) for _ in range(2))
         self.dropout, self.norm = Dropout(dropout), nn.LayerNorm(width)
 
     def forward(self, x):

@@ -1,8 +1,9 @@
 """The frame every fusion system shares: streams of tokens in, one vector out, a head on it.
 
 A two-stream system (voice and face, in its paper) takes the physiological modalities as one stream and the behavioral
-ones as the other; where one role is empty, the first modality and the rest. The tokens of a stream's modalities stand
-one after the other.
+ones as the other; where one role is empty, the first modality and the rest. A stream is the tokens of its modalities as
+a set: the last token of one is no neighbour of the next one's first. A system that reads sequences takes one stream a
+modality, `compact`, and puts its sides together itself.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ class FusionModel(EmotionModel):
         """Tokens and mask of every stream."""
         x = self.standardise(signals, masks)
         encoded = {m: f(x[m], masks[m]) for m, f in zip(self.layout.modalities, self.encoders, strict=True)}
-        return [_compact(*(torch.cat([encoded[m][k] for m in group], 1) for k in (0, 1))) for group in self.groups]
+        return [
+            (torch.cat([encoded[m][0] for m in group], 1), torch.cat([encoded[m][1] for m in group], 1))
+            for group in self.groups
+        ]
 
     def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         vector, hidden = self.fuse(self.streams(signals, masks))
@@ -74,8 +78,8 @@ class FusionModel(EmotionModel):
         raise NotImplementedError
 
 
-def _compact(x, mask):
-    """Tokens that are there moved to the front, in their order, so that no neighbour or state sees a gap."""
+def compact(x: Tensor, mask: Tensor) -> Stream:
+    """Tokens of a modality that are there moved to the front, in order, so that no neighbour or state sees a gap."""
     order = (~mask).to(torch.uint8).argsort(dim=1, stable=True)
     mask = mask.gather(1, order)
     return x.gather(1, order.unsqueeze(-1).expand_as(x)) * mask.unsqueeze(-1), mask
@@ -99,6 +103,14 @@ def head(vector: int, width: int, emotions: int, dropout: float) -> nn.Sequentia
     with torch.no_grad():
         last.weight.mul_(0.1)  # so that the first answer is near the bias
     return nn.Sequential(Dropout(dropout), nn.Linear(vector, width), nn.GELU(), Dropout(dropout), last)
+
+
+def linear_head(vector: int, emotions: int, dropout: float) -> nn.Sequential:
+    """One layer from a fused vector to the logits of the emotions, for systems whose paper has a linear classifier."""
+    last = nn.Linear(vector, emotions)
+    with torch.no_grad():
+        last.weight.mul_(0.1)
+    return nn.Sequential(Dropout(dropout), last)
 
 
 def start_at_mean(layers: nn.Sequential, data: EmotionData, split: Split) -> None:

@@ -3,11 +3,15 @@
 Shou et al., "A Low-rank Matching Attention based Cross-modal Feature Fusion Method for Conversational Emotion
 Recognition", https://arxiv.org/abs/2306.17799.
 
-For a token x_t of one modality and the tokens M_s of another
+A modality is the memory M; tokens x_t of every modality, its own too, ask it:
 
     alpha_t = softmax_s tanh((W x_t + b) . M_s),   o_t = sum_s alpha_ts M_s,   W = U V^T of rank r << d
 
-summed over the other modalities, GELU, residual. (The released code keeps W at full rank; here it is truly low.)
+    M'_t = M_t + GELU(o_t of its own tokens + o of the others)
+
+The authors' code (yuntaoshou/LMAM) was read. Decided here: the code's memory is the text; here every modality in turn,
+each with its W, and their means side by side are the fused vector. There all modalities have the same steps and o_t
+joins M_t; here they may differ, so another modality's o is the mean over its tokens. The code keeps W at full rank.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import Layout
-from helo.models.blocks import masked_softmax
+from helo.models.blocks import masked_mean, masked_softmax
 from helo.models.fusion import FusionModel, Stream, means
 
 
@@ -31,7 +35,7 @@ class LMAM(FusionModel):
     """
 
     parts = {
-        "matching": "every token of the other modality alike",
+        "matching": "every token of the memory alike",
         "what is matched": "nothing: each modality by itself",
     }
     choices = {"width": (64, 32, 128), "rank": (8, 4, 16)}
@@ -46,15 +50,13 @@ class LMAM(FusionModel):
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         matched = []
-        for k, (x, mask) in enumerate(streams):
-            asked = self.up[k](self.down[k](x))
+        for k, (memory, mask) in enumerate(streams):
+            asked = self.up[k](self.down[k](torch.cat([x for x, _ in streams], 1)))
             asked = self.part("matching", asked, partial(torch.zeros_like, asked))
-            others = [
-                masked_softmax(torch.tanh(asked @ y.mT), there.unsqueeze(1)) @ y
-                for j, (y, there) in enumerate(streams)
-                if j != k
-            ]
-            nothing = torch.zeros_like(x)
-            found = self.part("what is matched", sum(others, nothing), nothing)
-            matched.append((x + nn.functional.gelu(found), mask))
+            answers = masked_softmax(torch.tanh(asked @ memory.mT), mask.unsqueeze(1)) @ memory
+            found = torch.zeros_like(memory)
+            for j, answer in enumerate(answers.split([x.shape[1] for x, _ in streams], 1)):
+                found = found + (answer if j == k else masked_mean(answer, streams[j][1]).unsqueeze(1))
+            found = self.part("what is matched", found, partial(torch.zeros_like, found))
+            matched.append((memory + nn.functional.gelu(found), mask))
         return torch.cat(means(matched), 1), {}

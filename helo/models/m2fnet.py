@@ -3,20 +3,25 @@
 Chudasama et al., "M2FNet: Multi-modal Fusion Network for Emotion Recognition in Conversation",
 https://arxiv.org/abs/2206.02187.
 
-A Transformer encoder per modality, multi-head attention fusion of the streams, a classifier; features trained with an
-adaptive-margin triplet loss.
+A Transformer encoder per modality, multi-head attention fusion of the streams, a classifier. The feature extractors are
+trained with an adaptive-margin triplet loss and with two terms that keep their features from shrinking onto each other,
+variance and covariance (as VICReg, Bardes et al., ICLR 2022). No code of the authors is known to us.
 
-Open: which stream asks (here every stream asks all the others in turn), and the margin's form. Here the triplets are
-made in the batch: the window with the most similar label is the positive, the nearest of another strongest emotion the
-negative, and the margin is the difference of their label similarities:
+Decided here: the extractors are the encoders, so each modality's encoded mean z has the three losses, beside KL instead
+of before it; which stream asks (every stream asks all the others); and the margin's form: the window with the most
+similar label is the positive, the nearest that has no strongest emotion in common the negative, and the margin is the
+difference of their label similarities. With u = z / |z|, and C the covariance of z over the batch
 
-    L = mean_i max(0, |z_i - z_pos| - |z_i - z_neg| + (Y_i,pos - Y_i,neg))
+    triplet     mean_i max(0, |u_i - u_pos| - |u_i - u_neg| + (Y_i,pos - Y_i,neg))
+    variance    mean_j max(0, 1 - sqrt(C_jj))
+    covariance  sum_{j != k} C_jk^2 / d
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +38,11 @@ class M2FNet(FusionModel):
 
     Args: as `FusionModel`, and
         triplet_weight: weight of the triplet loss.
+        variance_weight: weight of the variance term.
+        covariance_weight: weight of the covariance term.
     """
 
-    stackable = False  # its triplets are among the windows of a batch
+    stackable = False  # its triplets and covariances are among the windows of a batch
     parts = {
         "encoders": "every modality's tokens as they are",
         "cross-attention": "every modality's tokens, which have attended to nothing",
@@ -49,15 +56,22 @@ class M2FNet(FusionModel):
         heads: int = 4,
         dropout: float = 0.3,
         triplet_weight: float = 0.1,
+        variance_weight: float = 0.05,
+        covariance_weight: float = 0.01,
         input_dropout: float = 0.0,
     ):
         count = len(layout.modalities)
         super().__init__(layout, count * width, width, dropout, per_modality=True, input_dropout=input_dropout)
-        self.weights = {"kl": 1.0, "triplet": triplet_weight}
+        self.weights = {
+            "kl": 1.0,
+            "triplet": triplet_weight,
+            "variance": variance_weight,
+            "covariance": covariance_weight,
+        }
         self.encode = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(count))
         self.ask = nn.ModuleList(CrossAttention(width, heads, dropout) for _ in range(count))
 
-    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Any]]:
         streams = [
             (self.part("encoders", encode(x, mask), x), mask)
             for encode, (x, mask) in zip(self.encode, streams, strict=True)
@@ -68,14 +82,27 @@ class M2FNet(FusionModel):
             y, there = torch.cat([o[0] for o in others], 1), torch.cat([o[1] for o in others], 1)
             asked = self.part("cross-attention", self.ask[k](x, y, there)[0], partial(alone, self.ask[k], x))
             fused.append((asked, mask))
-        vector = torch.cat(means(fused), 1)
-        return vector, {"vector": vector}
+        return torch.cat(means(fused), 1), {"extracted": means(streams)}
 
     def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)
-        if self.weights["triplet"]:
-            terms["triplet"] = adaptive_triplet(prediction.hidden["vector"], truth)
+        extracted = prediction.hidden["extracted"]
+        auxiliary = {
+            "triplet": lambda z: adaptive_triplet(z, truth),
+            "variance": lambda z: (1 - z.var(0, correction=0).add(1e-4).sqrt()).clamp_min(0).mean(),
+            "covariance": covariance,
+        }
+        for name, loss in auxiliary.items():
+            if self.weights[name]:
+                terms[name] = torch.stack([loss(z) for z in extracted]).mean()
         return terms
+
+
+def covariance(vectors: Tensor) -> Tensor:
+    """sum_{j != k} C_jk^2 / d of the covariance of vectors (B, d)."""
+    centred = vectors - vectors.mean(0)
+    c = centred.T @ centred / len(vectors)
+    return ((c**2).sum() - (c.diagonal() ** 2).sum()) / len(c)
 
 
 def adaptive_triplet(vectors: Tensor, truth: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """MPT-HCL: multimodal prompt Transformer with hybrid contrastive learning.
 
 Zou et al., "Multimodal Prompt Transformer with Hybrid Contrastive Learning for Emotion Recognition in Conversation",
-https://arxiv.org/abs/2310.04456 (abstract only).
+https://arxiv.org/abs/2310.04456 (abstract only): a design after the abstract.
 
 The strong modality is encoded deeply; the weak ones pass feature filters and become prompt tokens, keys and values of
 EVERY attention layer of the strong modality's Transformer. Hybrid contrastive learning: unsupervised on the fused

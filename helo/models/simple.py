@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from helo.data.emotion_data import EmotionData, Layout
 from helo.data.splits import Split
 from helo.models.base import EmotionModel, Prediction
+from helo.models.blocks import side_by_side
 from helo.models.fusion import FusionModel, Stream, head, means, start_at_mean
 
 
@@ -53,10 +54,7 @@ class SideBySide(EmotionModel):
         start_at_mean(self.head, data, split)
 
     def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
-        x = self.standardise(signals, masks)
-        # tokens beyond those the model was built for can only be padding
-        own = (nn.functional.pad(x[m], (0, 0, 0, n - x[m].shape[1])) for m, (n, _) in self.layout.shapes.items())
-        return Prediction.from_logits(self.head(torch.cat([tokens.flatten(1) for tokens in own], 1)))
+        return Prediction.from_logits(self.head(side_by_side(self.standardise(signals, masks), self.layout.shapes)))
 
 
 class Late(FusionModel):
@@ -115,7 +113,8 @@ class Tensorial(FusionModel):
         self, layout: Layout, width: int = 64, small: int = 16, dropout: float = 0.3, input_dropout: float = 0.0
     ):
         super().__init__(layout, (small + 1) ** 2, width, dropout, input_dropout=input_dropout)
-        self.shrink = nn.ModuleList(nn.Linear(width, small) for _ in range(2))
+        # of unit variance first: a product of two small numbers is lost beside the constant 1
+        self.shrink = nn.ModuleList(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, small)) for _ in range(2))
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         a, b = (_with_one(torch.tanh(f(x))) for f, x in zip(self.shrink, means(streams), strict=True))
