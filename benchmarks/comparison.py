@@ -40,7 +40,7 @@ SETS: dict[str, dict] = {
     "crema-d": {},
 }
 #: cheap ones first, so that a run that is cut short has a table
-ORDER = ("mean", "uniform", "ridge", "kernel-ridge", "sa-bfgs", "aa-knn", "mixture", "mlp", "early", "late")
+ORDER = ("mean", "uniform", "ridge", "kernel-ridge", "sa-bfgs", "aa-knn", "mixture", "mlp", "early", "helo")
 COLUMNS = ["model", "seed", "fold", "subject", "condition", "windows", "trials", "chebyshev", "clark", "canberra"]
 COLUMNS += ["kl", "cosine", "intersection", "kl_mean", "kl_ceiling", "kl_trial", "kl_mean_trial", "kl_ceiling_trial"]
 COLUMNS += ["epochs", "capped", "choice", "seconds"]
@@ -52,7 +52,11 @@ def digest(model: str, data: helo.EmotionData) -> str:
     for m in data.signals:
         key.update(data.signals[m].tobytes() + data.masks[m].tobytes())
     key.update(data.distributions.tobytes() + "|".join(data.subjects).encode())
-    key.update(code_digest("evaluation/choice.py", "evaluation/scoring.py", "data/splits.py").encode())
+    key.update(
+        code_digest(
+            "evaluation/choice.py", "evaluation/contest.py", "evaluation/references.py", "data/splits.py"
+        ).encode()
+    )
     return hashlib.sha256(key.hexdigest().encode() + code_of(model).encode()).hexdigest()[:12]
 
 

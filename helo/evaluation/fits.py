@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from helo.data.emotion_data import EmotionData
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.files import atomic_write, code_digest
 from helo.measures import kl
 from helo.models import build, is_closed_form, module_of

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helo.data.emotion_data import EmotionData
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.evaluation.intervals import interval_over_people
 from helo.measures import kl, score
 from helo.models import EmotionModel

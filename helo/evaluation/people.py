@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from helo.data.emotion_data import EmotionData
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.evaluation.references import references
 from helo.measures import MEASURES, score
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from helo.data.emotion_data import EmotionData
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.measures import kl
 
 #: least share of a reference's answer, as a part of an even share 1 / L: a mean of votes may hold zeros, and one new

@@ -5,19 +5,16 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from tqdm import tqdm
 
 from helo.data.emotion_data import EmotionData
-from helo.data.splits import Split, by_protocol, nested
-from helo.evaluation.choice import candidates
-from helo.evaluation.fits import Fitted, Job, on_gpu, run_all
-from helo.evaluation.people import person_scores
-from helo.models import available, exists, is_closed_form
+from helo.data.splits import Split, by_protocol
+from helo.evaluation.contest import Contest
+from helo.evaluation.fits import on_gpu, run_all
+from helo.models import available, exists
 from helo.training.loop import fit
 
 if TYPE_CHECKING:
@@ -81,20 +78,17 @@ def evaluate(
     models = [models] if isinstance(models, str) else models
     entries = models if isinstance(models, Mapping) else {name: {"model": name} for name in models}
     _check(entries, seeds, training, nested, choose_from)
-    if not isinstance(protocol, str):
-        splits, about = list(protocol), "given splits"
-    else:
-        given = {"calibrate": calibrate} if calibrate else {}
-        splits, about = by_protocol(data, protocol, folds, **given), protocol
+    about = protocol if isinstance(protocol, str) else "given splits"
+    splits = by_protocol(data, protocol, folds, calibrate) if isinstance(protocol, str) else list(protocol)
     if choose_from > 1 and not nested and not all(len(split.validation) for split in splits):
         raise ValueError(f"choose_from is {choose_from}, and protocol {about!r} has folds without validation windows")
     contests = [
-        _Contest(label, entry, data, splits, seeds, nested, choose_from, training) for label, entry in entries.items()
+        Contest(label, entry, data, splits, seeds, nested, choose_from, training) for label, entry in entries.items()
     ]
     workers = workers or _workers(contests, training)
     total = sum(contest.total for contest in contests)
     with tqdm(total=total, desc=f"{data.name} by {about}", unit="fit", disable=not progress) as bar:
-        for wanted in (_Contest.first_round, _Contest.second_round):
+        for wanted in (Contest.first_round, Contest.second_round):
             _run_round(contests, wanted, data, workers, None if folder is None else Path(folder), bar)
     _tell_capped(contests)
     table = pd.DataFrame([row for contest in contests for row in contest.rows()])
@@ -123,106 +117,6 @@ def _workers(contests, training):
 
     many = sum(contest.total for contest in contests) >= 4 * cpu_count()
     return cpu_count() if many and not on_gpu(training) else 1
-
-
-@dataclass
-class _Contest:
-    """One model on all folds: its candidates, its fits as they come, what each fold's training people chose."""
-
-    label: str
-    entry: Mapping[str, Any]
-    data: EmotionData
-    splits: Sequence[Split]
-    seeds: Sequence[int]
-    groups: int
-    count: int
-    training: Mapping[str, Any]
-    done: dict[tuple[int, int, int, int], Fitted] = field(default_factory=dict)  # candidate, fold, group, seed
-
-    def __post_init__(self):
-        self.model = self.entry["model"]
-        self.closed = is_closed_form(self.model)
-        if self.closed:  # solved once, with everybody
-            self.seeds, self.groups = self.seeds[:1], 0
-        options = {k: v for k, v in self.entry.items() if k != "model"}
-        self.candidates = candidates(self.model, self.count, options, self.training)
-
-    @property
-    def total(self) -> int:
-        """Fits of both rounds."""
-        return len(self.splits) * max(self.groups, 1) * (len(self.candidates) + len(self.seeds) - 1)
-
-    def parts(self, fold: int, seed: int) -> list[Split]:
-        """The fold's split, or its groups."""
-        split = self.splits[fold]
-        return nested(self.data, split, self.groups, seed) if self.groups else [split]
-
-    def first_round(self) -> list[tuple[Job, list]]:
-        """All candidates with the first seed, to choose from; all seeds of a model that has no choice."""
-        seeds = self.seeds if len(self.candidates) == 1 else self.seeds[:1]
-        wanted = [(k, fold) for k in range(len(self.candidates)) for fold in range(len(self.splits))]
-        return self._jobs([(k, fold, seed) for k, fold in wanted for seed in seeds])
-
-    def second_round(self) -> list[tuple[Job, list]]:
-        """What was chosen, with the other seeds."""
-        seeds = [] if len(self.candidates) == 1 else self.seeds[1:]
-        return self._jobs([(self.choice(fold), fold, seed) for fold in range(len(self.splits)) for seed in seeds])
-
-    def _jobs(self, wanted):
-        """A job a candidate, and which fits these are."""
-        jobs = []
-        for k, candidate in enumerate(self.candidates):
-            fits, keys = [], []
-            for fold, seed in [(fold, seed) for own, fold, seed in wanted if own == k]:
-                for group, part in enumerate(self.parts(fold, seed)):
-                    fits.append((part, seed * max(self.groups, 1) + group))
-                    keys.append((k, fold, group, seed))
-            if fits:
-                jobs.append((Job(self.model, candidate.options, candidate.training, fits), keys))
-        return jobs
-
-    def of(self, candidate: int, fold: int, seed: int) -> list[Fitted]:
-        return [self.done[candidate, fold, group, seed] for group in range(max(self.groups, 1))]
-
-    def choice(self, fold: int) -> int:
-        """The candidate with the lowest KL over all validation windows of the fold, the first seed's."""
-        if len(self.candidates) == 1:
-            return 0
-        tried = [self.of(k, fold, self.seeds[0]) for k in range(len(self.candidates))]
-        means = [
-            np.average([f.validation_kl for f in fits], weights=[f.validation_windows for f in fits]) for fits in tried
-        ]
-        return int(np.argmin(means))
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The table's rows."""
-        rows = []
-        for fold, split in enumerate(self.splits):
-            choice = self.choice(fold)
-            tried = [f for k in range(len(self.candidates)) for f in self.of(k, fold, self.seeds[0])]
-            for seed in self.seeds:
-                fits = self.of(choice, fold, seed)
-                seconds = sum(f.seconds for f in (tried if seed == self.seeds[0] else fits))
-                about = {"model": self.label, "seed": seed, "fold": split.name}
-                shared = {
-                    "epochs": float(np.mean([f.epochs for f in fits])),
-                    "capped": float(np.mean([f.capped for f in fits])),
-                    "choice": choice,
-                }
-                answer = np.mean([f.answers for f in fits], 0)
-                for row in person_scores(self.data, split, answer):
-                    share = row["windows"] / len(split.test)
-                    rows.append(about | row | shared | {"seconds": seconds * share})
-        return rows
-
-    def fits(self) -> list[dict[str, Any]]:
-        """What was trained, fit by fit."""
-        return [
-            {"model": self.label, "candidate": k, "settings": str(self.candidates[k]), "seed": seed}
-            | {"fold": self.splits[fold].name, "group": group, "validation_kl": f.validation_kl}
-            | {"validation_windows": f.validation_windows, "epochs": f.epochs, "capped": f.capped, "seconds": f.seconds}
-            for (k, fold, group, seed), f in sorted(self.done.items())
-        ]
 
 
 def _run_round(contests, wanted, data, workers, folder, bar):

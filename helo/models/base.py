@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Layout
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.losses import kl_divergence
 from helo.models.dropout import Dropout
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from helo.data.emotion_data import EmotionData, Layout
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.measures import kl
 from helo.models.base import EmotionModel, Prediction
 from helo.models.blocks import masked_mean, side_by_side

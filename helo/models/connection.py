@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from helo import losses
 from helo.data.emotion_data import EmotionData, Layout
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.models.base import Prediction
 from helo.models.blocks import TransformerBlock, masked_mean
 from helo.models.fusion import FusionModel, head, start_at_mean

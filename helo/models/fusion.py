@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Layout
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.models.base import EmotionModel, Prediction
 from helo.models.blocks import TokenEncoder, masked_mean
 from helo.models.dropout import Dropout

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from helo import losses, transport
 from helo.data.emotion_data import PHYSIOLOGICAL, EmotionData, Layout
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.models.base import EmotionModel, Prediction, both_roles
 from helo.models.blocks import CrossAttention, TokenEncoder, TransformerBlock, alone, masked_softmax
 from helo.models.fusion import head, start_at_mean

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from helo.data.emotion_data import EmotionData, Layout
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.models.base import Prediction
 from helo.models.baselines import LinearInputs, training_side
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import EmotionData, Layout
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.models.base import EmotionModel, Prediction
 from helo.models.blocks import side_by_side
 from helo.models.fusion import FusionModel, Stream, head, means, start_at_mean

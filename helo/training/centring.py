@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from helo.data.emotion_data import EmotionData
-from helo.data.splits import Split
+from helo.data.split import Split
 
 
 def within_person(data: EmotionData, split: Split) -> EmotionData:

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from helo.data.emotion_data import EmotionData
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.measures import mean_kl
 from helo.models import EmotionModel
 from helo.training.centring import within_person

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from helo.data.emotion_data import EmotionData
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.files import code_digest
 from helo.models import EmotionModel
 from helo.training.centring import within_person

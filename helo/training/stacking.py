@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from helo.data.emotion_data import EmotionData
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.models import EmotionModel
 from helo.models.dropout import streams
 from helo.training.loop import check_training, fit, on_device, train

@@ -22,7 +22,7 @@ from IPython.display import display
 
 from helo import views
 from helo.data.emotion_data import EmotionData
-from helo.data.splits import Split
+from helo.data.split import Split
 from helo.measures import score
 from helo.models import EmotionModel
 from helo.models.helo import HeLo
