@@ -255,6 +255,17 @@ def test_the_reference_is_helo_or_the_first():
     assert found.loc["helo", "difference"] == pytest.approx(found.loc["helo", "kl"] - found.loc["third", "kl"])
 
 
+def test_the_difference_is_that_of_the_table_and_its_test_is_over_people():
+    """With uneven windows too: a window counts once in the means, a person once in the test."""
+    rows = random_people(windows=np.arange(5, 20))
+    found, wide = summarise(rows), people(rows)
+    row = found.loc["other"]
+    assert row["difference"] == pytest.approx(row["kl"] - found.loc["helo", "kl"], rel=1e-9)
+    assert row["difference_low"] < row["difference"] < row["difference_high"]
+    assert row["p"] == pytest.approx(stats.wilcoxon(wide["other"], wide["helo"]).pvalue)
+    assert row["better"] == (wide["other"] < wide["helo"]).sum()
+
+
 def test_fits_cut_at_the_cap_are_counted_once():
     """A fit has a row for every person of its fold."""
     rows = random_people(4, seeds=3)
