@@ -109,6 +109,17 @@ def test_a_feature_that_names_the_clip():
     assert not list(audit(planted(lambda d, r: d.subjects.astype("U2") == "P3")))  # names a person
 
 
+def test_the_clips_mean_is_of_other_people():
+    """Of two people, the mean with one's own viewing in it would explain 97% of this feature, the other's 90%."""
+    rng = np.random.default_rng(0)
+    clips, viewing = rng.normal(0, 1, 200), rng.normal(0, np.sqrt(0.05), 400)
+    x = np.tile(clips, 2) + viewing
+    signals = {"eda": np.stack([x, rng.normal(size=400)], 1)[:, None], "face": rng.normal(size=(400, 1, 2))}
+    people, roles = np.repeat(["a", "b"], 200), {"physiological": ["eda"], "behavioral": ["face"]}
+    data = random_data(n=400, subjects=people, trials=np.tile(np.arange(200), 2), signals=signals, roles=roles)
+    assert not list(audit(data))
+
+
 def test_nobody_else_saw_the_clip():
     """A clip that one person saw cannot be told from the person."""
     data = planted(lambda d, r: np.unique(d.trial_ids, return_inverse=True)[1])
@@ -147,6 +158,23 @@ def test_a_gap_by_chance_tells_nothing(groups):
         data = dataclasses.replace(data, distributions=free)
         found += gone.any() and bool(list(audit(without(data, gone))))
     assert found <= 1
+
+
+def test_two_people_who_lack_it_and_feel_alike_are_no_proof():
+    data, _ = study()
+    alike, who = data.distributions.copy(), data.subjects
+    alike[who == "P1"] = alike[who == "P0"] = np.eye(5)[0] * 0.8 + 0.04
+    assert not list(audit(without(dataclasses.replace(data, distributions=alike), (who == "P0") | (who == "P1"))))
+
+
+def test_a_gap_that_tells_next_to_nothing():
+    """Surely a difference, over 20 people with 400 windows each, and too small to learn much from."""
+    n, rng = 8000, np.random.default_rng(0)
+    gone, people = rng.random(n) < 0.5, np.repeat(np.arange(20), 400)
+    for more, expected in ((0.05, 0), (0.3, 1)):
+        d = (1 - more * gone[:, None]) * rng.dirichlet(np.ones(5), n) + more * gone[:, None] * np.eye(5)[0]
+        data = random_data(n=n, distributions=d, subjects=people, trials=np.arange(n))
+        assert len(list(audit(without(data, gone)))) == expected
 
 
 def softmax(x):

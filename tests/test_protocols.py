@@ -5,9 +5,11 @@ import warnings
 import numpy as np
 import pytest
 from conftest import random_data, shared
+from typer.testing import CliRunner
 
 import helo
 from helo import splits
+from helo.__main__ import app
 
 
 @pytest.fixture(scope="module")
@@ -198,3 +200,17 @@ def test_no_protocol_but_windows_warns(simulated):
         warnings.simplefilter("error")
         for protocol in ("subjects", "both", "trials"):
             splits.by_protocol(simulated, protocol)
+
+
+def test_the_command_line_passes_protocol_and_calibration_on(monkeypatch, simulated):
+    asked = []
+
+    def evaluate(models, data, **given):
+        asked.append({k: v for k, v in given.items() if k in ("protocol", "calibrate", "folds")})
+        raise ValueError("enough")
+
+    monkeypatch.setattr(helo, "evaluate", evaluate)
+    monkeypatch.setattr(helo, "load", lambda name, **options: simulated)
+    for words in (["--protocol", "both", "--folds", "3"], ["--calibrate", "2"]):
+        assert CliRunner().invoke(app, ["evaluate", *words]).exit_code == 2
+    assert asked == [{"protocol": "both", "folds": 3}, {"protocol": "subjects", "calibrate": 2, "folds": None}]
