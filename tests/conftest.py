@@ -64,7 +64,7 @@ def wesad_root(tmp_path_factory):
 @pytest.fixture(scope="session")
 def wesad(wesad_root):
     with pytest.warns(UserWarning, match="'nervous' in 'Medi 1' is missing"):
-        return helo.load("wesad", root=wesad_root)
+        return helo.load("wesad", root=wesad_root, tokens=6, context=0)
 
 
 @pytest.fixture(scope="session")

@@ -127,8 +127,8 @@ def test_a_fit_that_ends_at_its_cap_says_so(simulated):
         helo.build("early", simulated), simulated, split, epochs=200, patience=3, learning_rate=0.01, progress=False
     )
     assert not done.capped and len(done.history) - done.best_epoch == 3
-    with pytest.warns(UserWarning, match=r"cap of epochs.*for early \(3 of 3 fits\): more epochs may change"):
-        table = helo.evaluate(["early", "ridge"], simulated, **FAST)
+    with pytest.warns(UserWarning, match=r"cap of epochs.*for early \(9 of 9 fits\): more epochs may change"):
+        table = helo.evaluate(["early", "ridge"], simulated, nested=3, **FAST)
     assert table.groupby("model").capped.first().to_dict() == {"early": 1.0, "ridge": 0.0}
 
 

@@ -12,7 +12,7 @@ from helo import evaluation
 from helo.evaluation import fits
 from helo.measures import kl
 
-FAST = {"epochs": 2, "progress": False}
+FAST = {"epochs": 2, "nested": 0, "progress": False}
 
 
 def over_windows(table, column="kl"):
@@ -35,7 +35,7 @@ def test_rows_are_people_and_conditions_of_every_fold_and_seed(simulated):
 
 
 def test_scores_are_those_of_fit_and_predict(simulated):
-    table = helo.evaluate(["helo"], simulated, folds=3, seeds=[5], epochs=2, progress=False)
+    table = helo.evaluate(["helo"], simulated, folds=3, seeds=[5], **FAST)
     split = helo.splits.by_subject(simulated, 3)[1]
     model = helo.build("helo", simulated, seed=5)
     helo.fit(model, simulated, split, epochs=2, seed=5, progress=False)
@@ -113,7 +113,7 @@ def test_a_second_call_goes_on_from_the_folder(simulated, tmp_path, monkeypatch)
     again = helo.evaluate(["mean", "foalnet"], simulated, folds=3, folder=tmp_path, **FAST)
     assert calls == ["foalnet"]
     assert first.drop(columns="seconds").equals(again.drop(columns="seconds"))
-    helo.evaluate(["foalnet"], simulated, folds=3, folder=tmp_path, epochs=1, progress=False)
+    helo.evaluate(["foalnet"], simulated, folds=3, folder=tmp_path, **FAST | {"epochs": 1})
     assert len(calls) == 4, "other settings are other results"
     other = dataclasses.replace(simulated, conditions=np.roll(simulated.conditions, 2))
     low = helo.evaluate(["mean"], other, folds=3, folder=tmp_path, progress=False)
@@ -160,7 +160,7 @@ def test_reference_kl_by_hand(simulated):
 def test_known_numbers_of_real_recordings(wesad):
     """WESAD wrist, leave one subject out: training mean .0694 / .852, ceiling .0557 (measured independently)."""
     table = helo.evaluate(["mean", "ridge", "mixture"], wesad, progress=False)
-    assert len(table) == 3 * 15 and table[table.model == "mean"].windows.sum() == 1398
+    assert len(table) == 3 * 15 * 5 and table[table.model == "mean"].windows.sum() == 1398
     summary = evaluation.summarise(table)
     assert summary.loc["mean", "kl"] == pytest.approx(0.0694, abs=1e-4)
     assert summary.loc["mean", "intersection"] == pytest.approx(0.852, abs=1e-3)
@@ -223,7 +223,7 @@ def test_folds_and_seeds_as_one_stack(simulated, tmp_path, monkeypatch):
 
 
 def test_a_stack_is_watched_and_goes_on_from_its_checkpoints(simulated, tmp_path):
-    arguments = {"folds": 3, "workers": 1, "epochs": 4, "progress": False}
+    arguments = {"folds": 3, "workers": 1, **FAST, "epochs": 4}
     whole = helo.evaluate(["ridge", "early"], simulated, **arguments)
     seen = []
 

@@ -10,6 +10,8 @@ import helo
 from helo.data import wesad as reader
 from helo.data.pickles import UnsafePickle
 
+SHORT = {"tokens": 6, "context": 0}  # features of the window alone
+
 
 def replace(old, new):
     return lambda lines: [line.replace(old, new) for line in lines]
@@ -58,7 +60,7 @@ def test_real_questionnaires(wesad_root):
 
 def test_stress_raises_heart_rate_and_skin_conductance(wesad_root):
     """Physiology that everybody knows must be there in the features of real people."""
-    data = helo.load("wesad", root=wesad_root)
+    data = helo.load("wesad", root=wesad_root, **SHORT)
     rate, level = data.signals["bvp"][..., 0], data.signals["eda"][..., 0]
     higher = {"rate": 0, "level": 0}
     for subject in np.unique(data.subjects):
@@ -85,7 +87,7 @@ def test_people_sit_stiller_and_breathe_slower_when_they_meditate(wesad):
 
 def test_second_load_comes_from_the_cache(wesad_root, wesad, monkeypatch):
     monkeypatch.setattr(reader, "_extract", lambda *a, **k: pytest.fail("read the recordings again"))
-    again = helo.load("wesad", root=wesad_root)
+    again = helo.load("wesad", root=wesad_root, **SHORT)
     for m in wesad.signals:
         np.testing.assert_array_equal(again.signals[m], wesad.signals[m])
     assert (again.subjects == wesad.subjects).all() and again.emotions == wesad.emotions
@@ -103,8 +105,8 @@ def test_recording_gives_raw_signals_with_units(wesad, wesad_root):
 def test_windows_follow_the_arguments(tmp_path):
     write_wesad(tmp_path)
     # runs of 70 s: one window of 60 s each; of 20 s every 10 s: six each
-    assert len(helo.load("wesad", root=tmp_path)) == 5
-    data = helo.load("wesad", root=tmp_path, window=20, step=10, tokens=2, normalise="none")
+    assert len(helo.load("wesad", root=tmp_path, **SHORT)) == 5
+    data = helo.load("wesad", root=tmp_path, window=20, step=10, tokens=2, context=0, normalise="none")
     assert len(data) == 30 and data.signals["eda"].shape == (30, 2, 5)
     assert data.starts[:3].tolist() == [1, 11, 21]  # the first run begins after one second of transient
     assert data.tokens["eda"] == ("0-10 s", "10-20 s")
@@ -115,7 +117,7 @@ def test_what_a_person_is_normalised_by(tmp_path):
     """The conditions' windows alone, the whole recording, or its past; never anything between people."""
     write_wesad(tmp_path)
     loads = {
-        how: helo.load("wesad", root=tmp_path, window=20, step=10, tokens=2, normalise=how).signals["temp"]
+        how: helo.load("wesad", root=tmp_path, window=20, step=10, tokens=2, context=0, normalise=how).signals["temp"]
         for how in ("none", "subject", "recording", "causal")
     }
     raw = loads.pop("none")
@@ -131,7 +133,7 @@ def test_what_a_person_is_normalised_by(tmp_path):
 
 def test_context_reaches_beyond_the_window(tmp_path):
     write_wesad(tmp_path)
-    plain = helo.load("wesad", root=tmp_path, window=20, step=10, tokens=2, normalise="none")
+    plain = helo.load("wesad", root=tmp_path, window=20, step=10, tokens=2, context=0, normalise="none")
     wide = helo.load("wesad", root=tmp_path, window=20, step=10, tokens=6, context=20, normalise="none")
     assert len(wide) == len(plain) and (wide.trials == plain.trials).all()
     assert wide.window == 60 and np.allclose(wide.starts, plain.starts - 20)
@@ -151,7 +153,7 @@ def test_context_reaches_beyond_the_window(tmp_path):
 @pytest.mark.parametrize("site", ["chest", "both"])
 def test_chest_signals(tmp_path, site):
     write_wesad(tmp_path, chest=True)
-    data = helo.load("wesad", root=tmp_path, site=site, normalise="none")
+    data = helo.load("wesad", root=tmp_path, site=site, normalise="none", **SHORT)
     assert {"chest_ecg", "chest_emg", "chest_eda", "chest_resp", "chest_temp", "chest_acc"} <= set(data.signals)
     assert ("bvp" in data.signals) == (site == "both")
     assert "chest_acc" in data.roles["behavioral"] and "chest_ecg" in data.roles["physiological"]
@@ -164,14 +166,14 @@ def test_wrist_pickle_without_chest_says_so(tmp_path):
     with pytest.raises(
         ValueError, match=re.escape("S2.pkl: signal['chest']['ECG'] is NoneType; expected a numeric array")
     ):
-        helo.load("wesad", root=tmp_path, site="chest")
+        helo.load("wesad", root=tmp_path, site="chest", **SHORT)
 
 
 def test_order_of_conditions_is_the_questionnaires(tmp_path):
     """S14's order: the row after the second block is meditation 2, not 1."""
     order = replace("Base;TSST;Medi 1;Fun;Medi 2", "Base;TSST;Medi 2;Fun;Medi 1")
     write_wesad(tmp_path, quest=order)
-    assert list(helo.load("wesad", root=tmp_path).trials) == ["Base", "TSST", "Medi 2", "Fun", "Medi 1"]
+    assert list(helo.load("wesad", root=tmp_path, **SHORT).trials) == ["Base", "TSST", "Medi 2", "Fun", "Medi 1"]
 
 
 def test_a_single_missing_rating_becomes_the_persons_median(tmp_path):
@@ -198,7 +200,7 @@ def test_a_single_missing_rating_becomes_the_persons_median(tmp_path):
 def test_bad_questionnaires_name_file_and_field(tmp_path, quest, message):
     write_wesad(tmp_path, quest=quest)
     with pytest.raises(ValueError, match=message) as error:
-        helo.load("wesad", root=tmp_path)
+        helo.load("wesad", root=tmp_path, **SHORT)
     assert "S2_quest.csv" in str(error.value)
 
 
@@ -241,7 +243,7 @@ def nan_at(x):
 def test_bad_recordings_name_file_and_field(tmp_path, change, message):
     write_wesad(tmp_path, change=change)
     with pytest.raises(ValueError, match=message) as error:
-        helo.load("wesad", root=tmp_path)
+        helo.load("wesad", root=tmp_path, **SHORT)
     assert "S2.pkl" in str(error.value)
 
 
@@ -252,10 +254,10 @@ def test_hostile_and_truncated_pickles_leave_nothing_behind(tmp_path, monkeypatc
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="S2.pkl: truncated pickle"):
-        helo.load("wesad", root=root)
+        helo.load("wesad", root=root, **SHORT)
     file.write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "ran").encode() + b"'\ntR.")
     with pytest.raises(UnsafePickle, match="asks for os.system"):
-        helo.load("wesad", root=root)
+        helo.load("wesad", root=root, **SHORT)
     assert not (tmp_path / "ran").exists() and not list((tmp_path / "cache").glob("*"))
 
 
@@ -263,11 +265,11 @@ def test_missing_folder_and_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such folder; expected WESAD's folder"):
         helo.load("wesad", root=tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="holds no folder S2, S3"):
-        helo.load("wesad", root=tmp_path)
+        helo.load("wesad", root=tmp_path, **SHORT)
     write_wesad(tmp_path)
     (tmp_path / "S2" / "S2_quest.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"S2_quest.csv: missing"):
-        helo.load("wesad", root=tmp_path)
+        helo.load("wesad", root=tmp_path, **SHORT)
 
 
 @pytest.mark.parametrize(
@@ -296,9 +298,9 @@ def test_load_needs_a_root_and_a_known_name():
 
 def test_a_changed_file_is_read_again(tmp_path):
     write_wesad(tmp_path)
-    before = helo.load("wesad", root=tmp_path)
+    before = helo.load("wesad", root=tmp_path, **SHORT)
     write_wesad(tmp_path, quest=replace("# PANAS;1;2;3", "# PANAS;5;2;3"))
-    after = helo.load("wesad", root=tmp_path)
+    after = helo.load("wesad", root=tmp_path, **SHORT)
     assert not np.array_equal(before.distributions, after.distributions)
 
 

@@ -71,8 +71,8 @@ def load(
     site: str = "wrist",
     window: float = 60.0,
     step: float = 30.0,
-    tokens: int = 6,
-    context: float = 0.0,
+    tokens: int = 5,
+    context: float = 120.0,
     normalise: str = "recording",
     cache: bool = True,
 ) -> EmotionData:

@@ -41,59 +41,60 @@ def evaluate(
     Args:
         models: names, or label -> {"model": name, **options} to compare one model's settings.
         data: the data set.
-        protocol: "subjects", "trials", "both" (neither the person nor the clip was seen) or "windows" (which leaks); or
-            splits, such as that of `helo.splits.transfer`.
+        protocol: of `helo.splits.by_protocol`, such as "subjects" or "both"; or splits, such as `transfer`'s.
         seeds: of first weights, batches, dropout and of who validates whom; the folds stay the same. Closed-form models
             use the first alone.
         folds: number of folds; None is the protocol's default (one subject at a time; five otherwise).
-        nested: 2 or more: the training side's people in that many groups, a model for each group, which stops early by
-            it; the answer is the mean of theirs. 0: one model, stopped by the split's own validation side.
+        nested: 2 or more: the training side's people in that many groups (`helo.splits.nested`), a model for each,
+            stopped early by it; the answer is their mean. 0: one model, stopped by the split's own validation side.
         choose_from: candidates of settings for each trained model (`helo.evaluation.candidates`), of which each fold's
-            training people choose one, by the KL on all validation sides, with the first seed. The test people have no
-            say. 1: its defaults.
+            training people choose one, by the KL on all validation sides, with the first seed. Test people have no say.
+            1: its defaults.
         calibrate: trials of each test person, the first ones, that are given in training (protocol "subjects").
         workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else,
-            and on a GPU, this process alone. Folds, groups and seeds of a model that can be stacked are trained as one
-            (`helo.training.stacking`).
+            and on a GPU, this process alone. What can be stacked is trained as one (`helo.training.stacking`).
         folder: where finished fits are kept; a second call of the same code and settings goes on from there.
         progress: show a progress bar.
-        **training: arguments of `helo.fit`, such as epochs, the same for all. `checkpoint` is a folder here, with a
-            file for each fit.
+        **training: arguments of `helo.fit`, the same for all. `checkpoint` is a folder here, with a file for each fit.
 
     Returns:
-        One row per model, seed, fold, subject and condition ("" where unknown): "windows" and "trials" it holds; the
-        six measures, means over the windows; "kl_mean" and "kl_ceiling" (`references`); these three once more as means
-        over trials, where a trial counts once ("kl_trial", ...); "epochs" (mean of the models' best), "capped" (share
-        of the fold's models whose training ended at its cap of epochs), "choice" (the candidate) and "seconds" (the
-        fold's, the choice's too, divided by windows). `summarise` gives means and intervals over people. Its
-        `attrs["fits"]` has a row for each model that was trained, with candidate, settings and validation KL.
+        One row per model, seed, fold, subject and condition: as `person_scores` gives them, with "epochs" (mean of the
+        models' best), "capped" (share of the fold's models whose training ended at its cap of epochs), "choice" (the
+        candidate) and "seconds" (the fold's, divided by windows). `summarise` gives means and intervals over people.
+        Its `attrs["fits"]` has a row for each trained model with candidate, settings and validation KL.
 
     Raises:
-        ValueError: unknown model, protocol or training argument; no model or no seed; a choice without validation
-            windows.
+        ValueError: unknown model, protocol or training argument; none to run; a choice without validation windows.
     """
-    import pandas as pd
-
     seeds = [int(s) for s in ([seeds] if isinstance(seeds, int) else seeds)]
-    models = [models] if isinstance(models, str) else models
-    entries = models if isinstance(models, Mapping) else {name: {"model": name} for name in models}
+    entries = _entries(models)
     _check(entries, seeds, training, nested, choose_from)
-    about = protocol if isinstance(protocol, str) else "given splits"
     splits = by_protocol(data, protocol, folds, calibrate) if isinstance(protocol, str) else list(protocol)
     if choose_from > 1 and not nested and not all(len(split.validation) for split in splits):
-        raise ValueError(f"choose_from is {choose_from}, and protocol {about!r} has folds without validation windows")
-    contests = [
-        Contest(label, entry, data, splits, seeds, nested, choose_from, training) for label, entry in entries.items()
-    ]
-    workers = workers or _workers(contests, training)
-    total = sum(contest.total for contest in contests)
-    with tqdm(total=total, desc=f"{data.name} by {about}", unit="fit", disable=not progress) as bar:
-        for wanted in (Contest.first_round, Contest.second_round):
-            _run_round(contests, wanted, data, workers, None if folder is None else Path(folder), bar)
+        raise ValueError(
+            f"choose_from is {choose_from}, and protocol {protocol!r} has folds without validation windows"
+        )
+    common = (data, splits, seeds, nested, choose_from, training)
+    contests = [Contest(label, entry, *common) for label, entry in entries.items()]
+    about = f"{data.name} by {protocol if isinstance(protocol, str) else 'given splits'}"
+    with tqdm(total=sum(c.total for c in contests), desc=about, unit="fit", disable=not progress) as bar:
+        _run(contests, data, workers or _workers(contests, training), None if folder is None else Path(folder), bar)
     _tell_capped(contests)
+    return _table(contests)
+
+
+def _table(contests):
+    import pandas as pd
+
     table = pd.DataFrame([row for contest in contests for row in contest.rows()])
     table.attrs["fits"] = [row for contest in contests for row in contest.fits()]
     return table
+
+
+def _entries(models):
+    """label -> {"model": name, **options}."""
+    models = [models] if isinstance(models, str) else models
+    return models if isinstance(models, Mapping) else {name: {"model": name} for name in models}
 
 
 def _check(entries, seeds, training, nested, choose_from):
@@ -119,19 +120,18 @@ def _workers(contests, training):
     return cpu_count() if many and not on_gpu(training) else 1
 
 
-def _run_round(contests, wanted, data, workers, folder, bar):
-    """Run what the contests want in this round, and give each its fits."""
-    jobs = []
-    for contest in contests:
-        for job, keys in wanted(contest):
-            size = 0
-            for part in job.divided(data, workers):
-                jobs.append((contest, part, keys[size : size + len(part.fits)]))
-                size += len(part.fits)
-    results = run_all(data, [job for _, job, _ in jobs], workers, folder)
-    for (contest, _, keys), fits in zip(jobs, results, strict=True):
-        contest.done |= dict(zip(keys, fits, strict=True))
-        bar.update(len(fits))
+def _run(contests, data, workers, folder, bar):
+    """Run what the contests want, in two rounds, and give each its fits."""
+    for wanted in (Contest.first_round, Contest.second_round):
+        jobs = []
+        for contest in contests:
+            for job, keys in wanted(contest):
+                left = iter(keys)
+                jobs += [(contest, part, [next(left) for _ in part.fits]) for part in job.divided(data, workers)]
+        results = run_all(data, [job for _, job, _ in jobs], workers, folder)
+        for (contest, _, keys), fits in zip(jobs, results, strict=True):
+            contest.done |= dict(zip(keys, fits, strict=True))
+            bar.update(len(fits))
 
 
 def _tell_capped(contests):
