@@ -155,3 +155,14 @@ def test_one_person_and_one_trial_leave_nothing_to_choose_by():
         model = helo.build(name, data)
         helo.fit(model, data, Split("s", np.arange(20), np.arange(0), np.arange(20, 40)), progress=False)
         assert np.isfinite(helo.predict(model, data).log_distributions).all()
+
+
+@pytest.mark.parametrize("name, buffer", [("ridge", "weight"), ("kernel-ridge", "points"), ("aa-knn", "labels")])
+def test_a_file_whose_buffers_do_not_fit_is_refused(votes, name, buffer, tmp_path):
+    """Their size is known from the file alone, but not what it must agree with."""
+    model, _ = solved(name, votes, helo.splits.by_subject(votes, 5)[0])
+    for broken in (getattr(model, buffer)[:, 1:], getattr(model, buffer)[1:]):
+        setattr(model, buffer, broken.contiguous())
+        helo.save(model, tmp_path / "m.safetensors")
+        with pytest.raises(ValueError, match="m.safetensors: .*of shape .*; expected"):
+            helo.load_model(tmp_path / "m.safetensors")

@@ -57,3 +57,19 @@ def test_outer_correlation_has_rank_one():
 def test_unknown_form():
     with pytest.raises(ValueError, match="'spearman'; expected 'pearson' or 'cosine'"):
         losses.label_correlation(torch.rand(5, 3), "spearman")
+
+
+def test_which_emotion_is_listed_first_decides_no_tie():
+    """A tie counts by what the strongest emotions have in common; where there is none it is 0 or 1, as ever."""
+    tied = torch.tensor([[0.4, 0.4, 0.2], [0.4, 0.2, 0.4], [0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.4, 0.4, 0.2]])
+    third = 1 / 3
+    expected = [
+        [1, third, 0.5, 0, 1],
+        [third, 1, 0.5, 0.5, third],
+        [0.5, 0.5, 1, 0, 0.5],
+        [0, 0.5, 0, 1, 0],
+        [1, third, 0.5, 0, 1],
+    ]
+    torch.testing.assert_close(losses.same_class(tied), torch.tensor(expected))
+    for order in ([2, 1, 0], [1, 2, 0]):
+        torch.testing.assert_close(losses.same_class(tied[:, order]), torch.tensor(expected))

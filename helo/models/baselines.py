@@ -77,6 +77,24 @@ class LinearInputs(EmotionModel):
         masks = {m: torch.as_tensor(x[rows]) for m, x in data.masks.items()}
         return (self.token_by_token if tokens else self.summary)(signals, masks).double().numpy()
 
+    def count_inputs(self, tokens: bool = False) -> int:
+        """Length of the summary, or of a window token by token."""
+        return sum((own if tokens else 2) * features for own, features in self.layout.shapes.values())
+
+    def make_room(self, stored: Mapping[str, Tensor], **shapes: tuple[int | None, int]) -> None:
+        """Buffers of a size that the file alone knows, by name: rows, None for as many as all have, and columns.
+
+        Raises:
+            ValueError: the file's have another shape.
+        """
+        free = next((len(stored[name]) for name, (rows, _) in shapes.items() if rows is None and name in stored), 0)
+        for name, (rows, columns) in shapes.items():
+            expected = (free if rows is None else rows, columns)
+            if name in stored and stored[name].numel() and stored[name].shape != expected:
+                raise ValueError(f"{name} is of shape {tuple(stored[name].shape)}; expected {expected}")
+            if name in stored:
+                setattr(self, name, torch.empty_like(stored[name]))
+
 
 def training_side(split: Split) -> np.ndarray:
     """A baseline stops nowhere early, so the validation windows serve as training windows."""

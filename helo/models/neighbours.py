@@ -29,7 +29,7 @@ class NearestNeighbours(LinearInputs):
     def __init__(self, layout: Layout):
         super().__init__(layout)
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
-        self.register_buffer("points", torch.zeros(0, 2 * sum(features for _, features in layout.shapes.values())))
+        self.register_buffer("points", torch.zeros(0, self.count_inputs()))
         self.register_buffer("labels", torch.zeros(0, len(layout.emotions)))
 
     def solve(self, data: EmotionData, split: Split) -> None:
@@ -54,8 +54,6 @@ class NearestNeighbours(LinearInputs):
         return Prediction.from_logits(self.labels[nearest].mean(1).clamp_min(1e-12).log())
 
     def _load_from_state_dict(self, state_dict, prefix, *rest):
-        # how many training windows there were is known from the file alone
-        for name in ("points", "labels"):
-            if prefix + name in state_dict:
-                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+        stored = {name.removeprefix(prefix): x for name, x in state_dict.items()}
+        self.make_room(stored, points=(None, self.count_inputs()), labels=(None, len(self.layout.emotions)))
         super()._load_from_state_dict(state_dict, prefix, *rest)

@@ -105,9 +105,8 @@ class Ridge(Regression):
         return nn.functional.linear(x, self.weight, self.bias)
 
     def _load_from_state_dict(self, state_dict, prefix, *rest):
-        # which view it reads is known from the file alone
-        if prefix + "weight" in state_dict:
-            self.weight = torch.empty_like(state_dict[prefix + "weight"])
+        stored = {name.removeprefix(prefix): x for name, x in state_dict.items()}
+        self.make_room(stored, weight=(len(self.bias), self.count_inputs(bool(stored.get("tokens")))))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
@@ -158,10 +157,9 @@ class KernelRidge(Regression):
         return (kernel @ self.weight + self.mean).to(x)
 
     def _load_from_state_dict(self, state_dict, prefix, *rest):
-        # how many training windows there were is known from the file alone
-        for name in ("points", "weight"):
-            if prefix + name in state_dict:
-                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+        stored = {name.removeprefix(prefix): x for name, x in state_dict.items()}
+        inputs = self.count_inputs(bool(stored.get("tokens")))
+        self.make_room(stored, points=(None, inputs), weight=(None, len(self.mean)))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
