@@ -147,3 +147,11 @@ def test_code_of_another_system_leaves_fits_valid(monkeypatch):
     plain, told = b"def f(x):\n    return x\n", b'def f(x):\n    """Text."""\n    # more text\n    return x\n'
     assert real(plain) != real(b"def f(x):\n    return -x\n")
     assert real(b'def f(x):\n    "Other."\n    return x\n') == real(told)
+
+
+def test_the_table_tells_the_budget_and_what_was_chosen(simulated, slow_or_good):
+    table = helo.evaluate(["early", "ridge"], simulated, nested=2, choose_from=3, seeds=[0, 1], **FAST)
+    told = helo.evaluation.chosen(table)
+    assert told.candidates.to_dict() == {"early": 3, "ridge": 1}
+    assert told.fits.to_dict() == {"early": 3 * 2 * (3 + 1), "ridge": 3}
+    assert "learning_rate 0.004" in told.chosen["early"] and told.chosen["early"].endswith("(3 of 3 folds)")

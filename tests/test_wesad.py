@@ -278,7 +278,7 @@ def test_missing_folder_and_files(tmp_path):
         ({"site": "ankle"}, "site is 'ankle'; expected one of"),
         ({"normalise": "all"}, "normalise is 'all'"),
         ({"window": 600}, "no condition holds a window of 600 s"),
-        ({"window": 60, "tokens": 60}, "tokens of at least 2 s"),
+        ({"window": 60, "tokens": 200}, "tokens of at least 2 s"),
         ({"step": 0}, "expected positive lengths"),
         ({"colour": 1}, r"does not take \['colour'\]; its options are"),
     ],

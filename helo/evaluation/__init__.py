@@ -8,11 +8,12 @@ from helo.evaluation.people import people, person_scores
 from helo.evaluation.references import reference_kl, references
 from helo.evaluation.scoring import evaluate
 from helo.evaluation.statistics import critical_difference, mean_ranks, paired_test
-from helo.evaluation.summary import by_condition, summarise
+from helo.evaluation.summary import by_condition, chosen, summarise
 
 __all__ = [
     "by_condition",
     "candidates",
+    "chosen",
     "critical_difference",
     "drop_curve",
     "evaluate",

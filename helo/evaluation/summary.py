@@ -169,3 +169,28 @@ def by_condition(
     gains, whole = ((result[name] * result[weight]).groupby("model").transform("sum") for name in ("gain", "kl_mean"))
     share = result["gain"] * result[weight] / gains
     return result.assign(share=share.where(gains > 1e-5 * whole))  # the training mean's own gain is rounding
+
+
+def chosen(table: pd.DataFrame, fits: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The budget, and what the training people chose: for each model its candidates, and how many folds chose which.
+
+    Args:
+        table: from `evaluate`.
+        fits: a row for each fit, as in the table's `attrs["fits"]`, which is the default.
+
+    Returns:
+        Index: the model. "candidates" and "fits", how many; "chosen", the settings and in how many folds, the most
+        frequent first.
+    """
+    import pandas as pd
+
+    fits = pd.DataFrame(table.attrs["fits"]) if fits is None else fits
+    settings = fits.drop_duplicates(["model", "candidate"]).set_index(["model", "candidate"])["settings"]
+    folds = table.drop_duplicates(["model", "fold"]).groupby(["model", "choice"], sort=False).size()
+    rows = {}
+    for model in table["model"].unique():
+        own = folds[model].sort_values(ascending=False, kind="stable")
+        told = "; ".join(f"{settings[model, k]} ({count} of {own.sum()} folds)" for k, count in own.items())
+        mine = fits["model"] == model
+        rows[model] = {"candidates": fits.loc[mine, "candidate"].nunique(), "fits": int(mine.sum()), "chosen": told}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
