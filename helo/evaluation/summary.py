@@ -185,7 +185,11 @@ def chosen(table: pd.DataFrame, fits: pd.DataFrame | None = None) -> pd.DataFram
     import pandas as pd
 
     fits = pd.DataFrame(table.attrs["fits"]) if fits is None else fits
-    settings = fits.drop_duplicates(["model", "candidate"]).set_index(["model", "candidate"])["settings"]
+    settings = (
+        fits.drop_duplicates(["model", "candidate"]).set_index(["model", "candidate"])["settings"].str.split(", ")
+    )
+    same = set.intersection(*map(set, settings))  # what nobody could choose
+    settings = settings.map(lambda own: ", ".join(x for x in own if x not in same) or "defaults")
     folds = table.drop_duplicates(["model", "fold"]).groupby(["model", "choice"], sort=False).size()
     rows = {}
     for model in table["model"].unique():

@@ -1,0 +1,145 @@
+"""docs/results.md and figures/forest-SET.png from the kept results of comparison.py, without a computation."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+
+from helo import figures
+from helo.evaluation import by_condition, chosen, paired_test, summarise, to_markdown
+from helo.files import atomic_write
+
+matplotlib.use("agg")
+TOLD = "mixture"  # is told the conditions' names in training: a rival to know, not one on equal terms
+TITLES = {
+    "simulated": "The simulated study",
+    "pairing": "`pairing`: which kind of moment goes with which",
+    "matching": "`matching`: which moment belongs to which",
+    "circumplex": "`circumplex`: many emotions, few windows, noisy votes",
+    "emowalk": "EmoWalk: a study where little is to be had",
+    "wesad": "WESAD, wrist",
+    "crema-d": "CREMA-D votes",
+}
+PAGE = """# Who is ahead, with the same budget for all
+
+Written by `python benchmarks/comparison.py page` on {date} from the rows in
+[benchmarks/results](../benchmarks/results): `comparison-SET.csv` (people and conditions) and `fits-SET.csv` (every
+fit), each with the digest of the code that made it. `python benchmarks/comparison.py SET` makes them, or goes on
+where it was stopped.
+
+**The question** is always a person the model has never seen. Five folds by subject; the training people of a fold
+are three groups that validate in turns. Every trained system has **eight candidates of settings**: its defaults,
+and seven drawn from a declared space (learning rate, weight decay, batch, dropout, input dropout, learning from
+ratings without a person's own tendency: the same seven for all; two of them also draw the system's own options).
+The training people choose one, by the KL on all three groups; the three models with it answer together; what was
+chosen is trained with three seeds. Closed-form systems choose their strength inside, by their training people. The
+test people have no say.
+
+**The unit is a person.** Brackets are 95 % bootstrap intervals over people; p is Wilcoxon's signed-rank test over
+people, corrected for the number of systems (Holm). **Skill** is (KL of the training mean − KL) / (KL of the
+training mean − KL of the ceiling); the ceiling knows the true condition and answers the training people's mean for
+it. `mixture` is told the conditions' names in training; no other system is. `helo-no-ot` and `helo-no-r` are HeLo
+without its transport and without R in its label attention, with the same budget.
+"""
+
+
+def write(sets: Iterable[str], results: Path) -> None:
+    """The page, a section and a picture for each set that has rows."""
+    lines = [PAGE.format(date=datetime.date.today())]
+    for name in (*sets, *(f"{name}-loo" for name in sets)):
+        file = results / f"comparison-{name}.csv"
+        if file.exists():
+            lines += section(name, read(file), read(results / f"fits-{name}.csv"))
+    atomic_write(Path("docs/results.md"), "\n".join(lines).encode())
+
+
+def read(file: Path) -> pd.DataFrame:
+    return pd.read_csv(file, keep_default_na=False, na_values=["nan"], dtype={"condition": str, "subject": str})
+
+
+def section(name: str, table: pd.DataFrame, fits: pd.DataFrame) -> list[str]:
+    """Sentences that the intervals carry, the picture, the table, conditions, and what was chosen."""
+    summary = summarise(table, "helo" if "helo" in set(table["model"]) else None).sort_values("kl")
+    base = name.removesuffix("-loo")
+    title = TITLES[base] + (", one person left out at a time" if name != base else "")
+    if len(summary) > 3:
+        figure = figures.forest(summary)
+        figures.save(figure, f"figures/forest-{name}")
+    lines = [f"\n## {title}\n", *verdict(table, summary), ""]
+    if len(summary) > 3:
+        lines += [f"![{title}: systems by skill, intervals over people](../figures/forest-{name}.png)", ""]
+    lines += ["<details><summary>Table</summary>\n", to_markdown(summary), "\n</details>\n"]
+    if (table["condition"] != "").all():
+        shown = [m for m in dict.fromkeys((rivals(summary).index[0], "helo", TOLD)) if m in summary.index]
+        lines += ["<details><summary>Where the gain lies</summary>\n", conditions(table, shown), "\n</details>\n"]
+    told = chosen(table, fits)
+    cells = [f"| {model} | {row.candidates} | {row.fits} | {row.chosen} |" for model, row in told.iterrows()]
+    lines += ["<details><summary>What the training people chose</summary>\n", "| model | candidates | fits | chosen |"]
+    lines += ["|---|---|---|---|", *cells, "\n</details>"]
+    return lines
+
+
+def rivals(summary: pd.DataFrame) -> pd.DataFrame:
+    """All but the one that is told the conditions."""
+    return summary.drop(index=TOLD, errors="ignore")
+
+
+def verdict(table: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
+    """Who has the lowest KL, who is told apart from it, where HeLo stands, who is above the training mean."""
+    ranked = rivals(summary)
+    best, about = ranked.index[0], ranked.iloc[0]
+    held = table.drop_duplicates(["fold", "subject", "condition"])["windows"].sum()
+    others = [m for m in ranked.index if m not in (best, "mean")]
+    part = table[table["model"] != TOLD]
+    tested = paired_test(part, best)
+    apart = [m for m in others if tested.loc[m, "p_holm"] < 0.05 and tested.loc[m, "low"] > 0]
+    near = [m for m in others if m not in apart]
+    skill = "" if pd.isna(about["skill"]) else f", skill {interval(about, 'skill', '.2f')}"
+    lines = [
+        f"{table['subject'].nunique()} people, {held} windows; KL of the training mean {about['kl_mean']:.4f}. "
+        f"**`{best}` has the lowest KL, {interval(about, 'kl', '.4f')}{skill}.** "
+        + (f"Told apart from it: {names(apart)}. " if apart else "No other system is told apart from it. ")
+        + (f"Not told apart: {names(near)}." if apart and near else "")
+    ]
+    if "helo" in ranked.index and best != "helo":
+        row = tested.loc["helo"]
+        lines.append(
+            f"HeLo is {list(ranked.index).index('helo') + 1} of {len(ranked)} by KL: {row['difference']:+.4f} "
+            f"[{row['low']:+.4f}, {row['high']:+.4f}] beside `{best}`, better for {row['better']:.0f} of "
+            f"{row['people']:.0f} people."
+        )
+    if "mean" in ranked.index:
+        gain = paired_test(part, "mean")
+        below = [m for m in (best, *others) if not (gain.loc[m, "high"] < 0)]
+        lines.append(
+            f"Not surely better than the training mean: {names(below)}."
+            if below
+            else "Every system is better than the training mean."
+        )
+    return lines
+
+
+def interval(row: pd.Series, name: str, form: str) -> str:
+    return f"{row[name]:{form}} [{row[name + '_low']:{form}}, {row[name + '_high']:{form}}]"
+
+
+def names(models: list[str]) -> str:
+    return ", ".join(f"`{m}`" for m in models)
+
+
+def conditions(table: pd.DataFrame, models: list[str]) -> str:
+    """Gain over the training mean by condition."""
+    gains = by_condition(table)
+    lines = ["| condition | people | KL of the mean | " + " | ".join(f"gain of {m} [95 %]" for m in models) + " |"]
+    lines.append("|---" * (3 + len(models)) + "|")
+    for condition in dict.fromkeys(table["condition"]):
+        rows = [gains.loc[(condition, m)] for m in models]
+        cells = [f"{r['gain']:+.4f} [{r['gain_low']:+.4f}, {r['gain_high']:+.4f}]" for r in rows]
+        lines.append(
+            f"| {condition} | {rows[0]['people']:.0f} | {rows[0]['kl_mean']:.4f} | " + " | ".join(cells) + " |"
+        )
+    return "\n".join(lines)
