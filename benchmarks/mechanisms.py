@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import io
 import time
 import warnings
@@ -28,6 +29,7 @@ from tqdm import tqdm
 
 import helo
 from helo import models
+from helo.evaluation.fits import code_of
 from helo.files import atomic_write, code_digest
 from helo.measures import kl
 from helo.models import is_closed_form
@@ -137,20 +139,30 @@ def with_labels(model: str, windows: int, votes: int, seed: int) -> list[dict]:
     return rows
 
 
+def digest(what: str, job: dict) -> str:
+    """The code that a job's rows are made by: its model's, its training's, its study's."""
+    study = {"sensitivity": "matching", "labels": "circumplex"}.get(what) or job["name"].split(",")[0]
+    model = LABELS[job["model"]][0] if what == "labels" else job["model"]
+    files = [f"data/{study}.py", *(["data/signals.py"] if study == "wesad" else [])]
+    files += ["evaluation/knockout.py", "evaluation/intervals.py"] if what == "knockout" else []
+    return hashlib.sha256((code_digest(*files) + code_of(model)).encode()).hexdigest()[:12]
+
+
 def keep(what: str, jobs: list[dict], function, workers: int) -> None:
-    """Run what is not kept yet, and keep it as it comes."""
-    file = RESULTS / f"{what}.csv"
-    digest = code_digest("transport.py", "losses.py", "data/*.py", "training/*.py", "models/*.py")[:12]
-    kept = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["code"])
-    kept = kept[kept["code"] == digest]
-    names = list(jobs[0])
-    done = set(map(tuple, kept[names].drop_duplicates().astype(str).to_numpy())) if len(kept) else set()
-    left = [job for job in jobs if tuple(map(str, job.values())) not in done]
-    print(f"{what}: {len(jobs) - len(left)} of {len(jobs)} kept; {describe()}")
+    """Run what is not kept yet, and keep it as it comes; older rows stay until theirs are made again."""
+    file, names = RESULTS / f"{what}.csv", list(jobs[0])
+    as_written = dict.fromkeys(names, str)
+    kept = pd.read_csv(file, dtype=as_written) if file.exists() else pd.DataFrame(columns=[*names, "code"])
+
+    def of(job):
+        return (kept[names] == [str(v) for v in job.values()]).all(axis=1)
+
+    left = [job for job in jobs if not (kept.loc[of(job), "code"] == digest(what, job)).any()]
+    print(f"{what}: {len(jobs) - len(left)} of {len(jobs)} kept; {describe()}", flush=True)
     work = Parallel(n_jobs=workers, return_as="generator_unordered")(delayed(_timed)(function, job) for job in left)
     for job, rows in tqdm(work, total=len(left), desc=what):
-        kept = pd.concat([kept, pd.DataFrame([{k: str(v) for k, v in job.items()} | row for row in rows])])
-        kept["code"] = digest
+        about = {k: str(v) for k, v in job.items()} | {"code": digest(what, job)}
+        kept = pd.concat([kept[~of(job)], pd.DataFrame([about | row for row in rows])])
         order = kept.sort_values(names, kind="stable")
         content = io.StringIO()
         order.to_csv(content, index=False, float_format="%.6g")
