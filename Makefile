@@ -1,4 +1,4 @@
-# make demo | test | lab | dashboard | figures | benchmark-wesad WESAD=folder
+# make demo | test | lab | dashboard | figures
 #   PYTHON=python3.12   another Python, 3.11 or newer
 #   TORCH=system        use the PyTorch that this Python already has (a GPU machine's) instead of the locked CPU one
 PYTHON ?= python3
@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 LOCK := $(VENV)/requirements.lock
 
-.PHONY: demo test lab dashboard figures benchmark-wesad clean
+.PHONY: demo test lab dashboard figures clean
 demo: $(VENV)/notebooks
 	$(RUN) -m helo demo
 
@@ -25,9 +25,6 @@ dashboard: $(VENV)/notebooks
 figures: $(VENV)/test
 	$(RUN) -m helo demo --figures figures
 	HELO_SCREENSHOTS=figures $(RUN) -m pytest -q tests/browser
-
-benchmark-wesad: $(VENV)/notebooks
-	$(RUN) benchmarks/wesad.py $(or $(WESAD),$(error say where the recordings are: make benchmark-wesad WESAD=folder))
 
 $(VENV)/notebooks: EXTRAS := notebooks,sweeps
 $(VENV)/test: EXTRAS := notebooks,sweeps,test

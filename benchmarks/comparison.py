@@ -38,6 +38,7 @@ SETS: dict[str, dict] = {
     "emowalk": {},
     "wesad": {"context": 120, "tokens": 5},
     "crema-d": {},
+    "circumplex": {"windows": 30, "votes": 10},
 }
 #: cheap ones first, so that a run that is cut short has a table
 ORDER = ("mean", "uniform", "ridge", "kernel-ridge", "sa-bfgs", "aa-knn", "mixture", "mlp", "early", "helo")

@@ -47,28 +47,28 @@ without its transport and without R in its label attention, with the same budget
 """
 
 
-def write(sets: Iterable[str], results: Path) -> None:
-    """The page, a section and a picture for each set that has rows."""
+def write(sets: Iterable[str], results: Path, root: Path = Path()) -> None:
+    """The page, a section and a picture for each set that has rows, in the repository `root`."""
     lines = [PAGE.format(date=datetime.date.today())]
-    for name in (*sets, *(f"{name}-loo" for name in sets)):
+    for name in (s for base in sets for s in (base, f"{base}-loo")):
         file = results / f"comparison-{name}.csv"
         if file.exists():
-            lines += section(name, read(file), read(results / f"fits-{name}.csv"))
-    atomic_write(Path("docs/results.md"), "\n".join(lines).encode())
+            lines += section(name, read(file), read(results / f"fits-{name}.csv"), root)
+    atomic_write(root / "docs/results.md", "\n".join(lines).encode())
 
 
 def read(file: Path) -> pd.DataFrame:
     return pd.read_csv(file, keep_default_na=False, na_values=["nan"], dtype={"condition": str, "subject": str})
 
 
-def section(name: str, table: pd.DataFrame, fits: pd.DataFrame) -> list[str]:
+def section(name: str, table: pd.DataFrame, fits: pd.DataFrame, root: Path) -> list[str]:
     """Sentences that the intervals carry, the picture, the table, conditions, and what was chosen."""
     summary = summarise(table, "helo" if "helo" in set(table["model"]) else None).sort_values("kl")
     base = name.removesuffix("-loo")
     title = TITLES[base] + (", one person left out at a time" if name != base else "")
     if len(summary) > 3:
         figure = figures.forest(summary)
-        figures.save(figure, f"figures/forest-{name}")
+        figures.save(figure, root / f"figures/forest-{name}")
     lines = [f"\n## {title}\n", *verdict(table, summary), ""]
     if len(summary) > 3:
         lines += [f"![{title}: systems by skill, intervals over people](../figures/forest-{name}.png)", ""]
