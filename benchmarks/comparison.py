@@ -40,8 +40,10 @@ SETS: dict[str, dict] = {
     "crema-d": {},
     "circumplex": {"windows": 30, "votes": 10},
 }
-#: cheap ones first, so that a run that is cut short has a table
-ORDER = ("mean", "uniform", "ridge", "kernel-ridge", "sa-bfgs", "aa-knn", "mixture", "mlp", "early", "helo")
+#: cheap ones first, so that a run that is cut short has a table; then the others by what a step costs
+ORDER = ("mean", "ridge", "kernel-ridge", "sa-bfgs", "aa-knn", "mixture", "mlp", "early", "helo", "late", "tensor")
+ORDER += ("fbp", "low-rank-tensor", "physiological-only", "behavioral-only", "hfgcn", "lmam", "gban", "name-guided")
+ORDER += ("helo-no-ot", "helo-no-r", "mpt-hcl", "connection", "jmt", "aimdit", "foalnet", "m2fnet")
 COLUMNS = ["model", "seed", "fold", "subject", "condition", "windows", "trials", "chebyshev", "clark", "canberra"]
 COLUMNS += ["kl", "cosine", "intersection", "kl_mean", "kl_ceiling", "kl_trial", "kl_mean_trial", "kl_ceiling_trial"]
 COLUMNS += ["epochs", "capped", "choice", "seconds"]

@@ -112,6 +112,9 @@ def verdict(table: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
             f"[{row['low']:+.4f}, {row['high']:+.4f}] beside `{best}`, better for {row['better']:.0f} of "
             f"{row['people']:.0f} people."
         )
+    by_trial = rivals(summarise(table, best, weight="trials")).sort_values("kl")["kl"]
+    first = ", ".join(f"`{m}` {by_trial[m]:.4f}" for m in by_trial.index[:3])
+    lines.append(f"Counting a trial once, however long, the first three by KL are {first}.")
     if "mean" in ranked.index:
         gain = paired_test(part, "mean")
         below = [m for m in (best, *others) if not (gain.loc[m, "high"] < 0)]
