@@ -23,7 +23,7 @@ SPLITS = [
     Split("b", np.arange(10, 37), np.arange(37, 40), np.arange(10)),
 ]
 UNSEEN = [Split(s.name, s.train, s.validation[:0], s.test) for s in SPLITS]
-TRAINING = {"epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "progress": False}
+TRAINING = {"epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "weight_decay": 1e-2, "progress": False}
 SHORT = {"epochs": 12, "patience": 2, "learning_rate": 1e-2}
 BOTH = SHORT | {"refit": True, "centre_people": True, "decay": 0.9}
 

@@ -70,7 +70,7 @@ class HeLo(EmotionModel):
         heads: int = 4,
         depth: int = 1,
         tokens: int = 8,
-        dropout: float = 0.5,
+        dropout: float = 0.3,
         dropkey: float = 0.0,
         epsilon: float = 0.05,
         iterations: int = 50,
