@@ -345,7 +345,7 @@ def test_the_papers_shapes():
     assert model.query == "eeg" and answer.plans.shape == answer.costs.shape == (40, 36, 36)
     assert answer.attention["eeg to gsr"].shape == (40, 4, 18, 18)
     assert answer.attention["labels"].shape == (40, 10, 10)
-    assert model.label_embedding.shape == (10, 128)
+    assert model.label_embedding.shape == (10, 64)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ FAST = {
     "02_train": {"epochs": 2, "compare": "mean,helo", "workers": 1},
     "03_transport": {"epochs": 2},
     "04_correlation": {"epochs": 2},
-    "05_compare": {"epochs": 1, "models": "early,late,mean", "folds": 2, "workers": 1},
+    "05_compare": {"epochs": 1, "models": "early,late,mean", "folds": 2, "workers": 1, "calibrate": 1},
     "06_alignment": {"epochs": 1, "folds": 2, "seeds": 1, "workers": 1},
     "07_your_own_data": {"epochs": 1, "folds": 2, "models": "mean,early", "workers": 1},
 }

@@ -213,4 +213,7 @@ def test_the_command_line_passes_protocol_and_calibration_on(monkeypatch, simula
     monkeypatch.setattr(helo, "load", lambda name, **options: simulated)
     for words in (["--protocol", "both", "--folds", "3"], ["--calibrate", "2"]):
         assert CliRunner().invoke(app, ["evaluate", *words]).exit_code == 2
-    assert asked == [{"protocol": "both", "folds": 3}, {"protocol": "subjects", "calibrate": 2, "folds": None}]
+    assert asked == [
+        {"protocol": "both", "folds": 3, "calibrate": 0},
+        {"protocol": "subjects", "calibrate": 2, "folds": None},
+    ]

@@ -103,10 +103,14 @@ class FoalNet(FusionModel):
             result.append(self.part(mean, masked_mean(x, mask)))
         return result
 
+    @property
+    def temperature(self) -> Tensor:
+        """tau of the alignment as it was learned, at least .01."""
+        return self.log_temperature.exp().clamp_min(0.01)
+
     def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)
-        temperature = self.log_temperature.exp().clamp_min(0.01)
-        similarity = prediction.hidden["aligned"][0] @ prediction.hidden["aligned"][1].T / temperature
+        similarity = prediction.hidden["aligned"][0] @ prediction.hidden["aligned"][1].T / self.temperature
         same = losses.same_class(truth) if self.same == "class" else losses.label_similarity(truth) ** self.sharpness
         if self.weights["alignment"]:
             terms["alignment"] = losses.alignment(similarity, same, self.divide)
