@@ -68,7 +68,7 @@ def section(name: str, table: pd.DataFrame, fits: pd.DataFrame, root: Path) -> l
     title = TITLES[base] + (", one person left out at a time" if name != base else "")
     if len(summary) > 3:
         figure = figures.forest(summary)
-        figures.save(figure, root / f"figures/forest-{name}")
+        figures.save(figure, root / f"figures/forest-{name}.png")
     lines = [f"\n## {title}\n", *verdict(table, summary), ""]
     if len(summary) > 3:
         lines += [f"![{title}: systems by skill, intervals over people](../figures/forest-{name}.png)", ""]

@@ -464,7 +464,7 @@ def emowalk() -> Reader:
     return Reader(
         prepare,
         broken,
-        lambda folder: helo.load("emowalk", root=folder, window=10, step=10, tokens=1, context=0, cache=False),
+        lambda folder: helo.load("emowalk", root=folder, window=10, step=10, tokens=1, cache=False),
     )
 
 
