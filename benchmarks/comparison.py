@@ -121,8 +121,8 @@ def over_conditions(rows: pd.DataFrame) -> pd.DataFrame:
     return merged.assign(condition="")[[*COLUMNS, "code"]]
 
 
-def everybody(name: str) -> list[str]:
-    """All systems but one-sided ones where they say nothing; HeLo without transport and without R beside it."""
+def everybody() -> list[str]:
+    """All systems, and HeLo without transport and without R beside it."""
     known = [n for n in (*models.systems(), "helo-no-ot", "helo-no-r") if n != "uniform"]
     return sorted(known, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), known.index(n)))
 
@@ -141,14 +141,14 @@ def main() -> None:
     if options.sets == ["page"]:
         from results_page import write
 
-        write(SETS, RESULTS)
+        write(SETS, RESULTS, everybody())
         return
     print(describe(), flush=True)
     for name in options.sets:
         root = getattr(options, name.replace("-", "_"), "")
         data = helo.load(name, **SETS[name], **({"root": root} if root else {}))
         print(data, flush=True)
-        names = options.models.split(",") if options.models else everybody(name)
+        names = options.models.split(",") if options.models else everybody()
         if options.leave_one_out:
             contest(f"{name}-loo", data, options.leave_one_out.split(","), None, options.workers, options.folder)
         else:

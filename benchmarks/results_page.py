@@ -47,13 +47,17 @@ without its transport and without R in its label attention, with the same budget
 """
 
 
-def write(sets: Iterable[str], results: Path, root: Path = Path()) -> None:
+def write(sets: Iterable[str], results: Path, systems: list[str], root: Path = Path()) -> None:
     """The page, a section and a picture for each set that has rows, in the repository `root`."""
     lines = [PAGE.format(date=datetime.date.today())]
     for name in (s for base in sets for s in (base, f"{base}-loo")):
         file = results / f"comparison-{name}.csv"
         if file.exists():
-            lines += section(name, read(file), read(results / f"fits-{name}.csv"), root)
+            table = read(file)
+            missing = [] if name.endswith("-loo") else [m for m in systems if m not in set(table["model"])]
+            lines += section(name, table, read(results / f"fits-{name}.csv"), missing, root)
+    unseen = [f"`{name}`" for name in sets if not (results / f"comparison-{name}.csv").exists()]
+    lines += [f"\n## Not run yet\n\nSets without a row so far: {', '.join(unseen)}.\n"] if unseen else []
     atomic_write(root / "docs/results.md", "\n".join(lines).encode())
 
 
@@ -61,7 +65,7 @@ def read(file: Path) -> pd.DataFrame:
     return pd.read_csv(file, keep_default_na=False, na_values=["nan"], dtype={"condition": str, "subject": str})
 
 
-def section(name: str, table: pd.DataFrame, fits: pd.DataFrame, root: Path) -> list[str]:
+def section(name: str, table: pd.DataFrame, fits: pd.DataFrame, missing: list[str], root: Path) -> list[str]:
     """Sentences that the intervals carry, the picture, the table, conditions, and what was chosen."""
     summary = summarise(table, "helo" if "helo" in set(table["model"]) else None).sort_values("kl")
     base = name.removesuffix("-loo")
@@ -69,7 +73,8 @@ def section(name: str, table: pd.DataFrame, fits: pd.DataFrame, root: Path) -> l
     if len(summary) > 3:
         figure = figures.forest(summary)
         figures.save(figure, root / f"figures/forest-{name}.png")
-    lines = [f"\n## {title}\n", *verdict(table, summary), ""]
+    lines = [f"\n## {title}\n", *verdict(table, summary)]
+    lines += [f"Not run yet with this budget: {names(missing)}.", ""] if missing else [""]
     if len(summary) > 3:
         lines += [f"![{title}: systems by skill, intervals over people](../figures/forest-{name}.png)", ""]
     lines += ["<details><summary>Table</summary>\n", to_markdown(summary), "\n</details>\n"]
@@ -121,7 +126,7 @@ def verdict(table: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
         lines.append(
             f"Not surely better than the training mean: {names(below)}."
             if below
-            else "Every system is better than the training mean."
+            else "Every system here is better than the training mean."
         )
     return lines
 

@@ -23,7 +23,7 @@ def page(tmp_path_factory):
     finally:
         sys.path.pop(0)
     folder = tmp_path_factory.mktemp("page")
-    results_page.write(comparison.SETS, ROOT / "benchmarks/results", folder)
+    results_page.write(comparison.SETS, ROOT / "benchmarks/results", comparison.everybody(), folder)
     return folder
 
 
@@ -31,7 +31,7 @@ def test_the_page_is_that_of_the_rows(page):
     made, kept = ((root / "docs/results.md").read_text() for root in (page, ROOT))
     undated = [re.sub(r"\d{4}-\d\d-\d\d", "", text) for text in (made, kept)]
     assert undated[0] == undated[1], "`python benchmarks/comparison.py page` writes it"
-    assert made.count("\n## ") == len(KEPT)
+    assert made.count("\n## ") == len(KEPT) + ("## Not run yet" in made)
 
 
 @pytest.mark.parametrize("name", NAMES)
