@@ -70,7 +70,9 @@ column is what it costs, with a 95 % bootstrap interval over the test people (ke
 which for so few people are too narrow; `helo.knockout` now takes them further out). Every system has the same budget
 (at most 60 epochs, patience 20, batch 64, learning rate .001, decay .0001) and its default settings: the page compares
 parts within a model, not models. A KL that rises without a part says that this model, as it was trained, uses it; it
-does not say that a model trained without it would be worse.
+does not say that a model trained without it would be worse. On WESAD this is one model and three people; HeLo alone does not
+reach the training mean there, while the mean of three models over all people has the lowest KL of all
+([results.md](results.md)): read its parts with that in mind.
 """
 ON_LABELS = """## Label correlation where it has a reason to help
 
