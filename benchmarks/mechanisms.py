@@ -66,13 +66,13 @@ PAGE = """# What each mechanism does: every fusion system without each of its pa
 
 One trained model a row, its part taken out without training again (`helo.knockout`). **Change** is how far its answers
 move on average, 1 being as far as they lie from their own mean: a part near 0 does nothing in that model. The last
-column is what it costs, with a 95 % bootstrap interval over the test people (kept as plain percentiles of the draws,
-which for so few people are too narrow; `helo.knockout` now takes them further out). Every system has the same budget
-(at most 60 epochs, patience 20, batch 64, learning rate .001, decay .0001) and its default settings: the page compares
-parts within a model, not models. A KL that rises without a part says that this model, as it was trained, uses it; it
-does not say that a model trained without it would be worse. On WESAD this is one model and three people; HeLo alone does not
-reach the training mean there, while the mean of three models over all people has the lowest KL of all
-([results.md](results.md)): read its parts with that in mind.
+column is what it costs, with a 95 % bootstrap interval over the test people, who are three. Every system has the same
+budget (at most 60 epochs, patience 20; on the control studies batch 64, learning rate .001, decay .0001, on WESAD
+`helo.fit`'s defaults and `centre_people`) and its default settings: the page compares parts within a model, not models.
+A KL that rises without a part says that this model, as it was trained, uses it; it does not say that a model trained
+without it would be worse. On WESAD this is one model and three people; HeLo alone does not reach the training mean
+there, while the mean of three models, over all people, has the lowest KL ([results.md](results.md)): read its parts
+with that in mind.
 """
 ON_LABELS = """## Label correlation where it has a reason to help
 
