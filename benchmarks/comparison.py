@@ -54,12 +54,11 @@ def digest(model: str, data: helo.EmotionData) -> str:
     key = hashlib.sha256(repr((FOLDS, sorted(BUDGET.items()))).encode())
     for m in data.signals:
         key.update(data.signals[m].tobytes() + data.masks[m].tobytes())
-    key.update(data.distributions.tobytes() + "|".join(data.subjects).encode())
-    key.update(
-        code_digest(
-            "evaluation/choice.py", "evaluation/contest.py", "evaluation/references.py", "data/splits.py"
-        ).encode()
-    )
+    key.update(data.distributions.tobytes())
+    for names in (data.subjects, data.trials, data.conditions):
+        key.update(repr(None if names is None else list(map(str, names))).encode())
+    rows = ["helo.data.splits", "helo.evaluation.contest", "helo.evaluation.people", "helo.evaluation.references"]
+    key.update(code_digest(modules=rows).encode())
     return hashlib.sha256(key.hexdigest().encode() + code_of(model).encode()).hexdigest()[:12]
 
 
@@ -90,7 +89,7 @@ def contest(name: str, data: helo.EmotionData, names: list[str], folds: int | No
             table = helo.evaluate(
                 [model], data, folds=folds, workers=workers, folder=folder, progress=os.isatty(2), **BUDGET
             )
-        except ValueError as error:
+        except (ValueError, FloatingPointError) as error:
             print(f"{model}: left out, {error}", flush=True)
             continue
         done = pd.DataFrame(table.attrs["fits"]).assign(code=code)

@@ -64,15 +64,15 @@ PAGE = """# What each mechanism does: every fusion system without each of its pa
 `python benchmarks/mechanisms.py knockout --wesad PATH`, then `... pages`; every fit is a row of
 [benchmarks/results/knockout.csv](../benchmarks/results/knockout.csv).
 
-One trained model a row, its part taken out without training again (`helo.knockout`). **Change** is how far its answers
-move on average, 1 being as far as they lie from their own mean: a part near 0 does nothing in that model. The last
-column is what it costs, with a 95 % bootstrap interval over the test people, who are three. Every system has the same
-budget (at most 60 epochs, patience 20; on the control studies batch 64, learning rate .001, decay .0001, on WESAD
-`helo.fit`'s defaults and `centre_people`) and its default settings: the page compares parts within a model, not models.
-A KL that rises without a part says that this model, as it was trained, uses it; it does not say that a model trained
-without it would be worse. On WESAD this is one model and three people; HeLo alone does not reach the training mean
-there, while the mean of three models, over all people, has the lowest KL ([results.md](results.md)): read its parts
-with that in mind.
+One trained model a row, its part taken out without training again (`helo.knockout`). **Change** is how far its
+answers move on average, 1 being as far as they lie from their own mean: a part near 0 does nothing in that model.
+The last column is what it costs, with the range of a bootstrap over the test people, who are two or three. Every
+system has the same budget (at most 60 epochs, patience 20; on the control studies batch 64, learning rate .001,
+decay .0001, on WESAD `helo.fit`'s defaults and `centre_people`) and its default settings: the page compares parts
+within a model, not models. A KL that rises without a part says that this model, as it was trained, uses it; it does
+not say that a model trained without it would be worse. On WESAD this is one model and three people; HeLo alone does
+not reach the training mean there, while the mean of three models, over all people, has the lowest KL
+([results.md](results.md)): read its parts with that in mind.
 """
 ON_LABELS = """## Label correlation where it has a reason to help
 
@@ -146,9 +146,10 @@ def digest(what: str, job: dict) -> str:
     """The code that a job's rows are made by: its model's, its training's, its study's."""
     study = {"sensitivity": "matching", "labels": "circumplex"}.get(what) or job["name"].split(",")[0]
     model = LABELS[job["model"]][0] if what == "labels" else job["model"]
-    files = [f"data/{study}.py", *(["data/signals.py"] if study == "wesad" else [])]
-    files += ["evaluation/knockout.py", "evaluation/intervals.py"] if what == "knockout" else []
-    return hashlib.sha256((code_digest(*files) + code_of(model)).encode()).hexdigest()[:12]
+    rows = [f"helo.data.{study}", "helo.data.splits", "helo.evaluation.references"]
+    rows += ["helo.evaluation.knockout"] if what == "knockout" else []
+    settings = {"knockout": (TRAINING, REAL), "sensitivity": (TRAINING, SMALLER), "labels": (TRAINING, LABELS)}[what]
+    return hashlib.sha256(f"{settings}{code_digest(modules=rows)}{code_of(model)}".encode()).hexdigest()[:12]
 
 
 def keep(what: str, jobs: list[dict], function, workers: int) -> None:
@@ -227,7 +228,7 @@ def pages() -> None:
         who = f"{first.windows} windows of {first.people} test people"
         lines.append(f"## {name}\n\nKL of the training mean {first.kl_mean:.4f}; {who}.\n")
         lines.append(
-            "| model | KL | part | what stands in its place | change | KL without it | worse by (95 % of people) |"
+            "| model | KL | part | what stands in its place | change | KL without it | worse by [range over people] |"
         )
         lines.append("|---|---|---|---|---|---|---|")
         order = part.groupby("model")["kl"].first().sort_values().index
@@ -295,7 +296,7 @@ def sensitivity(table: pd.DataFrame) -> None:
             panel.spines[["top", "right"]].set_visible(False)
     panels[0][0].set_ylabel("KL, test people (nats)")
     panels[1][0].set_ylabel("plan's mass in common\nwith the true coupling")
-    panels[0][0].legend(frameon=False, fontsize=8)
+    panels[0][2].legend(*panels[0][0].get_legend_handles_labels(), frameon=False, fontsize=8, loc="upper left")
     figures.save(figure, "figures/sensitivity.png")
 
 

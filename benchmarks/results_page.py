@@ -122,7 +122,7 @@ def verdict(table: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     lines.append(f"Counting a trial once, however long, the first three by KL are {first}.")
     if "mean" in ranked.index:
         gain = paired_test(part, "mean")
-        below = [m for m in (best, *others) if not (gain.loc[m, "high"] < 0)]
+        below = [m for m in (best, *others) if m != "mean" and not gain.loc[m, "high"] < 0]
         lines.append(
             f"Not surely better than the training mean: {names(below)}."
             if below

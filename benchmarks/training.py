@@ -62,7 +62,13 @@ def torch_dropout(self, x):
 def by_fit(data, split, options) -> float:
     """Seconds a step in `helo.fit`, validation not counted: there is none."""
     run = helo.fit(
-        helo.build("helo", data), data, split, epochs=2, batch_size=BATCH, progress=False, device=options.device
+        helo.build("helo", data, width=128),
+        data,
+        split,
+        epochs=2,
+        batch_size=BATCH,
+        progress=False,
+        device=options.device,
     )
     return run.history[-1]["seconds"] / (len(split.train) // BATCH)
 
@@ -72,7 +78,7 @@ def by_loader(data, split, options) -> float:
     signals = {m: torch.as_tensor(x) for m, x in data.signals.items()}
     masks = {m: torch.as_tensor(x) for m, x in data.masks.items()}
     truth = torch.as_tensor(data.distributions)
-    model = helo.build("helo", data)
+    model = helo.build("helo", data, width=128)
     model.prepare(data, split)
     model.to(options.device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-4, weight_decay=1e-2)

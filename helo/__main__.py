@@ -101,7 +101,7 @@ def evaluate(
             workers=workers,
             folder=folder or None,
             epochs=epochs,
-            centre_people=centre_people,
+            **({"centre_people": True} if centre_people else {}),  # left alone, it may be chosen
         )
     except (ValueError, OSError, FloatingPointError) as error:
         typer.echo(f"helo: {error}", err=True)

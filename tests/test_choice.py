@@ -155,3 +155,17 @@ def test_the_table_tells_the_budget_and_what_was_chosen(simulated, slow_or_good)
     assert told.candidates.to_dict() == {"early": 3, "ridge": 1}
     assert told.fits.to_dict() == {"early": 3 * 2 * (3 + 1), "ridge": 3}
     assert "learning_rate 0.004" in told.chosen["early"] and told.chosen["early"].endswith("(3 of 3 folds)")
+
+
+def test_a_kept_fit_is_of_its_layout_and_its_presets(simulated, tmp_path):
+    """HeLo asks by the query modality, name-guided by the emotions' names; helo-no-r is another network than helo."""
+    split = helo.splits.by_subject(simulated, folds=3)[0]
+    job = fits.Job("helo", {}, {}, [(split, 0)])
+    other = next(m for m in simulated.roles["physiological"] if m != simulated.layout.query)
+    variants = [
+        simulated,
+        dataclasses.replace(simulated, query=other),
+        dataclasses.replace(simulated, emotions=tuple(reversed(simulated.emotions))),
+    ]
+    assert len({fits._file(data, job, split, 0, {}, tmp_path, "npz") for data in variants}) == 3
+    assert len({fits.code_of(name) for name in ("helo", "helo-no-r", "helo-no-ot")}) == 3

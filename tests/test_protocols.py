@@ -206,7 +206,7 @@ def test_the_command_line_passes_protocol_and_calibration_on(monkeypatch, simula
     asked = []
 
     def evaluate(models, data, **given):
-        asked.append({k: v for k, v in given.items() if k in ("protocol", "calibrate", "folds")})
+        asked.append({k: v for k, v in given.items() if k in ("protocol", "calibrate", "folds", "centre_people")})
         raise ValueError("enough")
 
     monkeypatch.setattr(helo, "evaluate", evaluate)

@@ -34,6 +34,16 @@ def test_the_page_is_that_of_the_rows(page):
     assert made.count("\n## ") == len(KEPT) + ("## Not run yet" in made)
 
 
+def test_a_set_where_nobody_is_above_the_training_mean(page):
+    """Nothing to be had is a result, and has its sentence."""
+    import results_page
+
+    table = pd.read_csv(KEPT[0], keep_default_na=False, na_values=["nan"])
+    table.loc[table.model != "mean", "kl"] += 1.0
+    said = " ".join(results_page.verdict(table, evaluation.summarise(table, "mean").sort_values("kl")))
+    assert "`mean` has the lowest KL" in said and "Not surely better than the training mean" in said
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_rival_had_the_same_budget_and_was_asked_of_the_same_people(name):
     table, fits = (

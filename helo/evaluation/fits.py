@@ -20,7 +20,8 @@ from helo.data.emotion_data import EmotionData
 from helo.data.split import Split
 from helo.files import atomic_write, code_digest
 from helo.measures import kl
-from helo.models import build, is_closed_form, module_of
+from helo.models import build, is_closed_form, origin
+from helo.training.checkpoints import layout_to_json
 from helo.training.loop import fit
 from helo.training.member import Run, data_digest, device_for
 from helo.training.prediction import predict
@@ -154,7 +155,9 @@ def _runs(data: EmotionData, job: Job, named: dict) -> list[Run]:
 
 def code_of(model: str) -> str:
     """Hash of the code that a fit of a model is made by: its own, what it uses, and the training."""
-    return code_digest("training/*.py", modules=[module_of(model), "helo.evaluation.fits"])
+    module, preset = origin(model)
+    code = code_digest("training/*.py", modules=[module, "helo.evaluation.fits"])
+    return hashlib.sha256(f"{preset}{code}".encode()).hexdigest() if preset else code
 
 
 def _file(data, job, split, seed, training, folder, kind):
@@ -162,7 +165,8 @@ def _file(data, job, split, seed, training, folder, kind):
     if folder is None:
         return None
     who = [list(map(str, names)) for names in (data.subjects, data.trials, data.conditions) if names is not None]
-    inputs = [data.name, data_digest(data, split), who, split.test.tolist(), code_of(job.model)]
+    inputs = [data.name, layout_to_json(data.layout), data_digest(data, split), who, split.test.tolist()]
+    inputs.append(code_of(job.model))
     about = json.dumps([job.model, dict(job.options), seed, training, inputs], sort_keys=True, default=str)
     key = hashlib.sha256(about.encode()).hexdigest()[:12]
     return Path(folder) / f"{job.model}-{split.name}-seed{seed}-{key}.{kind}"

@@ -44,12 +44,12 @@ def summarise(
         seed: of the draws.
 
     Returns:
-        Index: the model. For each measure and for "skill": the mean, "<...>_low", "<...>_high". "skill_note": why there
-        is no skill, or no interval; "" otherwise. "kl_mean", "kl_ceiling". "seeds"; "fits", and "capped", the share of
-        them that ended at the cap of epochs. Of the KL's difference to the reference: "difference", "difference_low",
-        "difference_high", "p", "p_holm" and "better" (for how many people), as `paired_test` gives them, NaN in the
-        reference's own row, where "reference" is True. "people", how many; "unit", "subject" or "fold"; "weight",
-        "level".
+        Index: the model. For each measure and for "skill": the mean, "<...>_low", "<...>_high". "skill_note":
+        why there is no skill, or no interval; "" otherwise. "kl_mean", "kl_ceiling". "seeds"; "fits", the
+        answered folds of all seeds, and "capped", the share of their models whose training ended at the cap of
+        epochs. Of the KL's difference to the reference: "difference", "difference_low", "difference_high", "p",
+        "p_holm" and "better" (for how many people), as `paired_test` gives them, NaN in the reference's own
+        row, where "reference" is True. "people", how many; "unit", "subject" or "fold"; "weight", "level".
 
     Raises:
         ValueError: as `people`; or the reference is not in the table.
@@ -180,7 +180,7 @@ def chosen(table: pd.DataFrame, fits: pd.DataFrame | None = None) -> pd.DataFram
 
     Returns:
         Index: the model. "candidates" and "fits", how many; "chosen", the settings and in how many folds, the most
-        frequent first.
+        frequent first; what no model could choose is left out, "as given" where nothing is left.
     """
     import pandas as pd
 
@@ -189,7 +189,7 @@ def chosen(table: pd.DataFrame, fits: pd.DataFrame | None = None) -> pd.DataFram
         fits.drop_duplicates(["model", "candidate"]).set_index(["model", "candidate"])["settings"].str.split(", ")
     )
     same = set.intersection(*map(set, settings))  # what nobody could choose
-    settings = settings.map(lambda own: ", ".join(x for x in own if x not in same) or "defaults")
+    settings = settings.map(lambda own: ", ".join(x for x in own if x not in same) or "as given")
     folds = table.drop_duplicates(["model", "fold"]).groupby(["model", "choice"], sort=False).size()
     rows = {}
     for model in table["model"].unique():

@@ -41,7 +41,7 @@ __all__ = [
     "defaults",
     "exists",
     "is_closed_form",
-    "module_of",
+    "origin",
     "systems",
 ]
 
@@ -116,9 +116,10 @@ def is_closed_form(name: str) -> bool:
     return _kind(name)[0].closed_form
 
 
-def module_of(name: str) -> str:
-    """The module that a model's class is from."""
-    return _kind(name)[0].__module__
+def origin(name: str) -> tuple[str, dict[str, Any]]:
+    """The module that a model's class is from, and the options that its name fixes."""
+    kind, preset = _kind(name)
+    return kind.__module__, dict(preset)
 
 
 def defaults(name: str) -> dict[str, Any]:
