@@ -169,3 +169,21 @@ def test_a_kept_fit_is_of_its_layout_and_its_presets(simulated, tmp_path):
     ]
     assert len({fits._file(data, job, split, 0, {}, tmp_path, "npz") for data in variants}) == 3
     assert len({fits.code_of(name) for name in ("helo", "helo-no-r", "helo-no-ot")}) == 3
+
+
+def test_a_candidate_that_diverges_has_lost_and_ends_nothing(simulated, monkeypatch, tmp_path):
+    monkeypatch.setattr(choice, "SHARED", {"learning_rate": (1e30, 4e-3), "dropout": (0.3,), "input_dropout": (0.0,)})
+    arguments = {"nested": 3, "choose_from": 4, "folder": tmp_path} | FAST
+    table = helo.evaluate("early", simulated, **arguments)
+    tried = pd.DataFrame(table.attrs["fits"])
+    diverged = tried["settings"].str.contains("1e\\+30")
+    assert diverged.any() and not diverged.all()
+    assert (tried.loc[diverged, "validation_kl"] == np.inf).all()
+    assert np.isfinite(tried.loc[~diverged, "validation_kl"]).all() and np.isfinite(table["kl"]).all()
+    assert not set(table["choice"]) & set(tried.loc[diverged, "candidate"])
+    with pytest.raises(
+        FloatingPointError, match=r"early: no candidate is finite in .*: early, epoch 1: .*learning rate"
+    ):
+        helo.evaluate("early", simulated, learning_rate=1e30, **arguments)
+    monkeypatch.setattr(fits, "_runs", None)  # nothing is trained again
+    assert helo.evaluate("early", simulated, workers=1, **arguments)["kl"].equals(table["kl"])

@@ -87,23 +87,37 @@ class Contest:
         return [self.done[candidate, fold, group, seed] for group in range(max(self.groups, 1))]
 
     def choice(self, fold: int) -> int:
-        """The candidate with the lowest KL over all validation windows of the fold, the first seed's."""
+        """The candidate with the lowest KL over all validation windows of the fold, the first seed's.
+
+        Raises:
+            FloatingPointError: every candidate diverged.
+        """
         if len(self.candidates) == 1:
             return 0
         tried = [self.of(k, fold, self.seeds[0]) for k in range(len(self.candidates))]
         means = [
             np.average([f.validation_kl for f in fits], weights=[f.validation_windows for f in fits]) for fits in tried
         ]
-        return int(np.argmin(means))
+        if not np.isfinite(means).any():
+            raise FloatingPointError(
+                f"{self.label}: no candidate is finite in {self.splits[fold].name}: {tried[0][0].fault}"
+            )
+        return int(np.nanargmin(means))
 
     def rows(self) -> list[dict[str, Any]]:
-        """The table's rows."""
+        """The table's rows.
+
+        Raises:
+            FloatingPointError: a model that was to answer diverged.
+        """
         rows = []
         for fold, split in enumerate(self.splits):
             choice = self.choice(fold)
             tried = [f for k in range(len(self.candidates)) for f in self.of(k, fold, self.seeds[0])]
             for seed in self.seeds:
                 fits = self.of(choice, fold, seed)
+                for fault in [f.fault for f in fits if f.fault]:
+                    raise FloatingPointError(f"{self.label}, {split.name}, seed {seed}: {fault}")
                 seconds = sum(f.seconds for f in (tried if seed == self.seeds[0] else fits))
                 about = {"model": self.label, "seed": seed, "fold": split.name}
                 shared = {

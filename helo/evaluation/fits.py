@@ -39,6 +39,8 @@ class Fitted:
         epochs: the best epoch; 0 for closed-form models.
         capped: as `Run.capped`.
         seconds: what it took; a stack's fits share its time.
+        fault: why there are no answers, where its numbers did not stay finite: they are NaN then, and its
+            validation_kl is infinite.
     """
 
     answers: np.ndarray
@@ -47,6 +49,7 @@ class Fitted:
     epochs: int
     capped: bool
     seconds: float
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,29 +116,43 @@ def _run(data: EmotionData, job: Job, folder: Path | None) -> list[Fitted]:
     files = [_file(data, job, split, seed, named, folder, "npz") for split, seed in job.fits]
     results = [_read(file) for file in files]
     todo = [k for k, kept in enumerate(results) if kept is None]
-    started = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*cap of .* epochs")  # said once, of all, by whoever asked for all
-        runs = _runs(data, replace(job, fits=[job.fits[k] for k in todo]), named)
-    for k, run in zip(todo, runs, strict=True):
-        split, file = job.fits[k][0], files[k]
-        asked = np.concatenate([split.test, split.validation])
-        said = predict(run.model, data, asked, explain=False).distributions
-        answers, validated = said[: len(split.test)], said[len(split.test) :]
-        truth = data.distributions[split.validation].astype(np.float64)
-        score = float(kl(truth, validated.astype(np.float64)).mean()) if len(truth) else float("nan")
-        seconds = (time.perf_counter() - started) / len(todo)
-        kept = Fitted(answers, score, len(truth), run.best_epoch, run.capped, seconds)
-        results[k] = kept
+    made = _fitted(data, replace(job, fits=[job.fits[k] for k in todo]), named) if todo else []
+    for k, kept in zip(todo, made, strict=True):
+        results[k], file = kept, files[k]
         if file is not None:
             _write(file, kept)
     return [kept for kept in results if kept is not None]
 
 
+def _fitted(data: EmotionData, job: Job, named: dict) -> list[Fitted]:
+    """Train the fits and ask them; one that diverges has lost, and takes none of those beside it with it."""
+    started = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*cap of .* epochs")  # said once, of all, by whoever asked for all
+            runs = _runs(data, job, named)
+        results = [_asked(data, split, run) for (split, _), run in zip(job.fits, runs, strict=True)]
+    except FloatingPointError as error:
+        if len(job.fits) > 1:
+            return [alone for one in job.fits for alone in _fitted(data, replace(job, fits=[one]), named)]
+        split, _ = job.fits[0]
+        none = np.full((len(split.test), data.distributions.shape[1]), np.nan, np.float32)
+        results = [Fitted(none, float("inf"), len(split.validation), 0, False, 0.0, str(error))]
+    seconds = (time.perf_counter() - started) / max(1, len(results))
+    return [replace(result, seconds=seconds) for result in results]
+
+
+def _asked(data: EmotionData, split: Split, run: Run) -> Fitted:
+    """What a trained model says to its test windows, and how good it is on its validation windows."""
+    said = predict(run.model, data, np.concatenate([split.test, split.validation]), explain=False).distributions
+    answers, validated = said[: len(split.test)], said[len(split.test) :]
+    truth = data.distributions[split.validation].astype(np.float64)
+    score = float(kl(truth, validated.astype(np.float64)).mean()) if len(truth) else float("nan")
+    return Fitted(answers, score, len(truth), run.best_epoch, run.capped, 0.0)
+
+
 def _runs(data: EmotionData, job: Job, named: dict) -> list[Run]:
     """A run for each (split, seed); several are trained at once, in halves where the memory is too small for all."""
-    if not job.fits:
-        return []
     models = [build(job.model, data, seed=seed, **job.options) for _, seed in job.fits]
     training = dict(job.training)
     folder = training.pop("checkpoint", None)
