@@ -27,8 +27,9 @@ from helo.measures import score
 from helo.models import EmotionModel
 from helo.models.helo import HeLo
 from helo.training import Run, fit, predict
+from helo.views.boxes import CONTROL, Explorer
 
-_WIDE = {"layout": {"width": "34em"}, "style": {"description_width": "9em"}}
+_WIDE = CONTROL
 
 
 def live(draw: Callable[..., go.Figure], **controls: widgets.Widget) -> widgets.VBox:
@@ -45,7 +46,7 @@ def live(draw: Callable[..., go.Figure], **controls: widgets.Widget) -> widgets.
     figure = go.FigureWidget(draw(**values()))
     for control in controls.values():
         control.observe(lambda _: show(figure, draw(**values())), names="value")
-    return widgets.VBox([*controls.values(), figure])
+    return Explorer(list(controls.values()), figure)
 
 
 def show(figure: go.FigureWidget, new: go.Figure) -> None:
@@ -120,7 +121,7 @@ async def train(
     button = widgets.Button(description="stop, keep the best epoch", icon="stop", layout=widgets.Layout(width="18em"))
     button.on_click(lambda _: stop.set())
     figure = go.FigureWidget(views.history([], reference=reference))
-    display(widgets.VBox([button, figure]))
+    display(Explorer([button], figure))
 
     def draw():
         drawing.clear()

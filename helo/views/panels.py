@@ -21,6 +21,8 @@ _AXIS: dict[str, Any] = {
     "zeroline": False,
     "showgrid": False,
 }
+#: of plotly itself: never offer to send a picture, which may show recordings of people, to its makers' servers
+CONFIG: dict[str, Any] = {"responsive": True, "displaylogo": False, "showSendToCloud": False, "plotlyServerURL": ""}
 _FRAMES: dict[str, dict] = {}
 
 
@@ -53,7 +55,7 @@ def finish(frame: dict[str, Any], traces: Sequence[dict], title: str, height: in
     titles = [note | {"font": {"size": 12}, "yshift": 4} for note in frame.get("annotations", ())]
     style = {
         "title": {"text": title, "font": {"size": 14}},
-        "width": 980,
+        "autosize": True,  # as wide as the cell
         "height": height,
         "plot_bgcolor": "white",
         "font": {"size": 11},
