@@ -17,12 +17,13 @@ loss (1 - concordance of continuous targets) gives way to KL.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import Layout
-from helo.models.blocks import Attention, TransformerBlock, masked_mean
+from helo.models.blocks import Attention, TransformerBlock, masked_mean, masked_softmax
 from helo.models.fusion import FusionModel, Stream
 
 
@@ -60,11 +61,34 @@ class JMT(FusionModel):
             (f(x, m), m) for f, (x, m) in zip(self.encode, ((a, a_mask), (b, b_mask), (joint, a_mask)), strict=True)
         ]
         six = []
+        queries = [f.query(x) for f, (x, _) in zip(self.cross, three, strict=True)]
         for k, other in ((0, 1), (1, 0), (2, 0), (0, 2), (2, 1), (1, 2)):
-            x, mask = three[k]
-            six.append(masked_mean(self.part("cross-attention", self.cross[k](x, *three[other])[0], x), mask))
+            asked = mean_attention(self.cross[k], queries[k], three[k][1], *three[other])
+            six.append(self.part("cross-attention", asked, partial(masked_mean, *three[k])))
         tokens = torch.stack(six, 1)  # (B, 6, d)
         there = torch.ones_like(tokens[..., 0], dtype=torch.bool)
         encoded = self.encode_six(tokens, there)
         last = self.last(encoded[:, -1:], encoded, there)[0][:, 0]
         return self.norm(self.part("last attention", last, tokens[:, -1])), {}
+
+
+def mean_attention(attention: nn.Module, query: Tensor, mask: Tensor, y: Tensor, there: Tensor) -> Tensor:
+    """The masked mean over x of attention(x, y, y), (B, d); 0 where x has no token.
+
+    Value and output maps are linear, so that the mean comes first: of a head's weights, and with them of y's tokens.
+
+    Args:
+        attention: an `Attention`.
+        query: its query(x), (B, n, d), and mask, where x has a token, (B, n).
+        y: what is asked, (B, m, d), and there, where it has a token, (B, m).
+    """
+    assert isinstance(attention, Attention)
+    heads = attention.heads
+    q, k = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (query, attention.key(y)))
+    weights = masked_softmax(q @ k.mT / q.shape[-1] ** 0.5, there[:, None, None])  # (B, heads, n, m)
+    share = mask / mask.sum(1, keepdim=True).clamp_min(1)
+    weights = (weights * share[:, None, :, None]).sum(2)  # (B, heads, m)
+    value, out = attention.value, attention.out
+    mean = torch.einsum("bhd,hed->bhe", weights @ y, value.weight.unflatten(0, (heads, -1)))
+    mean = mean + weights.sum(-1, keepdim=True) * value.bias.unflatten(0, (heads, -1))
+    return nn.functional.linear(mean.flatten(1), out.weight) + mask.any(1, keepdim=True) * out.bias

@@ -87,15 +87,18 @@ class M2FNet(FusionModel):
     def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)
         extracted = prediction.hidden["extracted"]
-        auxiliary = {
-            "triplet": lambda z: adaptive_triplet(z, truth),
-            "variance": lambda z: (1 - z.var(0, correction=0).add(1e-4).sqrt()).clamp_min(0).mean(),
-            "covariance": covariance,
-        }
-        for name, loss in auxiliary.items():
+        if self.weights["triplet"]:
+            triplets = Triplets(truth)
+            terms["triplet"] = torch.stack([triplets.loss(z) for z in extracted]).mean()
+        for name, loss in (("variance", variance), ("covariance", covariance)):
             if self.weights[name]:
                 terms[name] = torch.stack([loss(z) for z in extracted]).mean()
         return terms
+
+
+def variance(vectors: Tensor) -> Tensor:
+    """mean_j max(0, 1 - sqrt(C_jj)) of the covariance of vectors (B, d)."""
+    return (1 - vectors.var(0, correction=0).add(1e-4).sqrt()).clamp_min(0).mean()
 
 
 def covariance(vectors: Tensor) -> Tensor:
@@ -105,19 +108,33 @@ def covariance(vectors: Tensor) -> Tensor:
     return ((c**2).sum() - (c.diagonal() ** 2).sum()) / len(c)
 
 
-def adaptive_triplet(vectors: Tensor, truth: Tensor) -> Tensor:
-    """Triplet loss whose margin is the difference of label similarities; 0 for a batch of one strongest emotion."""
-    z = nn.functional.normalize(vectors, dim=-1)
-    # the square root's slope is endless at 0
-    distance = ((z[:, None] - z[None]) ** 2).sum(-1).add(1e-8).sqrt()
-    similar = losses.label_similarity(truth)
-    own = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    other = ~losses.same_class(truth).bool()
-    rows = other.any(1) & (len(z) > 2)
-    if not rows.any():
-        return distance.sum() * 0
-    positive = similar.masked_fill(own, -1).argmax(1)
-    negative = distance.detach().masked_fill(~other, torch.inf).argmin(1)
-    index = torch.arange(len(z), device=z.device)
-    margin = (similar[index, positive] - similar[index, negative]).clamp_min(0)
-    return (distance[index, positive] - distance[index, negative] + margin).clamp_min(0)[rows].mean()
+class Triplets:
+    """What a batch's labels say about its triplets, the same for every modality.
+
+    Args:
+        truth: distributions, shape (B, L).
+    """
+
+    def __init__(self, truth: Tensor):
+        self.similar = losses.label_similarity(truth)
+        self.positive = self.similar.clone().fill_diagonal_(-1).argmax(1)
+        self.other = ~losses.same_class(truth).bool()  # who may be a negative
+        self.rows = self.other.any(1) & (len(truth) > 2)
+
+    def loss(self, vectors: Tensor) -> Tensor:
+        """Triplet loss whose margin is the difference of label similarities; 0 for a batch of one strongest emotion.
+
+        Args:
+            vectors: a modality's, shape (B, d).
+        """
+        u = nn.functional.normalize(vectors, dim=-1)
+        if not self.rows.any():
+            return u.sum() * 0
+        with torch.no_grad():  # all distances only to find the nearest, by differences: products would round near ones
+            far = torch.cdist(u, u, compute_mode="donot_use_mm_for_euclid_dist")
+            negative = far.masked_fill_(~self.other, torch.inf).argmin(1)
+        index = torch.arange(len(u), device=u.device)
+        margin = (self.similar[index, self.positive] - self.similar[index, negative]).clamp_min(0)
+        # the square root's slope is endless at 0
+        near, away = (((u - u[k]) ** 2).sum(1).add(1e-8).sqrt() for k in (self.positive, negative))
+        return (near - away + margin).clamp_min(0)[self.rows].mean()
