@@ -71,11 +71,20 @@ class _Inception(nn.Module):
         self.join = nn.Conv2d(channels, 1, 1)
 
     def forward(self, x):
-        # one kernel for all branches, for they are summed; and as the matrix that it is on a plane, for a product of
-        # matrices is faster than a convolution of many small planes. Its rows are its answers to a single 1
-        kernel = sum(nn.functional.pad(branch.weight, 4 * [2 - branch.padding[0]]) for branch in self.branches)
+        # the convolution as the matrix that it is, whose rows are its answers to a single 1: faster on small planes
+        kernel, bias = self.kernel()
         ones = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device).unflatten(1, (1, 8, -1))  # (d, 1, 8, d / 8)
         matrix = nn.functional.conv2d(ones, kernel, padding=2).flatten(2)  # (d, channels, d)
-        bias = sum(branch.bias for branch in self.branches).unsqueeze(1)
-        mixed = nn.functional.gelu((x @ matrix.flatten(1)).unflatten(-1, matrix.shape[1:]) + bias)  # (B, T, channels, d)
+        planes = (x @ matrix.flatten(1)).unflatten(-1, matrix.shape[1:])  # (B, T, channels, d)
+        mixed = nn.functional.gelu(planes + bias.unsqueeze(1))
         return x + (mixed * self.join.weight.flatten(1).T).sum(2) + self.join.bias
+
+    def kernel(self):
+        """Kernel (channels, 1, 5, 5) and bias (channels,) of the sum of the branches."""
+        kernel = bias = torch.zeros(())
+        for branch in self.branches:
+            assert isinstance(branch, nn.Conv2d) and branch.bias is not None
+            around = 2 - branch.kernel_size[0] // 2
+            kernel = kernel + nn.functional.pad(branch.weight, (around, around, around, around))
+            bias = bias + branch.bias
+        return kernel, bias
