@@ -46,7 +46,7 @@ class JMT(FusionModel):
         super().__init__(layout, width, width, dropout, input_dropout=input_dropout)
         self.joint = nn.Linear(2 * width, width)
         self.encode = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(3))
-        self.cross = nn.ModuleList(Attention(width, heads) for _ in range(3))
+        self.cross = nn.ModuleList(_MeanAttention(width, heads) for _ in range(3))
         self.encode_six = TransformerBlock(width, heads, dropout)
         self.last, self.norm = Attention(width, heads), nn.LayerNorm(width)
 
@@ -60,12 +60,11 @@ class JMT(FusionModel):
         three = [
             (f(x, m), m) for f, (x, m) in zip(self.encode, ((a, a_mask), (b, b_mask), (joint, a_mask)), strict=True)
         ]
-        asked = {}
-        for k, cross in enumerate(self.cross):
-            others = [j for j in range(3) if j != k]
-            for j, mean in zip(others, mean_attention(cross, *three[k], [three[j] for j in others]), strict=True):
-                asked[k, j] = self.part("cross-attention", mean, partial(masked_mean, *three[k]))
-        six = [asked[pair] for pair in ((0, 1), (1, 0), (2, 0), (0, 2), (2, 1), (1, 2))]
+        six = []
+        for k, other in ((0, 1), (1, 0), (2, 0), (0, 2), (2, 1), (1, 2)):
+            (x, mask), (y, there) = three[k], three[other]
+            asked = self.cross[k](x, y, there, mask)
+            six.append(self.part("cross-attention", asked, partial(masked_mean, x, mask)))
         tokens = torch.stack(six, 1)  # (B, 6, d)
         there = torch.ones_like(tokens[..., 0], dtype=torch.bool)
         encoded = self.encode_six(tokens, there)
@@ -73,27 +72,18 @@ class JMT(FusionModel):
         return self.norm(self.part("last attention", last, tokens[:, -1])), {}
 
 
-def mean_attention(attention: nn.Module, x: Tensor, mask: Tensor, others: Sequence[Stream]) -> list[Tensor]:
-    """For each of the others, y, the masked mean of attention(x, y, y) over x, (B, d); 0 where x has no token.
+class _MeanAttention(Attention):
+    """The mean of `Attention` over the queries.
 
     Value and output maps are linear, so that the mean comes first: of a head's weights, and with them of y's tokens.
-
-    Args:
-        attention: an `Attention`.
-        x: tokens that ask, (B, n, d).
-        mask: where they are, (B, n).
-        others: the streams that are asked, (B, m, d) each.
     """
-    assert isinstance(attention, Attention)
-    heads, value, out = attention.heads, attention.value, attention.out
-    query = attention.query(x).unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, heads, n, d / heads)
-    share = (mask / mask.sum(1, keepdim=True).clamp_min(1))[:, None, :, None]
-    means = []
-    for y, there in others:
-        key = attention.key(y).unflatten(-1, (heads, -1)).transpose(1, 2)
-        weights = masked_softmax(query @ key.mT / query.shape[-1] ** 0.5, there[:, None, None])  # (B, heads, n, m)
-        weights = (weights * share).sum(2)  # (B, heads, m)
-        mean = torch.einsum("bhd,hed->bhe", weights @ y, value.weight.unflatten(0, (heads, -1)))
-        mean = mean + weights.sum(-1, keepdim=True) * value.bias.unflatten(0, (heads, -1))
-        means.append(nn.functional.linear(mean.flatten(1), out.weight) + mask.any(1, keepdim=True) * out.bias)
-    return means
+
+    def forward(self, x, y, there, mask):  # type: ignore[override]  # and where the queries are
+        """x (B, n, d), tokens where mask, asks y (B, m, d), tokens where there -> (B, d); 0 where x has none."""
+        q, k = (f(t).unflatten(-1, (self.heads, -1)).transpose(1, 2) for f, t in ((self.query, x), (self.key, y)))
+        weights = masked_softmax(q @ k.mT / q.shape[-1] ** 0.5, there[:, None, None])  # (B, heads, n, m)
+        share = mask / mask.sum(1, keepdim=True).clamp_min(1)
+        weights = (weights * share[:, None, :, None]).sum(2)  # (B, heads, m)
+        mean = torch.einsum("bhd,hed->bhe", weights @ y, self.value.weight.unflatten(0, (self.heads, -1)))
+        mean = mean + weights.sum(-1, keepdim=True) * self.value.bias.unflatten(0, (self.heads, -1))
+        return nn.functional.linear(mean.flatten(1), self.out.weight) + mask.any(1, keepdim=True) * self.out.bias
