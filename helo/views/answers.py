@@ -64,7 +64,7 @@ def answer(
         "legend": {"orientation": "h", "traceorder": "reversed", "x": 0, "y": 1 + 38 / inside, "yanchor": "bottom"},
         "margin": {"l": room(data.emotions), "r": 30, "t": 105, "b": 10},
         "xaxis": {"title": "share of the distribution", "rangemode": "tozero"},
-        "yaxis": NAMES | {"autorange": "reversed", "dtick": 1},
+        "yaxis": NAMES | {"range": [len(data.emotions) - 0.4, -0.6], "dtick": 1},
         "xaxis2": {"title": "window, from best to worst"},
         "yaxis2": {"title": "KL divergence (nats)", "rangemode": "tozero"},
     }
