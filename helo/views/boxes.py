@@ -22,14 +22,13 @@ CONTROL: dict[str, Any] = {
 #: seconds without a move, after which the picture is kept
 _REST = 1.0
 
-# JupyterLab says "model not found" where a widget has no kernel, and gives that output the class jupyter-widgets
+# Without its kernel JupyterLab says "model not found" in the widget's place, or "loading" for ever: that is hidden, and
+# so is the picture that is kept beside it while the widget, which marks itself with the class helo-explorer, is there.
 _STILL = """<style>
-.jp-OutputArea:has(.helo-still) > .jp-OutputArea-child:has(> .jp-RenderedPlotly),
-.jp-OutputArea-child:has(.helo-still) { display: none }
-.jp-OutputArea:has(> * > .jp-OutputArea-output.jupyter-widgets) > .jp-OutputArea-child:has(> .jp-RenderedPlotly),
-.jp-OutputArea:has(> * > .jp-OutputArea-output.jupyter-widgets) > .jp-OutputArea-child:has(.helo-still) {
-    display: flex }
-.jp-OutputArea:has(.helo-still) > .jp-OutputArea-child:has(> .jp-OutputArea-output.jupyter-widgets) { display: none }
+.jp-OutputArea:has(.helo-still):has(.helo-explorer) > .jp-OutputArea-child:has(> .jp-RenderedPlotly),
+.jp-OutputArea:has(.helo-explorer) > .jp-OutputArea-child:has(.helo-still),
+.jp-OutputArea:has(.helo-still):not(:has(.helo-explorer)) > .jp-OutputArea-child:has(> .lm-Panel) { display: none }
+.jp-OutputArea:has(.helo-still) .plot-img { max-width: 100% }
 </style><p class="helo-still">The picture as it was last. Run this cell and those above it to move it.</p>"""
 
 

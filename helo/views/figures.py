@@ -137,10 +137,12 @@ def _spread(data, modality):
 def window(data: EmotionData, index: int) -> Figure:
     """One window: its standardised features, token by token, and the rated distribution."""
     signals = list(data.signals)
-    widths = [1.0] * len(signals) + [1.3]
-    figure, axes = plt.subplots(
-        1, len(signals) + 1, figsize=(2.9 * len(widths), max(2.8, 0.9 + 0.17 * len(data.emotions))), width_ratios=widths
-    )
+    rows = -(-(len(signals) + 1) // 3)
+    height = max(2.4, 0.9 + 0.15 * max(len(data.emotions), *(len(names) for names in data.features.values())))
+    figure, grid = plt.subplots(rows, 3, figsize=(9.5, height * rows), squeeze=False)
+    axes = grid.ravel()
+    for axis in axes[len(signals) + 1 :]:
+        axis.remove()
     for axis, m in zip(axes, signals, strict=False):
         sns.heatmap(
             standardised(data, m, index).T,
@@ -149,7 +151,7 @@ def window(data: EmotionData, index: int) -> Figure:
             vmin=-3,
             vmax=3,
             ax=axis,
-            cbar=axis is axes[-2],
+            cbar=m == signals[-1],
             yticklabels=data.features[m],
             xticklabels=data.tokens[m],
             cbar_kws={"label": "SD from the mean"},
@@ -157,7 +159,7 @@ def window(data: EmotionData, index: int) -> Figure:
         axis.set(title=m, xlabel="token")
         axis.tick_params(labelsize=7)
         axis.tick_params(axis="y", rotation=0)
-    _bars(axes[-1], data.emotions, {"rated": data.distributions[index]})
+    _bars(axes[len(signals)], data.emotions, {"rated": data.distributions[index]})
     figure.suptitle(f"{data.subjects[index]}, {data.trials[index]}, window {index}")
     figure.tight_layout()
     return figure

@@ -74,7 +74,7 @@ def finish(frame: dict[str, Any], traces: Sequence[dict], title: str, height: in
         axes[name] = frame[name] | _AXIS | own | {"title": {"font": {"size": 12}, "text": own.get("title", "")}}
     titles = [note | {"font": {"size": 12}, "yshift": 4} for note in frame.get("annotations", ())]
     style = {
-        "title": {"text": title, "font": {"size": 14}, "y": 1, "yanchor": "top", "pad": {"t": 14}},
+        "title": {"text": title, "font": {"size": 14}, "y": 1 - 20 / height, "yanchor": "middle"},
         "autosize": True,
         "height": height,
         "paper_bgcolor": CLEAR,

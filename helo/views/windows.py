@@ -66,8 +66,11 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
     features = max(room(names, 9) for names in data.features.values())
     lanes = max([60, *(40 + room(names, 9) for names in channels if len(names) > 1)])
     margin = {"l": lanes, "r": features} if raw else {"l": 40 + features, "r": 30}
-    margin |= {"t": 105, "b": below}
-    return finish(frame, traces, title, inside + 105 + below, shapes=shapes, margin=margin, **layout)
+    margin |= {"t": 95, "b": below}
+    # a title of the bar's own would push that of the figure out of the picture
+    note = {"text": "SD from the data set's mean", "x": _above(raw), "y": 1, "yshift": 38, "font": {"size": 12}}
+    note |= {"xref": "paper", "yref": "paper", "yanchor": "bottom", "showarrow": False}
+    return finish(frame, traces, title, inside + 95 + below, shapes=shapes, annotations=[note], margin=margin, **layout)
 
 
 def _rows(features):
@@ -81,9 +84,13 @@ def _rows(features):
 
 def _bar(raw, inside):
     """The scale of the features' colors, above their column."""
-    bar = {"title": {"text": "SD from the data set's mean", "side": "top"}, "orientation": "h", "thickness": 8}
-    where = {"x": 0.76 if raw else 0.5, "y": 1 + 8 / inside, "yanchor": "bottom", "ypad": 0, "len": 0.4}
-    return bar | where
+    where = {"x": _above(raw), "y": 1 + 8 / inside, "yanchor": "bottom", "ypad": 0, "len": 0.4}
+    return {"orientation": "h", "thickness": 8} | where
+
+
+def _above(raw):
+    """The middle of the features' column."""
+    return 0.76 if raw else 0.5
 
 
 def _features(data, m, index, n, scale):
