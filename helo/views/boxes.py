@@ -16,7 +16,7 @@ from helo.views.panels import CONFIG
 
 #: how a control stands in the row
 CONTROL: dict[str, Any] = {
-    "layout": {"width": "auto", "flex": "1 1 17em", "max_width": "26em"},
+    "layout": {"width": "auto", "min_width": "0", "flex": "1 1 15em", "max_width": "26em"},
     "style": {"description_width": "initial"},
 }
 #: seconds without a move, after which the picture is kept
