@@ -396,7 +396,9 @@ def test_live_training_is_the_same_training(simulated):
 
 def test_source_shows_the_code_of_functions_methods_and_classes():
     plain = html.unescape(re.sub("<[^>]+>", "", views.source(transport.plan).data))
-    assert plain == f"helo.transport.plan, helo/transport.py{inspect.getsource(transport.plan)}"
+    lines, first = inspect.getsourcelines(transport.plan)
+    where = f"lines {first} to {first + len(lines) - 1}"
+    assert plain == f"helo.transport.plan, helo/transport.py{where}{inspect.getsource(transport.plan)}"
     shown = views.source(helo.evaluate, HeLo.encode, HeLo, helo.load).data
     assert re.findall("<summary[^>]*><code>(.*?)</code>, (.*?)</summary>", shown) == [
         ("helo.evaluation.scoring.evaluate", "helo/evaluation/scoring.py"),

@@ -185,7 +185,7 @@ def test_explorers_fit_every_window_and_theme_and_are_kept(page, lab, study):
         shoot(page, f"width_{width}")
     sliders = page.locator(".helo-explorer .noUi-handle")
     named = [[sliders.nth(k).get_attribute(f"aria-{what}") for what in ("label", "valuetext")] for k in range(4)]
-    assert named[0] == ["window", "0"] and named[2] == ["epoch", "2"] and named[3] == ["epsilon", "0.2"]
+    assert named[0] == ["window", "0"] and named[2] == ["epoch", "2"] and named[3] == ["epsilon", "0.200"]
     assert named[1][0] == "window"
     for output in page.locator("[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts():
         assert "arning" not in output, output
