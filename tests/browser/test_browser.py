@@ -159,7 +159,16 @@ def luminance(color):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_explorers_fit_every_window_and_theme_and_are_kept(page, lab, study):
+@pytest.fixture
+def dark(lab):
+    """JupyterLab in its dark theme."""
+    setting = lab[1] / "settings" / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"
+    setting.write_text('{"theme": "JupyterLab Dark"}')
+    yield
+    setting.unlink()
+
+
+def test_explorers_fit_every_window_and_theme_and_are_kept(page, lab, study, dark):
     """Nothing is cut at 1280, 1000 and 700 px; legible in the dark; named for who hears it; still there afterwards."""
     cells = ["explore.windows(data)", "explore.answers(model, data, split.test)"]
     cells += ["explore.correlation([R * 0.5, R], R, many)"]
@@ -191,13 +200,9 @@ def test_explorers_fit_every_window_and_theme_and_are_kept(page, lab, study):
         assert "arning" not in output, output
     assert page.get_by_role("button", name="Share chart").count() == 0
     page.set_viewport_size({"width": 1280, "height": 900})
-    for item in ("Settings", "Theme", "JupyterLab Dark"):
-        page.get_by_role("menuitem", name=item, exact=True).click()
-    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
-    page.wait_for_timeout(1000)
+    assert page.evaluate("document.body.dataset.jpThemeLight") == "false"
     fills = page.evaluate(FILLS)
     assert len(fills) > 100 and min((luminance(c) + 0.05) / (luminance([17] * 3) + 0.05) for c in fills) > 7
-    shoot(page, "dark")
     kept = _after_a_move(page)
     page.keyboard.press("Control+s")
     page.wait_for_function("!document.querySelector('.lm-TabBar-tab.jp-mod-dirty')")
