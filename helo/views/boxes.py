@@ -29,6 +29,7 @@ _STILL = """<style>
 .jp-OutputArea:has(.helo-explorer) > .jp-OutputArea-child:has(.helo-still),
 .jp-OutputArea:has(.helo-still):not(:has(.helo-explorer)) > .jp-OutputArea-child:has(> .lm-Panel) { display: none }
 .jp-OutputArea:has(.helo-still) .plot-img { max-width: 100% }
+.jp-OutputArea:has(.helo-still) .main-svg > g:not(.hoverlayer) text { fill: var(--jp-ui-font-color1) !important }
 </style><p class="helo-still">The picture as it was last. Run this cell and those above it to move it.</p>"""
 
 

@@ -69,7 +69,7 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
     margin |= {"t": 95, "b": below}
     # a title of the bar's own would push that of the figure out of the picture
     note = {"text": "SD from the data set's mean", "x": _above(raw), "y": 1, "yshift": 38, "font": {"size": 12}}
-    note |= {"xref": "paper", "yref": "paper", "yanchor": "bottom", "showarrow": False}
+    note |= {"xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "bottom", "showarrow": False}
     return finish(frame, traces, title, inside + 95 + below, shapes=shapes, annotations=[note], margin=margin, **layout)
 
 
