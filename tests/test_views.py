@@ -3,17 +3,20 @@
 import dataclasses
 import html
 import inspect
+import json
 import re
 import time
 
 import numpy as np
+import plotly.graph_objects as go
+import plotly.io
 import pytest
 import torch
 from conftest import random_data
 from plotly.subplots import make_subplots
 
 import helo
-from helo import transport, views
+from helo import figures, transport, views
 from helo.models.helo import HeLo
 from helo.views.answers import one
 from helo.views.explore import answers, correlation, live, show, windows
@@ -47,8 +50,8 @@ def test_a_window_shows_features_ratings_and_what_is_missing(simulated):
     absent = np.array(trace(figure, "heatmap", 1).z, float)
     assert (absent[:, 2] == 1).all() and np.isnan(np.delete(absent, 2, 1)).all()
     bars = trace(figure, "bar")
-    assert np.allclose(bars.x, data.distributions[7]) and list(bars.y) == list(data.emotions)
-    assert figure.layout.yaxis.title.text == "bvp (a.u.)" and "time" in figure.layout.xaxis8.title.text
+    assert np.allclose(bars.y, data.distributions[7]) and list(bars.x) == list(data.emotions)
+    assert figure.layout.yaxis.title.text == "bvp (a.u.)" and "time" in figure.layout.xaxis7.title.text
 
 
 def test_raw_signals_stand_where_they_were_recorded(simulated):
@@ -60,6 +63,57 @@ def test_raw_signals_stand_where_they_were_recorded(simulated):
     assert np.allclose(y, raw.signals["eda"][np.round(x * raw.rates["eda"]).astype(int), 0])
     assert x.min() <= start and x.max() >= start + simulated.window - 1
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (start, start + simulated.window)
+
+
+def test_what_is_not_there_goes_to_the_browser_as_none():
+    """NaN is no JSON: the kernel would warn in the notebook at every picture with a token that is missing."""
+    data = random_data(shapes={"eda": (4, 3), "face": (3, 2)})
+    data.masks["eda"][0, 1] = False
+    sent = json.dumps(go.FigureWidget(views.window(data, 0)).get_state(), allow_nan=False, default=lambda _: None)
+    assert "null" in sent
+
+
+def test_channels_stand_one_above_the_other():
+    x = np.random.default_rng(0).normal((5, -5, 100), size=(500, 3))
+    drawn, heights = figures.lanes(x)
+    assert np.allclose(np.median(drawn, 0), heights) and np.allclose(np.diff(drawn, axis=0), np.diff(x, axis=0))
+    assert (np.diff(heights) < 0).all() and (drawn[:, 0] - heights[0]).min() > -np.ptp(x, 0).max()
+    assert figures.lanes(x[:, :1])[0] is not None and np.array_equal(figures.lanes(x[:, :1])[0], x[:, :1])
+
+
+def test_channels_have_names(simulated):
+    raw = simulated.recording(simulated.subjects[0])
+    assert raw.channels_of("face")[:2] == ["cheeks up", "lip corners up"] and raw.channels_of("bvp") == ["1"]
+    figure = views.window(simulated, 0, raw)
+    lanes = [t for t in figure.data if t.type == "scatter" and t.name in raw.channels_of("face")]
+    assert list(figure.layout[lanes[0].yaxis.replace("y", "yaxis")].ticktext) == raw.channels_of("face")
+    at = np.round(np.array(lanes[2].x) * raw.rates["face"]).astype(int)
+    assert np.allclose(lanes[2].customdata, raw.signals["face"][at, 2]), "the pointer tells the true value"
+    three = dataclasses.replace(raw, signals={"acc": np.zeros((5, 3))}, channels={})
+    assert three.channels_of("acc") == ["x", "y", "z"]
+
+
+def test_emotions_that_go_together_stand_together():
+    """Of emotions on a circle the order found is the circle's, from somewhere and either way."""
+    angle = 2 * np.pi * np.arange(24) / 24
+    shuffled = np.random.default_rng(0).permutation(24)
+    order = figures.by_similarity(np.cos(angle[:, None] - angle)[np.ix_(shuffled, shuffled)])
+    steps = np.diff(shuffled[order]) % 24
+    assert set(steps) <= {1, 23} and len(set(steps)) == 1
+    constant = np.full((3, 3), np.nan)
+    assert sorted(figures.by_similarity(constant)) == [0, 1, 2]
+
+
+def test_plotly_never_offers_to_send_a_picture(simulated):
+    """Recordings of people stay where they are: as a widget, in the notebook's file, in a page."""
+    figure = views.history([{"epoch": 1, "train_kl": 1.0}])
+    shown = plotly.io.renderers["plotly_mimetype"].to_mimebundle(figure.to_plotly_json())
+    page = plotly.io.renderers["notebook"].to_mimebundle(figure.to_plotly_json())["text/html"]
+    still = windows(simulated)._still()
+    configs = [bundle["application/vnd.plotly.v1+json"]["config"] for bundle in (shown, still)]
+    for config in (*configs, windows(simulated).children[-1]._config):
+        assert config["showSendToCloud"] is False and config["plotlyServerURL"] == ""
+    assert '"showSendToCloud": false' in page and 'plot.ly"' not in page.split("Plotly.newPlot")[-1]
 
 
 def test_the_names_of_a_dozen_features_have_room_beside_a_window():
@@ -138,7 +192,7 @@ def test_other_data_sets_are_drawn():
     figure = views.window(data, 0)
     assert figure.layout.yaxis.type == "category" and figure.layout.xaxis.type == "category"
     box = windows(data)
-    box.children[1].value = 2
+    box.children[1].index = 1
 
 
 def test_carried_tokens_stand_in_the_middle_of_their_sources(simulated, trained):
@@ -154,7 +208,14 @@ def test_correlation_shows_all_three_and_the_pair(simulated):
     learned = target * 0.5
     figure = views.correlation(target, learned, simulated.distributions, simulated.emotions, (2, 5))
     for k, z in enumerate((target, learned, learned - target)):
-        assert np.allclose(trace(figure, "heatmap", k).z, z)
+        shown = trace(figure, "heatmap", k)
+        assert sorted(shown.x) == sorted(simulated.emotions) and list(shown.x) == list(shown.y)
+        order = [simulated.emotions.index(name) for name in shown.x]
+        assert np.allclose(shown.z, z[np.ix_(order, order)])
+    scales = [figure.layout[trace(figure, "heatmap", k).coloraxis] for k in range(3)]
+    assert scales[0] == scales[1] and (scales[0].cmin, scales[0].cmax) == (-1, 1)
+    most = np.abs(learned - target).max()
+    assert most <= scales[2].cmax <= 2.5 * most, "a difference shows on its own scale"
     scatter = trace(figure, "scatter")
     assert np.allclose(scatter.x, simulated.distributions[:, 2]) and np.allclose(
         scatter.y, simulated.distributions[:, 5]
@@ -184,7 +245,11 @@ def test_an_answer_tells_the_measures_of_both(simulated, trained):
     figure = views.answer(model, simulated, index, {"eda": None}, np.linspace(0, 1, 30))
     cells = trace(figure, "table").cells["values"]
     expected = helo.score(simulated.distributions[[index]], views.what_if(model, simulated, index, {"eda": None}))
-    assert list(cells[2]) == [f"{value:.3f}" for value in expected.values()] and list(cells[0]) == list(expected)
+    assert [column[1] for column in cells[1:]] == [f"{value:.3f}" for value in expected.values()]
+    assert list(trace(figure, "table").header.values[1:]) == list(expected) and list(cells[0]) == [
+        "predicted",
+        "changed",
+    ]
 
 
 def test_history_grows_with_training():
@@ -212,8 +277,6 @@ def test_every_axis_has_a_name(simulated, trained):
 
 
 def test_a_picture_becomes_another_one(simulated):
-    import plotly.graph_objects as go
-
     first = go.FigureWidget(views.history([]))
     other = views.history([{"epoch": 1, "train_kl": 1.0, "train_correlation": 0.2}])
     show(first, other)
@@ -253,7 +316,12 @@ def test_sliders_answer_at_once(simulated, trained):
             control = box.children[slider]
             before = box.children[-1].to_plotly_json()["data"]
             started = time.perf_counter()
-            control.value = trained[0].epsilon * (2, 1)[k % 2] if name == "transport" else k % 2 + 2
+            if name == "transport":
+                control.value = trained[0].epsilon * (2, 1)[k % 2]
+            elif name == "correlation":
+                control.value = k % 2 + 2
+            else:
+                control.index = k % 2 + 2
             seconds.append(time.perf_counter() - started)
             assert box.children[-1].to_plotly_json()["data"] != before, name
         allowed = 8 * empty + (2 * plans if name == "transport" else 0)
@@ -268,7 +336,7 @@ def test_worst_first_is_the_worst(simulated, trained):
     )["kl"]
     box.children[0].value = "worst first"
     assert f"window {split.test[kl.argmax()]};" in box.children[-1].layout.title.text
-    box.children[1].value = len(split.test)
+    box.children[1].index = len(split.test) - 1
     assert f"window {split.test[kl.argmin()]};" in box.children[-1].layout.title.text
 
 
@@ -287,15 +355,17 @@ def test_another_person_has_another_number_of_windows(simulated):
     )
     box = windows(data)
     subject, window = box.children[:2]
-    window.value = window.max
+    window.index = len(window.options) - 1
     subject.value = data.subjects[-1]
-    assert window.max == (data.subjects == data.subjects[-1]).sum()
-    assert data.subjects[-1] in box.children[-1].layout.title.text
+    assert list(window.options) == np.flatnonzero(data.subjects == data.subjects[-1]).tolist()
+    assert window.value == len(data) - 1, "the window's number in the data set"
+    assert box.children[-1].layout.title.text.startswith(
+        f"{data.subjects[-1]}, {data.trials[-1]}, window {window.value}:"
+    )
 
 
 def test_live_draws_with_the_values_of_all_controls():
     import ipywidgets
-    import plotly.graph_objects as go
 
     def draw(a, b):
         return go.Figure(go.Scatter(y=[a, b]))
@@ -326,7 +396,9 @@ def test_live_training_is_the_same_training(simulated):
 
 def test_source_shows_the_code_of_functions_methods_and_classes():
     plain = html.unescape(re.sub("<[^>]+>", "", views.source(transport.plan).data))
-    assert plain == f"helo.transport.plan, helo/transport.py{inspect.getsource(transport.plan)}"
+    lines, first = inspect.getsourcelines(transport.plan)
+    where = f"lines {first} to {first + len(lines) - 1}"
+    assert plain == f"helo.transport.plan, helo/transport.py{where}{inspect.getsource(transport.plan)}"
     shown = views.source(helo.evaluate, HeLo.encode, HeLo, helo.load).data
     assert re.findall("<summary[^>]*><code>(.*?)</code>, (.*?)</summary>", shown) == [
         ("helo.evaluation.scoring.evaluate", "helo/evaluation/scoring.py"),

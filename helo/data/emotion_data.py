@@ -18,11 +18,18 @@ class Recording:
         signals: modality -> array of shape (samples, channels).
         rates: modality -> samples per second.
         units: modality -> unit of the values, as printed on an axis.
+        channels: modality -> names of its channels, where it has several that are not just x, y, z or numbers.
     """
 
     signals: Mapping[str, np.ndarray]
     rates: Mapping[str, float]
     units: Mapping[str, str]
+    channels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def channels_of(self, modality: str) -> list[str]:
+        """Names of a modality's channels; three without names are an accelerometer's, or the like: x, y, z."""
+        several = self.signals[modality].shape[1]
+        return list(self.channels.get(modality, "xyz" if several == 3 else map(str, range(1, 1 + several))))
 
 
 @dataclass(frozen=True)

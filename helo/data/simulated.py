@@ -116,7 +116,7 @@ def _recording(subject, **study):
     names = [f"P{s + 1}" for s in range(study["subjects"])]
     if subject not in names:
         raise ValueError(f"simulated: no subject {subject!r}; expected one of {names}")
-    return Recording(_Study(**study).signals(names.index(subject)), RATES, UNITS)
+    return Recording(_Study(**study).signals(names.index(subject)), RATES, UNITS, {"face": ACTION_UNITS})
 
 
 class _Study:

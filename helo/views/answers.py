@@ -13,9 +13,17 @@ import torch
 from helo.data.emotion_data import EmotionData
 from helo.measures import score
 from helo.models import EmotionModel
-from helo.views.panels import CARRIED, NAMES, bars, finish, panels
+from helo.views.panels import CARRIED, CLEAR, INK, NAMES, bars, finish, panels, room
 
 Model = TypeVar("Model", bound=EmotionModel)
+
+#: pixels that the table takes
+_MEASURES = 84
+#: after a change, and on top of it as predicted: both are seen where they are the same, on any bar and in any theme
+_MARKERS = (
+    {"symbol": "circle", "color": "white", "size": 14, "line": {"color": CARRIED, "width": 2}},
+    {"symbol": "diamond", "color": "white", "size": 8, "line": {"color": "black", "width": 1.2}},
+)
 
 
 def answer(
@@ -38,35 +46,37 @@ def answer(
     said = np.concatenate([what_if(model, data, index, {}), what_if(model, data, index, instead)])
     truth = data.distributions[index]
     scores = [score(truth[None], p[None]) for p in said]
-    titles = ["distribution", "this window among all", "measures"]
-    places = {"column_widths": [0.42, 0.26, 0.32], "horizontal_spacing": 0.1, "specs": [[{}, {}, {"type": "table"}]]}
-    frame = panels(1, 3, subplot_titles=titles, **places)
+    rows = 15 * max(10, len(data.emotions))  # pixels
+    inside = rows + _MEASURES + 75
+    places = {"column_widths": [0.62, 0.38], "horizontal_spacing": 0.12, "row_heights": [rows, _MEASURES]}
+    specs = [[{}, {}], [{"type": "table", "colspan": 2}, None]]
+    titles = ["distribution", "this window among all", ""]
+    frame = panels(2, 2, subplot_titles=titles, specs=specs, vertical_spacing=75 / inside, **places)
     among = np.array([scores[0]["kl"]]) if all_kl is None else all_kl
     traces = [
         *_shares(data.emotions, truth, said),
         *_rank([s["kl"] for s in scores], np.sort(among)),
-        _measures(scores),
+        _measures(scores, inside),
     ]
     told = "; ".join(f"{m} {'dropped' if k is None else f'from window {k}'}" for m, k in instead.items()) or "nothing"
     title = f"{data.subjects[index]}, {data.trials[index]}, window {index}; changed: {told}"
     layout = {
-        "legend": {"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top"},
-        "margin": {"l": 60, "r": 30, "t": 70, "b": 90},
+        "legend": {"orientation": "h", "traceorder": "reversed", "x": 0, "y": 1 + 38 / inside, "yanchor": "bottom"},
+        "margin": {"l": room(data.emotions), "r": 30, "t": 105, "b": 10},
         "xaxis": {"title": "share of the distribution", "rangemode": "tozero"},
-        "yaxis": NAMES | {"autorange": "reversed"},
+        "yaxis": NAMES | {"range": [len(data.emotions) - 0.4, -0.6], "dtick": 1},
         "xaxis2": {"title": "window, from best to worst"},
         "yaxis2": {"title": "KL divergence (nats)", "rangemode": "tozero"},
     }
-    return finish(frame, traces, title, 190 + 18 * max(12, len(data.emotions)), showlegend=True, **layout)
+    return finish(frame, traces, title, inside + 115, showlegend=True, **layout)
 
 
 def _shares(emotions, truth, said):
     """The rated distribution as bars, what the model said as marks on them."""
-    looks = (("predicted", "diamond", "black"), ("predicted, changed", "circle-open", CARRIED))
-    mark = {"type": "scatter", "y": list(emotions), "mode": "markers"}
+    mark = {"type": "scatter", "y": list(emotions), "mode": "markers", "cliponaxis": False}
     marks = [
-        mark | {"name": name, "x": p, "marker": {"symbol": symbol, "color": color, "size": 8}}
-        for (name, symbol, color), p in zip(looks, said, strict=True)
+        mark | {"name": name, "x": p, "marker": marker}
+        for name, marker, p in zip(("predicted, changed", "predicted"), _MARKERS, said[::-1], strict=True)
     ]
     return [bars(emotions, truth), *marks]
 
@@ -76,14 +86,22 @@ def _rank(own, ranked):
     second = {"type": "scatter", "xaxis": "x2", "yaxis": "y2", "showlegend": False}
     line = {"x": np.arange(1, len(ranked) + 1), "y": ranked, "mode": "lines", "line": {"color": "#777777"}}
     place = 1 + int(np.searchsorted(ranked, own[0] - 1e-9))
-    marker = {"symbol": ["diamond", "circle-open"], "color": ["black", CARRIED], "size": 8}
-    return second | line, second | {"x": [place] * 2, "y": own, "mode": "markers", "marker": marker}
+    marks = [
+        second | {"x": [place], "y": [kl], "mode": "markers", "marker": marker}
+        for kl, marker in zip(own[::-1], _MARKERS, strict=True)
+    ]
+    return second | line, *marks
 
 
-def _measures(scores):
-    columns = [list(scores[0]), *[[f"{value:.3f}" for value in s.values()] for s in scores]]
-    header = {"values": ["", "predicted", "changed"]}
-    return {"type": "table", "domain": {"x": [0.76, 1], "y": [0, 1]}, "cells": {"values": columns}, "header": header}
+def _measures(scores, inside):
+    """A column a measure, a row an answer."""
+    columns = [["predicted", "changed"], *([f"{s[name]:.3f}" for s in scores] for name in scores[0])]
+    looks = {"fill": {"color": CLEAR}, "line": {"color": "rgba(119,119,119,0.4)"}, "align": "left", "height": 24}
+    looks |= {"font": {"color": INK, "size": 10}}
+    widths = [16 + 6 * max(map(len, names)) for names in (columns[0], *([name, "0.000"] for name in scores[0]))]
+    domain = {"x": [0, 1], "y": [0, _MEASURES / inside]}
+    cells, header = looks | {"values": columns}, looks | {"values": ["", *scores[0]]}
+    return {"type": "table", "domain": domain, "cells": cells, "header": header, "columnwidth": widths}
 
 
 @torch.no_grad()

@@ -7,11 +7,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from helo.views.panels import CARRIED, PHYSIOLOGICAL, finish, panels
+from helo.views.panels import CARRIED, INK, PHYSIOLOGICAL, finish, panels
 
 
 def history(
-    rows: Sequence[Mapping[str, float]], best_epoch: int | None = None, reference: float | None = None
+    rows: Sequence[Mapping[str, float]],
+    best_epoch: int | None = None,
+    reference: float | None = None,
+    epochs: int | None = None,
 ) -> go.Figure:
     """Losses over epochs: KL of training and validation on the left, the other terms on the right.
 
@@ -19,16 +22,17 @@ def history(
         rows: `Run.history`, whole or what there is so far.
         best_epoch: marked, where given.
         reference: the training mean's KL on the validation windows, a dashed line.
+        epochs: how many there may be at most.
     """
-    frame = panels(1, 2, horizontal_spacing=0.12)
-    epochs = [row["epoch"] for row in rows]
+    frame = panels(1, 2, horizontal_spacing=0.14)
+    x = [row["epoch"] for row in rows]
     traces: list[dict] = [
-        {"type": "scatter", "x": epochs, "y": [row.get(key) for row in rows], "name": name, "line": {"color": color}}
+        {"type": "scatter", "x": x, "y": [row.get(key) for row in rows], "name": name, "line": {"color": color}}
         for key, name, color in (("train_kl", "training", PHYSIOLOGICAL), ("validation_kl", "validation", CARRIED))
     ]
     names = {"train_correlation": "L_CC", "train_transport": "transport cost"}
     others = [key for key in (rows[0] if rows else ()) if key.startswith("train_") and key != "train_kl"]
-    second: dict[str, Any] = {"type": "scatter", "x": epochs, "xaxis": "x2", "yaxis": "y2"}
+    second: dict[str, Any] = {"type": "scatter", "x": x, "xaxis": "x2", "yaxis": "y2"}
     traces += [
         second | {"y": [row[key] for row in rows], "name": names.get(key, key.removeprefix("train_"))} for key in others
     ]
@@ -36,13 +40,16 @@ def history(
     if reference is not None:
         label = {"text": "training mean, validation", "textposition": "end"}
         ends = {"x0": 0, "x1": 1, "xref": "x domain", "y0": reference, "y1": reference}
-        shapes.append({"type": "line", "line": {"dash": "dash"}, "label": label} | ends)
+        shapes.append({"type": "line", "line": {"dash": "dash", "color": INK}, "label": label} | ends)
     if best_epoch:
         ends = {"x0": best_epoch, "x1": best_epoch, "y0": 0, "y1": 1, "yref": "y domain"}
-        shapes.append({"type": "line", "line": {"dash": "dot"}} | ends)
-    title = f"epoch {epochs[-1]}" if epochs else "no epochs"
+        shapes.append({"type": "line", "line": {"dash": "dot", "color": INK}} | ends)
+    title = f"epoch {x[-1]}" if x else "no epochs"
+    title += f" of {epochs}" if epochs else ""
     title += f", best: {best_epoch} (dotted)" if best_epoch else ""
     layout = {
+        "legend": {"orientation": "h", "x": 0, "y": 1.03, "yanchor": "bottom"},
+        "margin": {"l": 60, "r": 20, "t": 90, "b": 45},
         "xaxis": {"title": "epoch", "rangemode": "tozero"},
         "xaxis2": {"title": "epoch", "rangemode": "tozero"},
         "yaxis": {"title": "KL divergence (nats)"},

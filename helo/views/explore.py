@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +28,12 @@ from helo.measures import score
 from helo.models import EmotionModel
 from helo.models.helo import HeLo
 from helo.training import Run, fit, predict
-from helo.views.boxes import CONTROL, Explorer
+from helo.views.boxes import CONTROL, Explorer, show
 
-_WIDE = CONTROL
+__all__ = ["answers", "correlation", "live", "numbers", "show", "tabs", "train", "transport", "windows"]
 
 
-def live(draw: Callable[..., go.Figure], **controls: widgets.Widget) -> widgets.VBox:
+def live(draw: Callable[..., go.Figure], **controls: widgets.Widget) -> Explorer:
     """A picture that is drawn anew whenever a control moves.
 
     Args:
@@ -43,22 +44,10 @@ def live(draw: Callable[..., go.Figure], **controls: widgets.Widget) -> widgets.
     def values():
         return {name: control.value for name, control in controls.items()}
 
-    figure = go.FigureWidget(draw(**values()))
+    box = Explorer(list(controls.values()), draw(**values()))
     for control in controls.values():
-        control.observe(lambda _: show(figure, draw(**values())), names="value")
-    return Explorer(list(controls.values()), figure)
-
-
-def show(figure: go.FigureWidget, new: go.Figure) -> None:
-    """Let a picture on the screen become another one."""
-    with figure.batch_update():
-        if len(figure.data) == len(new.data):
-            for old, trace in zip(figure.data, new.data, strict=True):
-                old.update(trace.to_plotly_json(), overwrite=True)
-        else:
-            figure.data = ()
-            figure.add_traces(new.data)
-        figure.layout = new.layout
+        control.observe(lambda _: box.draw(draw(**values())), names="value")
+    return box
 
 
 def tabs(explorers: Mapping[str, Callable[[], widgets.Widget]]) -> widgets.Tab:
@@ -80,24 +69,32 @@ def tabs(explorers: Mapping[str, Callable[[], widgets.Widget]]) -> widgets.Tab:
     return tab
 
 
-def windows(data: EmotionData) -> widgets.VBox:
+def windows(data: EmotionData) -> Explorer:
     """Look through a data set: who, which window; signals, features, what is missing, what was rated."""
     names = list(dict.fromkeys(data.subjects.tolist()))
-    rows = {name: np.flatnonzero(data.subjects == name) for name in names}
+    rows = {name: np.flatnonzero(data.subjects == name).tolist() for name in names}
 
     @functools.lru_cache(2)
     def recording(subject):
         return None if data.recording is None else data.recording(subject)
 
-    def draw(subject, window):
-        mine = rows[subject]
-        return views.window(data, int(mine[min(window, len(mine)) - 1]), recording(subject))
+    subject = widgets.Dropdown(options=names, description="subject", **CONTROL)
+    window = numbers(rows[names[0]])
+    box = live(lambda window: views.window(data, window, recording(str(data.subjects[window]))), window=window)
+    box.children = [subject, *box.children]
 
-    subject = widgets.Dropdown(options=names, description="subject", **_WIDE)
-    window = widgets.IntSlider(1, 1, len(rows[names[0]]), description="window", **_WIDE)
-    box = live(draw, subject=subject, window=window)
-    subject.observe(lambda change: setattr(window, "max", len(rows[change["new"]])), names="value")
+    def another(change):
+        place = window.index
+        window.options = rows[change["new"]]
+        window.index = min(place, len(window.options) - 1)
+
+    subject.observe(another, names="value")
     return box
+
+
+def numbers(index: Sequence[int], description: str = "window") -> widgets.SelectionSlider:
+    """A slider over windows, by their numbers in the data set, from 0, as every title has them."""
+    return widgets.SelectionSlider(options=[int(k) for k in index], description=description, **CONTROL)
 
 
 async def train(
@@ -118,14 +115,15 @@ async def train(
     """
     stop, drawing, loop = threading.Event(), threading.Event(), asyncio.get_running_loop()
     rows: list[dict] = []
+    most = settings.get("epochs", inspect.signature(fit).parameters["epochs"].default)
     button = widgets.Button(description="stop, keep the best epoch", icon="stop", layout=widgets.Layout(width="18em"))
     button.on_click(lambda _: stop.set())
-    figure = go.FigureWidget(views.history([], reference=reference))
-    display(Explorer([button], figure))
+    box = Explorer([button], views.history([], reference=reference, epochs=most))
+    display(box)
 
     def draw():
         drawing.clear()
-        show(figure, views.history(list(rows), reference=reference))
+        box.draw(views.history(list(rows), reference=reference, epochs=most))
 
     def on_epoch(_, row):
         rows.append(row)
@@ -143,22 +141,22 @@ async def train(
         button.disabled = True
         if main:
             signal.signal(signal.SIGINT, before)
-    show(figure, views.history(run.history, run.best_epoch, reference))
+    box.draw(views.history(run.history, run.best_epoch, reference, most))
     return run
 
 
-def transport(model: HeLo, data: EmotionData, index: Sequence[int]) -> widgets.VBox:
+def transport(model: HeLo, data: EmotionData, index: Sequence[int]) -> Explorer:
     """HeLo's transport in any of the windows `index`, at any epsilon: both plans, flows, what is carried."""
     return live(
-        lambda window, epsilon: views.transport(model, data, int(index[window - 1]), epsilon),
-        window=widgets.IntSlider(1, 1, len(index), description="window", **_WIDE),
-        epsilon=widgets.FloatLogSlider(model.epsilon, min=-2.5, max=0.5, step=0.05, description="epsilon", **_WIDE),
+        lambda window, epsilon: views.transport(model, data, window, epsilon),
+        window=numbers(index),
+        epsilon=widgets.FloatLogSlider(model.epsilon, min=-2.5, max=0.5, step=0.05, description="epsilon", **CONTROL),
     )
 
 
 def correlation(
     snapshots: Sequence[np.ndarray], target: np.ndarray, data: EmotionData, epoch: int | None = None
-) -> widgets.VBox:
+) -> Explorer:
     """The learned label correlation, epoch by epoch, beside that of the data; click a pair to see its windows.
 
     Args:
@@ -168,9 +166,9 @@ def correlation(
         epoch: where to begin; default the last.
     """
     names = list(data.emotions)
-    epoch = widgets.IntSlider(epoch or len(snapshots), 1, len(snapshots), description="epoch", **_WIDE)
+    epoch = widgets.IntSlider(epoch or len(snapshots), 1, len(snapshots), description="epoch", **CONTROL)
     first, second = (
-        widgets.Dropdown(options=[(name, k) for k, name in enumerate(names)], value=value, description=label, **_WIDE)
+        widgets.Dropdown(options=[(name, k) for k, name in enumerate(names)], value=value, description=label, **CONTROL)
         for value, label in ((0, "emotion"), (1, "and emotion"))
     )
     box = live(
@@ -191,23 +189,28 @@ def correlation(
     return box
 
 
-def answers(model: EmotionModel, data: EmotionData, index: Sequence[int]) -> widgets.VBox:
+def answers(model: EmotionModel, data: EmotionData, index: Sequence[int]) -> Explorer:
     """Rated and predicted distributions, best or worst first; and what the model says if a modality is changed."""
     said = predict(model, data, np.asarray(index), explain=False).distributions
     kl = score(data.distributions[np.asarray(index)], said, per_window=True)["kl"]
     best = np.argsort(kl, kind="stable")
     orders = {"as recorded": np.arange(len(index)), "best first": best, "worst first": best[::-1]}
     kept, dropped, other = "as recorded", "dropped", "from the window half the set away"
+    place = {int(k): row for row, k in enumerate(index)}
 
-    def draw(order, window, **modalities):
-        row = orders[order][window - 1]
-        elsewhere = int(index[(row + len(index) // 2) % len(index)])
+    def draw(window, **modalities):
+        elsewhere = int(index[(place[window] + len(index) // 2) % len(index)])
         instead = {m: None if choice == dropped else elsewhere for m, choice in modalities.items() if choice != kept}
-        return views.answer(model, data, int(index[row]), instead, kl)
+        return views.answer(model, data, window, instead, kl)
 
-    return live(
-        draw,
-        order=widgets.Dropdown(options=list(orders), description="order", **_WIDE),
-        window=widgets.IntSlider(1, 1, len(index), description="window", **_WIDE),
-        **{m: widgets.Dropdown(options=[kept, dropped, other], description=m, **_WIDE) for m in data.signals},
-    )
+    order = widgets.Dropdown(options=list(orders), description="order", **CONTROL)
+    window = numbers(index)
+    changes = {m: widgets.Dropdown(options=[kept, dropped, other], description=m, **CONTROL) for m in data.signals}
+    box = live(draw, window=window, **changes)
+    box.children = [order, *box.children]
+
+    def sort(change):
+        window.options = [int(index[row]) for row in orders[change["new"]]]
+
+    order.observe(sort, names="value")
+    return box

@@ -16,10 +16,12 @@ from helo.data.emotion_data import EmotionData, Recording
 from helo.files import atomic_write
 from helo.views.comparisons import critical_difference, knockout, protocols
 from helo.views.forest import forest
+from helo.views.matrices import by_similarity, heatmaps, plan, slant
 from helo.views.palette import BLUE, GREEN, ORANGE, PINK, VERMILION, emotion_colours
 
 __all__ = [
     "answers",
+    "by_similarity",
     "condition_means",
     "critical_difference",
     "curves",
@@ -28,6 +30,7 @@ __all__ = [
     "heatmaps",
     "history",
     "knockout",
+    "lanes",
     "plan",
     "protocols",
     "recording",
@@ -61,12 +64,18 @@ def save(figure: Figure, path: str | Path, dpi: int = 120) -> Path:
 
 
 def recording(data: Recording, start: float, seconds: float, shade: Sequence[tuple[float, float]] = ()) -> Figure:
-    """Raw signals over time, one panel a modality, with units; `shade` marks spans such as windows (start, stop)."""
+    """Raw signals over time, one panel a modality, with units; `shade` marks spans such as windows (start, stop).
+
+    Several channels stand one above the other, on one scale, each under its name.
+    """
     figure, axes = plt.subplots(len(data.signals), 1, figsize=(9, 1.5 * len(data.signals)), sharex=True, squeeze=False)
     for axis, (name, x) in zip(axes[:, 0], data.signals.items(), strict=True):
         first = int(start * data.rates[name])
         part = x[first : first + int(seconds * data.rates[name])]
-        axis.plot(first / data.rates[name] + np.arange(len(part)) / data.rates[name], part, lw=0.8)
+        drawn, ticks = lanes(part)
+        axis.plot((first + np.arange(len(part))) / data.rates[name], drawn, lw=0.8)
+        if len(ticks) > 1:
+            axis.set_yticks(ticks, data.channels_of(name), fontsize=7 if len(ticks) < 6 else 6)
         axis.set_ylabel(f"{name}\n({data.units[name]})")
         for a, b in shade:
             axis.axvspan(a, b, color=ORANGE, alpha=0.15, lw=0)
@@ -75,6 +84,19 @@ def recording(data: Recording, start: float, seconds: float, shade: Sequence[tup
     figure.align_ylabels()
     figure.tight_layout()
     return figure
+
+
+def lanes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Channels of a signal (n, channels) one above the other, the first on top, on one scale; and the height of each.
+
+    Every channel is moved so that its median stands on its height, and the heights are as far apart as the channel
+    that moves most is high. A single channel stays as it is.
+    """
+    channels = x.shape[1]
+    if channels < 2 or not len(x):
+        return x, np.zeros(channels)
+    heights = float(np.nanmax(np.nanmax(x, 0) - np.nanmin(x, 0)) or 1) * np.arange(channels - 1, -1, -1.0)
+    return x - np.nanmedian(x, 0) + heights, heights
 
 
 def condition_means(data: EmotionData) -> Figure:
@@ -94,7 +116,7 @@ def condition_means(data: EmotionData) -> Figure:
     )
     axis.set(xlabel="emotion", ylabel="condition")
     axis.tick_params(axis="y", rotation=0)
-    _slant(axis)
+    slant(axis)
     return figure
 
 
@@ -115,10 +137,12 @@ def _spread(data, modality):
 def window(data: EmotionData, index: int) -> Figure:
     """One window: its standardised features, token by token, and the rated distribution."""
     signals = list(data.signals)
-    widths = [1.0] * len(signals) + [1.3]
-    figure, axes = plt.subplots(
-        1, len(signals) + 1, figsize=(2.9 * len(widths), max(2.8, 0.9 + 0.17 * len(data.emotions))), width_ratios=widths
-    )
+    rows = -(-(len(signals) + 1) // 3)
+    height = max(2.4, 0.9 + 0.15 * max(len(data.emotions), *(len(names) for names in data.features.values())))
+    figure, grid = plt.subplots(rows, 3, figsize=(9.5, height * rows), squeeze=False)
+    axes = grid.ravel()
+    for axis in axes[len(signals) + 1 :]:
+        axis.remove()
     for axis, m in zip(axes, signals, strict=False):
         sns.heatmap(
             standardised(data, m, index).T,
@@ -127,7 +151,7 @@ def window(data: EmotionData, index: int) -> Figure:
             vmin=-3,
             vmax=3,
             ax=axis,
-            cbar=axis is axes[-2],
+            cbar=m == signals[-1],
             yticklabels=data.features[m],
             xticklabels=data.tokens[m],
             cbar_kws={"label": "SD from the mean"},
@@ -135,7 +159,7 @@ def window(data: EmotionData, index: int) -> Figure:
         axis.set(title=m, xlabel="token")
         axis.tick_params(labelsize=7)
         axis.tick_params(axis="y", rotation=0)
-    _bars(axes[-1], data.emotions, {"rated": data.distributions[index]})
+    _bars(axes[len(signals)], data.emotions, {"rated": data.distributions[index]})
     figure.suptitle(f"{data.subjects[index]}, {data.trials[index]}, window {index}")
     figure.tight_layout()
     return figure
@@ -180,73 +204,6 @@ def answers(truth: np.ndarray, prediction: np.ndarray, emotions: Sequence[str], 
     return figure
 
 
-def plan(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str = "") -> Figure:
-    """A transport plan (or its mean) as a heatmap with both marginals."""
-    figure = plt.figure(figsize=(3.2 + 0.32 * len(columns), 2.4 + 0.26 * len(rows)))
-    grid = figure.add_gridspec(2, 2, width_ratios=(5, 1), height_ratios=(1, 5), wspace=0.06, hspace=0.08)
-    main = figure.add_subplot(grid[1, 0])
-    sns.heatmap(values, cmap="cividis", vmin=0, xticklabels=columns, yticklabels=rows, ax=main, cbar=False)
-    main.set(xlabel="behavioral token", ylabel="physiological token")
-    main.tick_params(labelsize=7)
-    _slant(main)
-    top = figure.add_subplot(grid[0, 0])
-    top.bar(np.arange(len(columns)) + 0.5, values.sum(0), color=GREEN, width=0.9)
-    top.set(xlim=(0, len(columns)), xticks=[], ylabel="mass")
-    top.set_title(title, fontsize=10)
-    side = figure.add_subplot(grid[1, 1])
-    side.barh(np.arange(len(rows)) + 0.5, values.sum(1), color=BLUE, height=0.9)
-    side.set(ylim=(len(rows), 0), yticks=[], xlabel="mass")
-    for axis in (top, side):
-        sns.despine(ax=axis)
-        axis.tick_params(labelsize=7)
-    figure.colorbar(main.collections[0], ax=[main, side, top], label="mass moved", fraction=0.05, pad=0.03)
-    return figure
-
-
-def heatmaps(
-    panels: Mapping[str, np.ndarray],
-    rows: Sequence[str],
-    columns: Sequence[str],
-    *,
-    label: str,
-    xlabel: str,
-    ylabel: str,
-    centred: bool = False,
-    shared: bool = True,
-) -> Figure:
-    """Matrices side by side, on one colour scale (`shared`) or each on its own; `centred` is diverging around 0."""
-    size = max(len(rows), len(columns))
-    cell = 0.3 if size <= 16 else 0.2 if size <= 30 else 5 / size
-    margin = 0.5 + 0.07 * max(len(str(name)) for name in rows)
-    width = len(panels) * (cell * len(columns) + (0.35 if shared else 1.1)) + margin + 0.9
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(width, cell * len(rows) + 1.5), squeeze=False, layout="constrained"
-    )
-    low = min(np.nanmin(x) for x in panels.values())
-    high = max(np.nanmax(x) for x in panels.values())
-    bound = max(abs(low), abs(high))
-    for k, (axis, (title, x)) in enumerate(zip(axes[0], panels.items(), strict=True)):
-        scale = {"center": 0, "vmin": -bound, "vmax": bound} if centred else {"vmin": low, "vmax": high}
-        if not shared:
-            scale = {}
-        sns.heatmap(
-            x,
-            cmap="RdBu_r" if centred else "cividis",
-            ax=axis,
-            square=True,
-            **scale,
-            xticklabels=columns,
-            yticklabels=rows if k == 0 else False,
-            cbar=not shared or k == len(panels) - 1,
-            cbar_kws={"label": label, "shrink": 0.8},
-        )
-        axis.set(xlabel=xlabel, ylabel=ylabel if k == 0 else "")
-        axis.set_title(title, fontsize=10)
-        axis.tick_params(labelsize=7)
-        _slant(axis)
-    return figure
-
-
 def curves(x: Sequence[float], lines: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
     """Named lines over a common axis."""
     figure, axis = plt.subplots(figsize=(5.5, 3))
@@ -273,7 +230,3 @@ def _bars(axis, emotions, series):
     axis.invert_yaxis()
     axis.set_xlabel("share of the distribution")
     sns.despine(ax=axis)
-
-
-def _slant(axis):
-    axis.set_xticklabels(axis.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")

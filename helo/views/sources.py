@@ -24,7 +24,7 @@ _PRE = (
 
 
 def source(*objects: Callable) -> HTML:
-    """The source of functions, methods and classes, each folded under its name and file.
+    """The source of functions, methods and classes, each folded under its name and file, with its lines there.
 
     The result is plain HTML: it needs no kernel to be opened, and is part of every executed notebook and its report.
 
@@ -40,12 +40,14 @@ def source(*objects: Callable) -> HTML:
 def _folded(named):
     named = inspect.unwrap(named)
     try:
-        file, text, name = inspect.getfile(named), inspect.getsource(named), named.__qualname__
+        file, name = inspect.getfile(named), named.__qualname__
+        lines, first = inspect.getsourcelines(named)
     except (TypeError, OSError, AttributeError):
         raise ValueError(f"{named!r} has no source to show; expected a function, method or class") from None
     module, path = named.__module__, Path(file)
     within = module.count(".") + 1 + (path.stem == "__init__")  # how much of the path the module's name tells
     title = f"<code>{html.escape(f'{module}.{name}')}</code>, {html.escape('/'.join(path.parts[-within:]))}"
-    code = highlight(textwrap.dedent(text), PythonLexer(), _FORMATTER)
+    code = highlight(textwrap.dedent("".join(lines)), PythonLexer(), _FORMATTER)
+    where = f'<div style="padding: 0 1em">lines {first} to {first + len(lines) - 1}</div>'
     summary = f'<summary style="cursor: pointer">{title}</summary>'
-    return f'<details>{summary}<pre style="{_PRE}">{code}</pre></details>'
+    return f'<details>{summary}{where}<pre style="{_PRE}">{code}</pre></details>'

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 
 from helo.data.emotion_data import EmotionData, Recording
-from helo.views.figures import standardised
+from helo.views import figures
 from helo.views.palette import ORANGE
-from helo.views.panels import ABSENT, NAMES, axis, bars, finish, panels
+from helo.views.panels import ABSENT, NAMES, axis, bars, finish, panels, room
 
 #: most points a raw signal is drawn with
 _POINTS = 2000
-_SD = {"title": {"text": "SD from the data set's mean", "side": "top"}, "orientation": "h", "thickness": 8}
-_SD |= {"len": 0.25, "y": -0.28, "ypad": 0}
+#: pixels: the least height of a row, what a feature's name takes, between rows, the tokens' names, the ratings
+_ROW, _NAME, _GAP, _TOKENS, _RATED = 66, 13, 20, 95, 110
 
 
 def window(data: EmotionData, index: int, recording: Recording | None = None) -> go.Figure:
@@ -25,39 +27,70 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
         recording: its subject's raw signals, from `data.recording(subject)`; None leaves them out.
 
     Returns:
-        A row per modality; the window is shaded in its raw signal, tokens that are not there are grey.
+        A row per modality, and one for what was rated; the window is shaded in its raw signal, whose channels stand
+        one above the other, on one scale; tokens that are not there are grey.
     """
     modalities = list(data.signals)
     rows, raw = len(modalities), recording is not None and data.starts is not None and data.window is not None
-    specs: list[list] = [[{}] * (1 + raw) + [{"rowspan": rows} if r == 0 else None] for r in range(rows)]
-    spaces = {"horizontal_spacing": 0.14, "vertical_spacing": 0.16 / rows}
-    frame = panels(rows, 2 + raw, specs=specs, column_widths=[0.4] * raw + [0.34, 0.26], **spaces)
+    domains, inside = _rows([len(data.features[m]) for m in modalities])
+    specs: list[list] = [[{}] * (1 + raw) for _ in modalities] + [[{"colspan": 1 + raw}] + [None] * raw]
+    frame = panels(rows + 1, 1 + raw, specs=specs, horizontal_spacing=0.03)
     traces: list[dict] = []
     shapes: list[dict] = []
     layout: dict[str, dict] = {}
     for r, m in enumerate(modalities):
-        # plotly numbers the axes row by row; the distribution is the last of the first row
-        first, last = (1 if r == 0 else r * (1 + raw) + 2), r == rows - 1
+        n, last = axis(1 + r * (1 + raw)), r == rows - 1
         if raw:
-            lines, shade, own = _raw(recording, m, data, index, axis(first))
-            own[f"xaxis{axis(first)}"] |= {"title": "time in the recording (s)" if last else "", "showticklabels": last}
+            lines, shade, own = _raw(recording, m, data, index, n)
+            own[f"xaxis{n}"] |= {"title": "time (s)" if last else "", "showticklabels": last}
+            own[f"yaxis{n}"] |= {"domain": domains[r]}
             traces += lines
             shapes.append(shade)
             layout |= own
-        n = axis(first + raw)
-        scale = {"showscale": r == 0, "colorbar": _SD | {"x": 0.53 if raw else 0.2}}
+            n = axis(2 + r * 2)
+        scale = {"showscale": r == 0, "colorbar": _bar(raw, inside)}
         traces += _features(data, m, index, n, scale)
         layout[f"xaxis{n}"] = NAMES | {"title": "token" if last else "", "showticklabels": last, "tickangle": -30}
-        layout[f"yaxis{n}"] = NAMES | {"tickfont": {"size": 9}, "title": "" if raw else m}
-    n = axis(2 + raw)
-    traces.append(bars(data.emotions, data.distributions[index]) | {"xaxis": f"x{n}", "yaxis": f"y{n}"})
-    layout[f"xaxis{n}"] = {"title": "rated share of the distribution", "rangemode": "tozero"}
-    layout[f"yaxis{n}"] = NAMES | {"autorange": "reversed"}
+        names = NAMES | {"tickfont": {"size": 9}, "domain": domains[r], "autorange": "reversed"}
+        layout[f"yaxis{n}"] = names | ({"side": "right"} if raw else {"title": m})
+    n = axis(1 + rows * (1 + raw))
+    rated = bars(data.emotions, data.distributions[index], upright=True)
+    traces.append(rated | {"xaxis": f"x{n}", "yaxis": f"y{n}"})
+    many = len(data.emotions) > 12
+    layout[f"xaxis{n}"] = NAMES | {"tickangle": -90 if many else -30, "tickfont": {"size": 10}, "dtick": 1}
+    layout[f"yaxis{n}"] = {"title": "rated share", "rangemode": "tozero", "domain": domains[-1]}
     share = np.mean([data.masks[m][index].mean() for m in modalities])
     title = f"{data.subjects[index]}, {data.trials[index]}, window {index}: {share:.0%} of the tokens are there"
-    # room for every name of a dozen features
-    height = 190 + rows * max(130, 25 + 12 * min(12, max(map(len, data.features.values()))))
-    return finish(frame, traces, title, height, shapes=shapes, margin={"l": 60, "r": 30, "t": 60, "b": 110}, **layout)
+    below = room(data.emotions, 10) if many else 20 + room(data.emotions, 10) // 2
+    channels = [] if recording is None else [recording.channels_of(m) for m in modalities if m in recording.signals]
+    features = max(room(names, 9) for names in data.features.values())
+    lanes = max([60, *(40 + room(names, 9) for names in channels if len(names) > 1)])
+    margin = {"l": lanes, "r": features} if raw else {"l": 40 + features, "r": 30}
+    margin |= {"t": 95, "b": below}
+    # a title of the bar's own would push that of the figure out of the picture
+    note = {"text": "SD from the data set's mean", "x": _above(raw), "y": 1, "yshift": 38, "font": {"size": 12}}
+    note |= {"xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "bottom", "showarrow": False}
+    return finish(frame, traces, title, inside + 95 + below, shapes=shapes, annotations=[note], margin=margin, **layout)
+
+
+def _rows(features):
+    """Each row's part of the height, from above, and the height in pixels; the last is what was rated."""
+    heights = [max(_ROW, _NAME * min(12, k)) for k in features]
+    inside = sum(heights) + _GAP * (len(heights) - 1) + _TOKENS + _RATED
+    tops = np.cumsum([0, *(h + _GAP for h in heights[:-1])])
+    parts = [(1 - (top + h) / inside, 1 - top / inside) for top, h in zip(tops, heights, strict=True)]
+    return [[max(0.0, float(low)), float(high)] for low, high in (*parts, (0.0, _RATED / inside))], inside
+
+
+def _bar(raw, inside):
+    """The scale of the features' colors, above their column."""
+    where = {"x": _above(raw), "y": 1 + 8 / inside, "yanchor": "bottom", "ypad": 0, "len": 0.4}
+    return {"orientation": "h", "thickness": 8} | where
+
+
+def _above(raw):
+    """The middle of the features' column."""
+    return 0.76 if raw else 0.5
 
 
 def _features(data, m, index, n, scale):
@@ -68,7 +101,7 @@ def _features(data, m, index, n, scale):
     there = data.masks[m][index][:, None]
     absent = np.where(there, np.nan, np.ones_like(data.signals[m][index])).T
     grey = {"colorscale": [[0, ABSENT], [1, ABSENT]], "showscale": False, "hoverinfo": "skip"}
-    return [place | colors | hover | {"z": standardised(data, m, index).T}, place | grey | {"z": absent}]
+    return [place | colors | hover | {"z": figures.standardised(data, m, index).T}, place | grey | {"z": absent}]
 
 
 def _raw(recording, m, data, index, n):
@@ -78,14 +111,35 @@ def _raw(recording, m, data, index, n):
     signal, rate = recording.signals.get(m), recording.rates.get(m, 1.0)
     first = int(begin * rate)
     part = np.zeros((0, 1)) if signal is None else signal[first : int(end * rate)]
-    keep = _extremes(part)
-    line = {"type": "scatter", "mode": "lines", "name": m, "line": {"width": 1}, "xaxis": f"x{n}", "yaxis": f"y{n}"}
-    line |= {"hovertemplate": "%{x:.1f} s: %{y:.3g}<extra></extra>"}
-    lines = [line | {"x": (first + row) / rate, "y": part[row, k]} for k, row in enumerate(keep.T)]
-    where = {"xref": f"x{n}", "yref": f"y{n} domain", "x0": start, "x1": start + length, "y0": 0, "y1": 1}
+    keep, (drawn, ticks) = _extremes(part), figures.lanes(part)
+    names = [m] if len(ticks) < 2 else recording.channels_of(m)
+    line: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "lines",
+        "line": {"width": 1},
+        "xaxis": f"x{n}",
+        "yaxis": f"y{n}",
+    }
+    lines = [
+        line
+        | {"x": (first + row) / rate, "y": drawn[row, k], "customdata": part[row, k], "name": names[k]}
+        | {"hovertemplate": f"{names[k]}, %{{x:.1f}} s: %{{customdata:.3g}}<extra></extra>"}
+        for k, row in enumerate(keep.T)
+    ]
+    where: dict[str, Any] = {
+        "xref": f"x{n}",
+        "yref": f"y{n} domain",
+        "x0": start,
+        "x1": start + length,
+        "y0": 0,
+        "y1": 1,
+    }
     shade = {"type": "rect", "fillcolor": ORANGE, "opacity": 0.15, "line": {"width": 0}} | where
     unit = f" ({recording.units[m]})" if m in recording.units else ""
-    return lines, shade, {f"xaxis{n}": {"range": [begin, end]}, f"yaxis{n}": {"title": f"{m}{unit}"}}
+    own: dict[str, Any] = {"title": f"{m}{unit}"}
+    if len(ticks) > 1:
+        own |= {"tickvals": ticks, "ticktext": names, "tickfont": {"size": 9}}
+    return lines, shade, {f"xaxis{n}": {"range": [begin, end]}, f"yaxis{n}": own}
 
 
 def _extremes(x):

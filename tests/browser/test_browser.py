@@ -4,6 +4,7 @@ import json
 import os
 import time
 import urllib.request
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -120,15 +121,116 @@ def test_what_if_a_modality_were_missing(page, lab, study):
     plot = box.locator(".js-plotly-plot").first
     plot.locator(".main-svg").first.wait_for()
     shares = "plot => plot.data.slice(1, 3).map(t => Array.from(t.x))"
-    first, second = plot.evaluate(shares)
+    second, first = plot.evaluate(shares)  # what is changed lies below what is not
     assert first == second
     box.locator("select").nth(1).select_option("dropped")
     page.wait_for_function(
         f"before => JSON.stringify(({shares})(document.querySelector('.widget-vbox .js-plotly-plot'))) != before",
-        arg=json.dumps([first, second], separators=(",", ":")),
+        arg=json.dumps([second, first], separators=(",", ":")),
     )
-    kept, changed = plot.evaluate(shares)
+    changed, kept = plot.evaluate(shares)
     assert kept == first and changed != second
+
+
+EXPLORERS = """import helo, ipywidgets, numpy as np
+from helo import explore, views
+data, many = helo.load("simulated"), helo.load("circumplex")
+data.masks["eda"][3, 1:3] = False
+model = helo.build("ridge", data)
+split = helo.splits.by_subject(data, folds=4)[0]
+helo.fit(model, data, split)
+R = np.corrcoef(many.distributions.T)
+epsilon = ipywidgets.FloatLogSlider(0.2, min=-2, max=0, description="epsilon")"""
+# every text of a picture, and where it is: [text, left, top, right, bottom]; and the picture and its cell
+BOXES = """() => [...document.querySelectorAll(".helo-explorer")].map(box => {
+    const at = e => { const r = e.getBoundingClientRect(); return [r.left, r.top, r.right, r.bottom] };
+    const plot = box.querySelector(".js-plotly-plot");
+    const texts = [...plot.querySelectorAll(".main-svg > g:not(.hoverlayer) text")].filter(e => e.textContent.trim());
+    return { cell: at(box.closest(".jp-OutputArea-output")), plot: at(plot), controls: at(box)[1],
+             texts: texts.map(e => [e.textContent, ...at(e)]),
+             matrix: [...plot.querySelectorAll(".xaxislayer-above .xtick text")].map(e => [e.textContent, ...at(e)]) }
+})"""
+FILLS = """() => [...document.querySelectorAll(".helo-explorer .main-svg > g:not(.hoverlayer) text")]
+    .map(e => getComputedStyle(e).fill.match(/[0-9.]+/g).slice(0, 3).map(Number))"""
+
+
+def luminance(color):
+    linear = [c / 3294.6 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.fixture
+def dark(lab):
+    """JupyterLab in its dark theme."""
+    setting = lab[1] / "settings" / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"
+    setting.write_text('{"theme": "JupyterLab Dark"}')
+    yield
+    setting.unlink()
+
+
+def test_explorers_fit_every_window_and_theme_and_are_kept(page, lab, study, dark):
+    """Nothing is cut at 1280, 1000 and 700 px; legible in the dark; named for who hears it; still there afterwards."""
+    cells = ["explore.windows(data)", "explore.answers(model, data, split.test)"]
+    cells += ["explore.correlation([R * 0.5, R], R, many)"]
+    cells += ["explore.live(lambda epsilon: views.history([{'epoch': 1, 'train_kl': epsilon}]), epsilon=epsilon)"]
+    nbformat.write(_notebook(EXPLORERS, *cells), lab[1] / "explorers.ipynb")
+    open_and_run(page, lab, "explorers.ipynb")
+    page.wait_for_function("document.querySelectorAll('.helo-explorer .main-svg:first-child').length >= 4")
+    for width in (1280, 1000, 700):
+        page.set_viewport_size({"width": width, "height": 900})
+        if width == 700:
+            page.keyboard.press("Control+b")  # the sidebar goes
+        page.wait_for_timeout(1500)
+        for k, found in enumerate(page.evaluate(BOXES)):
+            left, _, right, _ = found["cell"]
+            assert left <= found["plot"][0] and found["plot"][2] <= right + 1, f"{cells[k]} is cut at {width}"
+            assert found["plot"][1] - found["controls"] < 110, "the controls push the picture down"
+            for text, x0, y0, x1, y1 in found["texts"]:
+                a, b, c, d = found["plot"]
+                assert a - 1 <= x0 and b - 1 <= y0 and x1 <= c + 1 and y1 <= d + 1, f"{cells[k]}: {text!r} at {width}"
+            if "correlation" in cells[k]:  # names of 24 emotions do not touch
+                edges = sorted((x0, x1) for _, x0, _, x1, _ in found["matrix"])
+                assert len(edges) >= 12 and all(b[0] >= a[1] - 3 for a, b in pairwise(edges)), edges
+        shoot(page, f"width_{width}")
+    sliders = page.locator(".helo-explorer .noUi-handle")
+    named = [[sliders.nth(k).get_attribute(f"aria-{what}") for what in ("label", "valuetext")] for k in range(4)]
+    assert named[0] == ["window", "0"] and named[2] == ["epoch", "2"] and named[3] == ["epsilon", "0.200"]
+    assert named[1][0] == "window"
+    for output in page.locator("[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts():
+        assert "arning" not in output, output
+    assert page.get_by_role("button", name="Share chart").count() == 0
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert page.evaluate("document.body.dataset.jpThemeLight") == "false"
+    fills = page.evaluate(FILLS)
+    assert len(fills) > 100 and min((luminance(c) + 0.05) / (luminance([17] * 3) + 0.05) for c in fills) > 7
+    kept = _after_a_move(page)
+    page.keyboard.press("Control+s")
+    page.wait_for_function("!document.querySelector('.lm-TabBar-tab.jp-mod-dirty')")
+    _without_its_kernel(page, lab, "explorers.ipynb", kept)
+
+
+def _after_a_move(page):
+    """The title of the first picture, once it has been moved and kept."""
+    move(page, page.locator(".helo-explorer").first, key="ArrowRight")
+    page.wait_for_timeout(2500)
+    return page.locator(".helo-explorer .gtitle").first.text_content()
+
+
+def _without_its_kernel(page, lab, path, kept):
+    """Opened again, the notebook shows the picture as it was, and nothing of a lost model."""
+    for item in ("Kernel", "Shut Down Kernel"):
+        page.get_by_role("menuitem", name=item).first.click()
+    page.wait_for_timeout(1000)
+    page.goto(f"{lab[0]}/lab/workspaces/again-{time.time_ns()}/tree/{path}?reset")
+    still = page.locator(".jp-RenderedPlotly").first
+    still.locator(".gtitle").wait_for()
+    assert still.locator(".gtitle").text_content() == kept
+    page.get_by_text("The picture as it was last").first.wait_for()
+    page.wait_for_timeout(4000)
+    for lost in ("model not found", "Loading widget"):
+        assert not any(found.is_visible() for found in page.get_by_text(lost).all())
+    assert still.evaluate("e => e.querySelector('.main-svg').clientWidth - e.clientWidth") in range(-1, 2)
+    shoot(page, "reopened")
 
 
 def test_a_click_on_a_pair_shows_its_windows(page, lab, study):
