@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import shutil
@@ -231,31 +230,20 @@ def _tell_status(folder):
 
 def _report(output: Path, results: dict, repository: Path) -> Path:
     """index.html: the scores and links to the executed notebooks as pages."""
-    import nbconvert
-
+    from helo.batch.notebook_page import notebook_page
+    from helo.batch.offline import filled
     from helo.files import atomic_write
 
-    exporter = nbconvert.HTMLExporter(embed_images=True)
-    links = []
     for name in results:
-        page, _ = exporter.from_filename(str(output / name / f"{name}.ipynb"))
+        page = notebook_page(output / name / f"{name}.ipynb")
         page = page.replace('href="../', f'href="{os.path.relpath(repository, output)}/')
-        atomic_write(output / f"{name}.html", page.encode())
-        links.append(f'<li><a href="{name}.html">{name}</a></li>')
+        atomic_write(output / f"{name}.html", page.encode(errors="replace"))
     lines = results["02_train"]["table"].splitlines()
-    rows = [line.strip("|").split("|") for line in lines if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     del rows[1]  # Markdown's ruler
-    cells = ["<tr>" + "".join(f"<td>{html.escape(c.strip())}</td>" for c in row) + "</tr>" for row in rows]
-    notes = html.escape(" ".join(line for line in lines if not line.startswith("|")))
-    page = (
-        "<!doctype html><meta charset='utf-8'><title>helo demo</title>"
-        "<style>body{font:16px sans-serif;max-width:70rem;margin:2rem auto}td{padding:.2rem .8rem;text-align:right}"
-        "td:first-child{text-align:left}tr:first-child{font-weight:bold}</style>"
-        "<h1>helo on the simulated study</h1>"
-        "<p>People never seen in training; in brackets, 95 % bootstrap intervals over people.</p>"
-        f"<table>{''.join(cells)}</table><p>{notes}</p><h2>Notebooks</h2><ol>{''.join(links)}</ol>"
-    )
-    atomic_write(output / "index.html", page.encode())
+    notes = " ".join(line for line in lines if not line.startswith("|"))
+    page = filled("demo.html", "runs.css", rows=rows, notes=notes, notebooks=list(results))
+    atomic_write(output / "index.html", page)
     return output / "index.html"
 
 
