@@ -103,7 +103,7 @@ def sweep(
 def _run_all(notebook, folder, plan, states, where, limit, progress):
     """Run what is neither done nor failed, until nothing is left; `states` follows."""
     left = [run for run, state in states.items() if state not in ("done", "failed")]
-    failed, waited = Counter(states.values())["failed"], set()
+    failed, waited = Counter(states.values())["failed"], set[str]()
 
     def tell(text: str) -> None:
         if progress:
