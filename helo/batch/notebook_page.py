@@ -64,8 +64,8 @@ def _with_plots(notebook):
                 plots += 1
             elif "cdn.plot.ly" in "".join(data.get("text/html", "")):  # plotly's own way to its script
                 continue
-            for kind in [kind for kind in data if kind.startswith("image/")]:
-                output.setdefault("metadata", {}).setdefault(kind, {}).setdefault("alt", f"{heading}: a picture")
+            if "image/png" in data:
+                output.setdefault("metadata", {}).setdefault("alt", f"{heading}: a picture")
             kept.append(output)
         if "outputs" in cell:
             cell.outputs = kept
