@@ -107,7 +107,7 @@ def _error(path):
             told = str(error)
     told = told.strip() or "no message"
     whole = told if len(told) <= ERROR else f"{told[: ERROR // 2]}\n...\n{told[-ERROR // 2 :]}"
-    return told.splitlines()[0][:100], whole
+    return told.splitlines()[0][:70], whole
 
 
 def _documents(path):

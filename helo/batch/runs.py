@@ -159,6 +159,8 @@ def _execute(notebook, folder, parameters, lock, progress, threads, limit):
             if re.search(_NO_ROOM, f"{error.ename}: {error.evalue}"):
                 raise DiskFull(f"{folder}: {error.ename}: {error.evalue}") from None
             raise
+    if folder.is_symlink():
+        raise RuntimeError(f"{folder}: the notebook put a link in the place of its folder")
     if not (folder / PENDING).exists():
         raise RuntimeError(f"{notebook}: ended without writing {folder / RESULT}")
     result = read_json(folder / PENDING)
