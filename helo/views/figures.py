@@ -17,6 +17,7 @@ from helo.files import atomic_write
 from helo.views.comparisons import critical_difference, knockout, protocols
 from helo.views.forest import forest
 from helo.views.palette import BLUE, GREEN, ORANGE, PINK, VERMILION, emotion_colours
+from helo.views.written import as_written
 
 __all__ = [
     "answers",
@@ -60,6 +61,7 @@ def save(figure: Figure, path: str | Path, dpi: int = 120) -> Path:
     return paths[0]
 
 
+@as_written
 def recording(data: Recording, start: float, seconds: float, shade: Sequence[tuple[float, float]] = ()) -> Figure:
     """Raw signals over time, one panel a modality, with units; `shade` marks spans such as windows (start, stop)."""
     figure, axes = plt.subplots(len(data.signals), 1, figsize=(9, 1.5 * len(data.signals)), sharex=True, squeeze=False)
@@ -77,6 +79,7 @@ def recording(data: Recording, start: float, seconds: float, shade: Sequence[tup
     return figure
 
 
+@as_written
 def condition_means(data: EmotionData) -> Figure:
     """Mean emotion distribution of every condition, as a heatmap."""
     if data.conditions is None:
@@ -112,6 +115,7 @@ def _spread(data, modality):
     return there.mean(0), np.where(sd > 1e-6, sd, 1)
 
 
+@as_written
 def window(data: EmotionData, index: int) -> Figure:
     """One window: its standardised features, token by token, and the rated distribution."""
     signals = list(data.signals)
@@ -165,6 +169,7 @@ def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: flo
     return figure
 
 
+@as_written
 def answers(truth: np.ndarray, prediction: np.ndarray, emotions: Sequence[str], titles: Sequence[str]) -> Figure:
     """Rated beside predicted distributions, one panel a window."""
     figure, axes = plt.subplots(
@@ -180,6 +185,7 @@ def answers(truth: np.ndarray, prediction: np.ndarray, emotions: Sequence[str], 
     return figure
 
 
+@as_written
 def plan(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str = "") -> Figure:
     """A transport plan (or its mean) as a heatmap with both marginals."""
     figure = plt.figure(figsize=(3.2 + 0.32 * len(columns), 2.4 + 0.26 * len(rows)))
@@ -203,6 +209,7 @@ def plan(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title:
     return figure
 
 
+@as_written
 def heatmaps(
     panels: Mapping[str, np.ndarray],
     rows: Sequence[str],
@@ -247,6 +254,7 @@ def heatmaps(
     return figure
 
 
+@as_written
 def curves(x: Sequence[float], lines: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
     """Named lines over a common axis."""
     figure, axis = plt.subplots(figsize=(5.5, 3))
