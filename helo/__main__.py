@@ -164,7 +164,8 @@ def sweep(
         except KeyboardInterrupt:
             _say("helo: stopped; the same command goes on from here", err=True)
             raise typer.Exit(130) from None
-        _tell_status(output, states)
+        now = sweeps.status(output)  # a run may have ended since, by another driver
+        _tell_status(output, {run: now.get(run, state) for run, state in states.items()})
 
 
 @app.command()
