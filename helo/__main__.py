@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
-import json
 import os
 import shutil
 import time
 import tomllib
+import unicodedata
+import warnings
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,13 +38,13 @@ def demo(
         started = time.perf_counter()
         parameters = {} if name == "01_explore" else {"epochs": epochs}
         results[name] = run_one(notebooks / f"{name}.ipynb", output / name, parameters)
-        typer.echo(f"{name}: {time.perf_counter() - started:.0f} s")
+        _say(f"{name}: {time.perf_counter() - started:.0f} s")
         for picture in sorted((output / name).glob("*.png")):
             figures.mkdir(parents=True, exist_ok=True)
             shutil.copy(picture, figures / picture.name)
     report = _report(output, results, notebooks.parent)
-    typer.echo(f"\n{results['02_train']['table']}\n")
-    typer.echo(f"report: {report}\npictures: {figures}/")
+    _say(f"\n{results['02_train']['table']}\n")
+    _say(f"report: {report}\npictures: {figures}/")
 
 
 @app.command()
@@ -104,9 +104,9 @@ def evaluate(
             **({"centre_people": True} if centre_people else {}),  # left alone, it may be chosen
         )
     except (ValueError, OSError, FloatingPointError) as error:
-        typer.echo(f"helo: {error}", err=True)
+        _say(f"helo: {error}", err=True)
         raise typer.Exit(2) from None
-    typer.echo(to_markdown(summarise(table).sort_values("kl")))
+    _say(to_markdown(summarise(table).sort_values("kl")))
 
 
 @app.command()
@@ -123,10 +123,10 @@ def check(
     try:
         data = open_path(path, dataset or None)
     except (ValueError, OSError) as error:
-        typer.echo(f"helo: {error}", err=True)
+        _say(f"helo: {error}", err=True)
         raise typer.Exit(2) from None
     found = examine(data)
-    typer.echo(f"{holdings(data)}\n\n{findings_table(found) if found else 'No fault found.'}")
+    _say(f"{holdings(data)}\n\n{findings_table(found) if found else 'No fault found.'}")
     raise typer.Exit(int(any(f.level == FAULT for f in found)))
 
 
@@ -142,6 +142,7 @@ def sweep(
     scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler, tcp://...")] = None,
     gpu: Annotated[bool, typer.Option("--gpu", help="one GPU for each notebook")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run again what has failed")] = False,
+    limit: Annotated[float, typer.Option(help="most seconds of a run, which then has failed; 0: no limit")] = 0,
 ) -> None:
     """Run a notebook over a grid of parameters; call it again to go on after any interruption."""
     from helo.batch import sweeps
@@ -150,20 +151,30 @@ def sweep(
     with _told_plainly():
         notebook, many = sweeps.read_sweep(file, dict(map(_name_and_value, parameter or [])))
         try:
-            sweeps.sweep(
-                notebook, many, output, workers=workers, scheduler=scheduler, gpu=gpu, retry_failed=retry_failed
+            states = sweeps.sweep(
+                notebook,
+                many,
+                output,
+                workers=workers,
+                scheduler=scheduler,
+                gpu=gpu,
+                retry_failed=retry_failed,
+                limit=limit or None,
             )
         except KeyboardInterrupt:
-            typer.echo("helo: stopped; the same command goes on from here", err=True)
+            _say("helo: stopped; the same command goes on from here", err=True)
             raise typer.Exit(130) from None
-    _tell_status(output)
+        now = sweeps.status(output)  # a run may have ended since, by another driver
+        _tell_status(output, {run: now.get(run, state) for run, state in states.items()})
 
 
 @app.command()
 def status(folder: Annotated[Path, typer.Argument(help="folder of a sweep", show_default=False)]) -> None:
     """Count a sweep's runs by state; show the errors of failed ones."""
+    from helo.batch import sweeps
+
     with _told_plainly():
-        _tell_status(folder)
+        _tell_status(folder, sweeps.status(folder))
 
 
 @app.command()
@@ -192,17 +203,19 @@ def collect(
                 shown = to_markdown(summarise(sweeps.by_person(part)).sort_values("kl"))
             except ValueError as error:  # of a sweep that is not whole yet
                 shown = f"no scores yet: {error}"
-            typer.echo(f"\n{told}\n\n{shown}")
-    typer.echo(f"\n{len(results)} results: {table or folder / 'table.parquet'}\noverview: {page}")
+            _say(f"\n{told}\n\n{shown}")
+    _say(f"\n{len(results)} results: {table or folder / 'table.parquet'}\noverview: {page}")
 
 
 @contextmanager
 def _told_plainly():
     """A wrong input or a full disk is one line, and no traceback."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: _say(f"helo: {message}", err=True)
+            yield
     except (ValueError, OSError, ImportError) as error:
-        typer.echo(f"helo: {error}", err=True)
+        _say(f"helo: {error}", err=True)
         raise typer.Exit(2) from None
 
 
@@ -217,45 +230,45 @@ def _name_and_value(text):
         return name, value
 
 
-def _tell_status(folder):
+def _tell_status(folder, states):
     """Exits with 1 unless every run is done."""
-    from helo.batch import runs, sweeps
+    from helo.batch import runs
 
-    states = sweeps.status(folder)
-    typer.echo(f"{folder}: " + ", ".join(f"{n} {state}" for state, n in Counter(states.values()).most_common()))
-    for run in (run for run, state in states.items() if state == "failed"):
-        typer.echo(f"{folder / run}: {json.loads((folder / run / runs.ERROR).read_text())['error']}")
+    _say(f"{folder}: " + ", ".join(f"{n} {state}" for state, n in Counter(states.values()).most_common()))
+    for run, state in states.items():
+        if state == "damaged":
+            _say(runs.fault(folder / run) or f"{folder / run}: mended meanwhile")
+        elif state == "failed":
+            try:
+                _say(f"{folder / run}: {runs.read_json(folder / run / runs.ERROR).get('error')!s:.2000}")
+            except (OSError, ValueError) as error:
+                _say(f"{folder / run}: {error}")
     if set(states.values()) - {"done"}:
         raise typer.Exit(1)
 
 
+def _say(text, err=False):
+    """Print text with what would command the terminal, or hide in it, written out: an escape code as \\x1b[31m."""
+    shown = (repr(c)[1:-1] if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in str(text))
+    typer.echo("".join(shown), err=err)
+
+
 def _report(output: Path, results: dict, repository: Path) -> Path:
     """index.html: the scores and links to the executed notebooks as pages."""
-    import nbconvert
-
+    from helo.batch.notebook_page import notebook_page
+    from helo.batch.offline import filled
     from helo.files import atomic_write
 
-    exporter = nbconvert.HTMLExporter(embed_images=True)
-    links = []
     for name in results:
-        page, _ = exporter.from_filename(str(output / name / f"{name}.ipynb"))
-        page = page.replace('href="../', f'href="{os.path.relpath(repository, output)}/')
-        atomic_write(output / f"{name}.html", page.encode())
-        links.append(f'<li><a href="{name}.html">{name}</a></li>')
+        text = notebook_page(output / name / f"{name}.ipynb")
+        text = text.replace('href="../', f'href="{os.path.relpath(repository, output)}/')
+        atomic_write(output / f"{name}.html", text.encode(errors="replace"))
     lines = results["02_train"]["table"].splitlines()
-    rows = [line.strip("|").split("|") for line in lines if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     del rows[1]  # Markdown's ruler
-    cells = ["<tr>" + "".join(f"<td>{html.escape(c.strip())}</td>" for c in row) + "</tr>" for row in rows]
-    notes = html.escape(" ".join(line for line in lines if not line.startswith("|")))
-    page = (
-        "<!doctype html><meta charset='utf-8'><title>helo demo</title>"
-        "<style>body{font:16px sans-serif;max-width:70rem;margin:2rem auto}td{padding:.2rem .8rem;text-align:right}"
-        "td:first-child{text-align:left}tr:first-child{font-weight:bold}</style>"
-        "<h1>helo on the simulated study</h1>"
-        "<p>People never seen in training; in brackets, 95 % bootstrap intervals over people.</p>"
-        f"<table>{''.join(cells)}</table><p>{notes}</p><h2>Notebooks</h2><ol>{''.join(links)}</ol>"
-    )
-    atomic_write(output / "index.html", page.encode())
+    notes = " ".join(line for line in lines if not line.startswith("|"))
+    page = filled("demo.html", "runs.css", rows=rows, notes=notes, notebooks=list(results))
+    atomic_write(output / "index.html", page)
     return output / "index.html"
 
 

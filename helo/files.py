@@ -11,19 +11,23 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+UNFINISHED = ".unfinished"  # how a temporary neighbour's name ends, for whoever clears away what a killed process left
+
 
 class MissingFile(FileNotFoundError, ValueError):
     """A file or folder that was named is not there: bad input, as any other."""
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: into a temporary neighbour, then renamed."""
+    """Write a whole file or nothing: into a temporary neighbour, then renamed; on the disk when it returns."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a power cut after the renaming would leave an empty file otherwise
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

@@ -1,61 +1,71 @@
-"""One run as a folder: a notebook executed with checked parameters, its result written last.
-
-    params.json      notebook and parameters        versions.json   code, packages, machine, seconds
-    <name>.ipynb     the notebook as executed       log.txt         what it printed, attempt by attempt
-    result.json      written last: the only sign of success         error.json   of a run that failed
-
-and whatever the notebook writes: metrics, pictures, checkpoint. The process that runs a folder and its kernel hold the
-folder's lock; the operating system frees it when they die, however they die.
-"""
+"""One run: a notebook executed with checked parameters in a folder of its own (helo.batch.folders), result last."""
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import platform
 import re
-import signal
-import sys
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from helo.batch.parameters import check_parameters
-from helo.files import code_digest, write_json
-
-RESULT, ERROR, PARAMETERS, VERSIONS, LOG, LOCK = (
-    "result.json",
-    "error.json",
-    "params.json",
-    "versions.json",
-    "log.txt",
-    ".lock",
+from helo.batch.folders import (
+    ERROR,
+    LOCK,
+    LOG,
+    PARAMETERS,
+    PENDING,
+    RESULT,
+    VERSIONS,
+    FolderInUse,
+    claim,
+    fault,
+    holder,
+    read_json,
+    record,
+    state,
 )
-PENDING = ".result.json"  # what the notebook recorded, until everything else is in its place
+from helo.batch.parameters import check_parameters
+from helo.batch.supervision import KernelDied, TimeLimit, stop, supervised
+from helo.files import UNFINISHED, code_digest, write_json
+
+__all__ = [
+    "ERROR",
+    "LOCK",
+    "LOG",
+    "PARAMETERS",
+    "PENDING",
+    "RESULT",
+    "VERSIONS",
+    "DiskFull",
+    "FolderInUse",
+    "KernelDied",
+    "TimeLimit",
+    "claim",
+    "execute",
+    "fault",
+    "holder",
+    "is_of_the_disk",
+    "read_json",
+    "record",
+    "run_one",
+    "state",
+    "stop",
+]
 
 
-class FolderInUse(RuntimeError):
-    """Another process is running in this folder."""
+class DiskFull(RuntimeError):
+    """The notebook found no room on a disk: nothing is known against the run itself."""
 
 
-class KernelDied(RuntimeError):
-    """The kernel was killed, ran out of memory or crashed: nothing is known against the run itself."""
+def is_of_the_disk(error: OSError) -> bool:
+    """Whether an error is the disk's, which every other run meets too: full, over quota, read-only, broken or gone.
 
-
-def record(folder: str | Path, **result) -> Path:
-    """Write a run's result.json, atomically: the last call of every notebook, and the only sign that a run succeeded.
-
-    Args:
-        folder: the run's folder.
-        **result: plain numbers, text, lists and dictionaries; numpy numbers are turned into plain ones.
+    Any other OSError is a run's own: nbclient's limit of time is one, and so is a folder that the notebook deleted.
     """
-    # under run_one the result waits until the executed notebook is saved too
-    path = Path(folder) / os.environ.get("HELO_RESULT", RESULT)
-    write_json(path, result)
-    return path
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENODEV)
 
 
 def run_one(
@@ -77,6 +87,7 @@ def run_one(
         ValueError: parameters the notebook does not have.
         FolderInUse: another process is running in the folder.
         papermill.PapermillExecutionError: a cell failed; the executed notebook and error.json show where.
+        DiskFull: a cell found no room on a disk.
         KernelDied: the kernel was killed, ran out of memory or crashed.
         RuntimeError: the notebook ended without writing its result.
     """
@@ -86,62 +97,52 @@ def run_one(
         return execute(Path(notebook), folder, parameters, lock, progress, threads)
 
 
-@contextmanager
-def claim(folder: Path) -> Iterator[int]:
-    """Hold a folder's lock, made for one holder on one machine or on a file system with locks; gives its descriptor.
-
-    Raises:
-        FolderInUse: another process, or the kernel it left, holds it.
-    """
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+def execute(
+    notebook: Path,
+    folder: Path,
+    parameters: dict,
+    lock: int,
+    progress: bool,
+    threads: int | None,
+    limit: float | None = None,
+) -> dict:
+    """As `run_one`, with checked parameters and the folder's lock held; `limit`: most seconds, then TimeLimit."""
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FolderInUse(f"{folder}: another process is running here") from None
-        yield lock
-    finally:
-        os.close(lock)
+        return _execute(notebook, folder, parameters, lock, progress, threads, limit)
+    except (DiskFull, KernelDied):
+        raise  # from outside; the run is tried again by the next sweep
+    except Exception as error:
+        if isinstance(error, OSError) and is_of_the_disk(error):
+            raise
+        if not folder.is_symlink():  # the notebook may have done anything to its folder
+            with suppress(OSError):
+                write_json(folder / ERROR, _about_error(error))
+        raise
 
 
-def state(folder: Path) -> str:
-    """What a run's folder says: "done", "running", "failed", "interrupted" or "waiting"."""
-    if (folder / RESULT).exists():
-        return "done"
-    if _locked(folder):
-        return "running"
-    if (folder / ERROR).exists():
-        return "failed"
-    return "interrupted" if (folder / PARAMETERS).exists() else "waiting"
-
-
-def execute(notebook: Path, folder: Path, parameters: dict, lock: int, progress: bool, threads: int | None) -> dict:
-    """As `run_one`, with checked parameters and the folder's lock held."""
+def _execute(notebook, folder, parameters, lock, progress, threads, limit):
     import papermill
 
-    half_written = [path for path in folder.glob(".*.????????") if path.is_file()]  # by a killed run's atomic_write
-    for old in (folder / RESULT, folder / ERROR, folder / PENDING, *half_written):
+    half_written = [path for path in folder.glob(f".*{UNFINISHED}") if path.is_file()]  # by a killed run's atomic_write
+    links = [path for path in (folder / LOG, folder / notebook.name) if path.is_symlink()]  # not to be written through
+    for old in (folder / RESULT, folder / ERROR, folder / PENDING, *half_written, *links):
         old.unlink(missing_ok=True)
     write_json(folder / PARAMETERS, {"notebook": notebook.name, "parameters": parameters})
     write_json(folder / VERSIONS, about := _versions())
     started = time.perf_counter()
     environment = {**os.environ, "HELO_RESULT": PENDING}
     environment.pop("MPLBACKEND", None)  # the kernel's own backend is headless and puts pictures into the cells
-    environment.setdefault("PLOTLY_RENDERER", "plotly_mimetype+notebook_connected")  # shows in an HTML report, too
+    environment.setdefault("PLOTLY_RENDERER", "plotly_mimetype")  # data without a script; pages draw it themselves
     if "interactive" in papermill.inspect_notebook(str(notebook)):
         parameters = {"interactive": False} | parameters  # widgets would store 5 MB each, and nobody moves them
     if threads is not None:
         environment |= {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS")}
-    try:
-        with (
-            open(folder / LOG, "a") as log,
-            TemporaryDirectory(prefix="helo-", ignore_cleanup_errors=True) as sockets,
-            _dead_kernels(folder, log),
-        ):
-            log.write(f"--- {about['started']}, {about['machine']}, process {os.getpid()}\n")
+    with (
+        open(folder / LOG, "a") as log,
+        supervised(folder, lock, environment, log, limit) as manager,
+    ):
+        log.write(f"--- {about['started']}, {about['machine']}, process {os.getpid()}\n")
+        try:
             papermill.execute_notebook(
                 str(notebook),
                 str(folder / notebook.name),
@@ -152,85 +153,24 @@ def execute(notebook: Path, folder: Path, parameters: dict, lock: int, progress:
                 stdout_file=log,
                 stderr_file=log,
                 start_timeout=300,
-                kernel_manager_class=_supervised(folder, lock, environment, log, sockets),
+                kernel_manager_class=manager,
             )
-        if not (folder / PENDING).exists():
-            raise RuntimeError(f"{notebook}: ended without writing {folder / RESULT}")
-    except (OSError, KernelDied):
-        raise  # from outside; the run is tried again by the next sweep
-    except Exception as error:
-        write_json(folder / ERROR, _about_error(error))
-        raise
+        except papermill.PapermillExecutionError as error:
+            if re.search(_NO_ROOM, f"{error.ename}: {error.evalue}"):
+                raise DiskFull(f"{folder}: {error.ename}: {error.evalue}") from None
+            raise
+    if folder.is_symlink():
+        raise RuntimeError(f"{folder}: the notebook put a link in the place of its folder")
+    if not (folder / PENDING).exists():
+        raise RuntimeError(f"{notebook}: ended without writing {folder / RESULT}")
+    result = read_json(folder / PENDING)
     write_json(folder / VERSIONS, {**about, "seconds": round(time.perf_counter() - started, 3)})
     os.replace(folder / PENDING, folder / RESULT)
-    return json.loads((folder / RESULT).read_text())
+    return result
 
 
-_kernels: dict[str, int] = {}  # of this process: a run's folder -> the process group of its kernel
-_stopped: set[str] = set()
-
-
-def stop(folders: Collection[str]) -> None:
-    """Kill this process's kernels of these runs, and those about to start."""
-    _stopped.update(folders)
-    for folder in set(folders) & set(_kernels):
-        with suppress(ProcessLookupError):
-            os.killpg(_kernels[folder], signal.SIGKILL)
-
-
-def _supervised(folder, lock, environment, log, sockets):
-    """A kernel manager class whose kernels inherit the lock and are started through kernel.py."""
-    from jupyter_client import AsyncKernelManager
-
-    supervisor = [sys.executable, "-I", "-S", str(Path(__file__).with_name("kernel.py")), str(os.getpid()), str(lock)]
-
-    class Kernel(AsyncKernelManager):
-        transport = "ipc"  # sockets in a folder of its own: kernels that start at the same moment race for TCP ports
-        connection_file = f"{sockets}/kernel.json"
-
-        def format_kernel_cmd(self, extra_arguments=None):
-            return supervisor + super().format_kernel_cmd(extra_arguments)
-
-        async def start_kernel(self, **options):  # type: ignore[override]  # jupyter_client wraps it in run_sync
-            await super().start_kernel(**options, env=environment, pass_fds=(lock,), stdout=log, stderr=log)
-            _kernels[str(folder)] = self.provisioner.pid  # type: ignore[union-attr]  # a LocalProvisioner since the line above
-            if str(folder) in _stopped:
-                stop([str(folder)])
-
-    return Kernel
-
-
-@contextmanager
-def _dead_kernels(folder, log):
-    """KernelDied for nbclient's several ways to say that a kernel is gone."""
-    from nbclient.exceptions import DeadKernelError
-
-    _stopped.discard(str(folder))
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, DeadKernelError) and "Kernel died" not in str(error):
-            raise
-        log.write("the kernel died\n")
-        raise KernelDied(f"{folder}: the kernel died; it was killed, ran out of memory or crashed") from None
-    finally:
-        _kernels.pop(str(folder), None)
-
-
-def _locked(folder):
-    import fcntl
-
-    try:
-        lock = os.open(folder / LOCK, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
+#: as Python, Rust (safetensors) and C say ENOSPC and EDQUOT
+_NO_ROOM = r"\[Errno (28|122)\]|\(os error (28|122)\)|No space left on device|Disk quota exceeded"
 
 
 def _versions():

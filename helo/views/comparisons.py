@@ -11,11 +11,13 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from helo.views.palette import BLUE, GREEN, ORANGE, VERMILION
+from helo.views.written import as_written
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@as_written
 def critical_difference(ranks: Mapping[str, float], width: float, over: str = "people") -> Figure:
     """Mean ranks on a line, best on the left; a bar joins models nearer than the critical difference `width`."""
     names = sorted(ranks, key=lambda name: ranks[name])
@@ -50,6 +52,7 @@ def critical_difference(ranks: Mapping[str, float], width: float, over: str = "p
     return figure
 
 
+@as_written
 def protocols(values: Mapping[str, Mapping[str, float]], label: str) -> Figure:
     """Bars of one measure, models along the axis, one colour a protocol: values[protocol][model]."""
     figure, axis = plt.subplots(figsize=(2 + 0.75 * len(next(iter(values.values()))), 3))
@@ -65,6 +68,7 @@ def protocols(values: Mapping[str, Mapping[str, float]], label: str) -> Figure:
     return figure
 
 
+@as_written
 def knockout(table: pd.DataFrame, title: str = "") -> Figure:
     """What a model hangs on, from `helo.knockout`: how far its answers move without each part, and what that costs."""
     y = np.arange(len(table))

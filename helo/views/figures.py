@@ -18,6 +18,7 @@ from helo.views.comparisons import critical_difference, knockout, protocols
 from helo.views.forest import forest
 from helo.views.matrices import by_similarity, heatmaps, plan, slant
 from helo.views.palette import BLUE, GREEN, ORANGE, PINK, VERMILION, emotion_colours
+from helo.views.written import as_written
 
 __all__ = [
     "answers",
@@ -63,6 +64,7 @@ def save(figure: Figure, path: str | Path, dpi: int = 120) -> Path:
     return paths[0]
 
 
+@as_written
 def recording(data: Recording, start: float, seconds: float, shade: Sequence[tuple[float, float]] = ()) -> Figure:
     """Raw signals over time, one panel a modality, with units; `shade` marks spans such as windows (start, stop).
 
@@ -99,6 +101,7 @@ def lanes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x - np.nanmedian(x, 0) + heights, heights
 
 
+@as_written
 def condition_means(data: EmotionData) -> Figure:
     """Mean emotion distribution of every condition, as a heatmap."""
     if data.conditions is None:
@@ -134,6 +137,7 @@ def _spread(data, modality):
     return there.mean(0), np.where(sd > 1e-6, sd, 1)
 
 
+@as_written
 def window(data: EmotionData, index: int) -> Figure:
     """One window: its standardised features, token by token, and the rated distribution."""
     signals = list(data.signals)
@@ -165,6 +169,7 @@ def window(data: EmotionData, index: int) -> Figure:
     return figure
 
 
+@as_written
 def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: float | None = None) -> Figure:
     """Loss terms over epochs, the best epoch marked; `reference` is the training mean's KL on the validation side."""
     epochs = [row["epoch"] for row in rows]
@@ -189,6 +194,7 @@ def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: flo
     return figure
 
 
+@as_written
 def answers(truth: np.ndarray, prediction: np.ndarray, emotions: Sequence[str], titles: Sequence[str]) -> Figure:
     """Rated beside predicted distributions, one panel a window."""
     figure, axes = plt.subplots(
@@ -204,6 +210,7 @@ def answers(truth: np.ndarray, prediction: np.ndarray, emotions: Sequence[str], 
     return figure
 
 
+@as_written
 def curves(x: Sequence[float], lines: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
     """Named lines over a common axis."""
     figure, axis = plt.subplots(figsize=(5.5, 3))

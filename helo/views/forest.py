@@ -10,11 +10,13 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from helo.views.palette import BLUE, VERMILION
+from helo.views.written import as_written
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@as_written
 def forest(summary: pd.DataFrame, title: str = "") -> Figure:
     """Skill of every model with its interval over people, best first; KL where no model has a skill.
 

@@ -13,6 +13,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from helo.views.palette import BLUE, GREEN
+from helo.views.written import as_written
 
 
 def by_similarity(correlation: np.ndarray) -> np.ndarray:
@@ -30,6 +31,7 @@ def by_similarity(correlation: np.ndarray) -> np.ndarray:
     return leaves_list(linkage(squareform(apart, checks=False), "average", optimal_ordering=True))
 
 
+@as_written
 def heatmaps(
     panels: Mapping[str, np.ndarray],
     rows: Sequence[str],
@@ -88,6 +90,7 @@ def heatmaps(
     return figure
 
 
+@as_written
 def plan(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str = "") -> Figure:
     """A transport plan (or its mean) as a heatmap with both marginals."""
     figure = plt.figure(figsize=(3.2 + 0.32 * len(columns), 2.4 + 0.26 * len(rows)))

@@ -1,0 +1,95 @@
+"""The results of a sweep's runs as one table, which no single value can spoil."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from helo.batch import runs
+from helo.batch.plan import read_plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def collect(folder: str | Path) -> pd.DataFrame:
+    """The results of a sweep's finished runs as one table, in the order of the sweep.
+
+    Runs of all sweeps into this folder are there. A result that cannot be read, and results of different versions of
+    the code, are warned of. Every column can be stored as Parquet: one with values of several kinds (`1` and "auto", a
+    number and "n/a"), or with whole numbers beyond 64 bits, holds text.
+
+    Returns:
+        One row per run: "run", its parameters, the content of its result ("a.b" for {"a": {"b": ...}}, lists as JSON),
+        and "seconds". Where result and parameters have a name in common and differ, the result's is "result.<name>".
+    """
+    import pandas as pd
+
+    rows, codes = [], set()
+    for run, parameters in read_plan(folder)["runs"].items():
+        path = Path(folder) / run
+        if told := runs.fault(path):
+            warnings.warn(f"left out: {told}", stacklevel=2)
+        elif (path / runs.RESULT).exists():
+            result = dict(_flat(runs.read_json(path / runs.RESULT)))
+            own = {"run": run, **parameters}
+            result = {f"result.{k}" if k == "seconds" or own.get(k, v) != v else k: v for k, v in result.items()}
+            about = _versions(path)
+            codes.add(about.get("code"))
+            rows.append({**own, **result, "seconds": about.get("seconds")})
+    if len(codes) > 1:
+        warnings.warn(f"{folder}: results of {len(codes)} versions of the code", stacklevel=2)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pd.DataFrame({_plain(name): _column([row.get(name) for row in rows]) for name in names})
+
+
+def by_person(results: pd.DataFrame) -> pd.DataFrame:
+    """Runs that each fitted one model on one fold, as `helo.evaluate` gives them: a row per person and condition.
+
+    Args:
+        results: from `collect`; "people" holds each run's rows as JSON, `helo.evaluation.person_scores`.
+    """
+    import pandas as pd
+
+    shared = ("model", "seed", "fold", "capped")
+    each = results.to_dict("records")
+    return pd.DataFrame([{k: run[k] for k in shared} | row for run in each for row in json.loads(run["people"])])
+
+
+def _flat(result, before=""):
+    """("a.b", value) of a result; numbers, truth and text stay what they are."""
+    for name, value in result.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield before + name, value
+
+
+def _versions(path):
+    try:
+        return runs.read_json(path / runs.VERSIONS)
+    except (OSError, ValueError) as error:
+        warnings.warn(f"{error}; its seconds are unknown", stacklevel=3)
+        return {}
+
+
+def _column(values: list[Any]) -> list[Any] | pd.Series:
+    """One kind of value, or text; None is missing beside any of them, and beside numbers nan is."""
+    import pandas as pd
+
+    values = [json.dumps(v) if isinstance(v, dict | list) else _plain(v) for v in values]
+    kinds = {type(v) for v in values if v is not None}
+    if kinds <= {int, float} and all(abs(v) < 2**63 for v in values if isinstance(v, int)):
+        if kinds == {int} and None not in values:
+            return pd.Series(values, dtype="int64")
+        return pd.Series([float("nan") if v is None else v for v in values], dtype="float64")
+    if len(kinds) == 1 and kinds <= {bool, str}:
+        return values
+    return [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
+
+
+def _plain(value):
+    """Text that is text: a lone surrogate of JSON's cannot be stored."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value

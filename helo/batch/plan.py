@@ -1,0 +1,110 @@
+"""What a sweep is to run: every combination of parameters, a run's name, and the list that a sweep's folder keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from helo.batch.folders import claim, read_json
+from helo.files import MissingFile, code_digest, write_json
+
+PLAN = "sweep.json"
+
+
+def grid(**axes: Sequence) -> list[dict]:
+    """Every combination of the axes' values, the last axis fastest: grid(seed=[0, 1]) is [{"seed": 0}, {"seed": 1}]."""
+    for name, values in axes.items():
+        if isinstance(values, str) or not isinstance(values, Sequence | range) or not len(values):
+            raise ValueError(f"axis {name!r} is {values!r}; expected a list with at least one value")
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def read_sweep(file: str | Path, fixed: dict | None = None) -> tuple[Path, list[dict]]:
+    """Read a sweep file: the notebook, and the parameters of every run.
+
+    The file is TOML: `notebook`, a path from the file's own folder; `[parameters]`, the same for every run; and one or
+    more `[[axes]]`, each a grid of its own.
+
+    Args:
+        file: the sweep file.
+        fixed: parameters that take the place of the file's; an axis of that name is left out.
+
+    Raises:
+        MissingFile: no such file.
+        ValueError: not TOML, an unknown or missing key, or an axis that is no list.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise MissingFile(f"{file}: no such file; expected a sweep file")
+    try:
+        about = tomllib.loads(file.read_text())
+        unknown = sorted(set(about) - {"notebook", "parameters", "axes"})
+        if unknown or not isinstance(about.get("notebook"), str):
+            raise ValueError(f"keys are {sorted(about)}; expected notebook, [parameters] and [[axes]]")
+        many = [
+            {**about.get("parameters", {}), **run, **(fixed or {})}
+            for axes in about.get("axes", [{}])
+            for run in grid(**{name: values for name, values in axes.items() if name not in (fixed or {})})
+        ]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file}: {error}") from None
+    return file.parent / about["notebook"], many
+
+
+def run_id(notebook: str | Path, parameters: dict) -> str:
+    """The name of a run: its notebook's stem, and a hash of the cells, the parameters and this library's code."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(Path(notebook).read_text())["cells"]]
+    content = json.dumps([cells, parameters, code_digest("**/*.py")], sort_keys=True)
+    return f"{Path(notebook).stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+
+def axes(folder: str | Path) -> list[str]:
+    """Parameters that take more than one value among a sweep's runs."""
+    many = read_plan(folder)["runs"].values()
+    names = dict.fromkeys(name for parameters in many for name in parameters)
+    return [name for name in names if len({json.dumps(parameters.get(name)) for parameters in many}) > 1]
+
+
+def read_plan(folder: str | Path) -> dict:
+    """The list of a sweep's runs: "notebook", and "runs", run -> parameters.
+
+    Raises:
+        MissingFile: no such file.
+        ValueError: the file is damaged, or names a run that is no folder of the sweep's.
+    """
+    file = Path(folder) / PLAN
+    if not file.is_file():
+        raise MissingFile(f"{file}: no such file; expected the folder of a sweep")
+    plan = read_json(file)
+    listed = plan.get("runs")
+    if not isinstance(plan.get("notebook"), str) or not isinstance(listed, dict):
+        raise ValueError(f"{file}: keys are {sorted(plan)}; expected notebook and runs")
+    for run, parameters in listed.items():
+        if not run or run in (".", "..") or Path(run).name != run or not isinstance(parameters, dict):
+            raise ValueError(f"{file}: run {run!r} with {parameters!r:.200}; expected a folder's name and parameters")
+    return plan
+
+
+def add_to_plan(folder: Path, notebook: Path, added: dict[str, dict]) -> None:
+    """List runs in a sweep's folder beside those of earlier sweeps.
+
+    A run of earlier code, or of an earlier state of the notebook, leaves the list if the same parameters are run anew.
+
+    Args:
+        folder: of the sweep.
+        notebook: their notebook.
+        added: run -> parameters.
+    """
+    with claim(folder, wait=True):  # two sweeps that begin at once
+        before = read_plan(folder)["runs"] if (folder / PLAN).exists() else {}
+        anew = {_what(run, parameters) for run, parameters in added.items()}
+        kept = {run: parameters for run, parameters in before.items() if _what(run, parameters) not in anew}
+        write_json(folder / PLAN, {"notebook": str(notebook), "runs": kept | added})
+
+
+def _what(run, parameters):
+    return run.rpartition("-")[0], json.dumps(parameters, sort_keys=True)

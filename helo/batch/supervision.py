@@ -1,0 +1,106 @@
+"""Kernels of runs: started through kernel.py, stopped by name or by a limit of time, their deaths told apart."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TextIO
+
+from helo.batch import kernel
+
+
+class KernelDied(RuntimeError):
+    """The kernel was killed, ran out of memory or crashed: nothing is known against the run itself."""
+
+
+class TimeLimit(RuntimeError):
+    """The run took longer than it was allowed to."""
+
+
+_kernels: dict[str, int] = {}  # of this process: a run's folder -> the process group of its kernel
+_stopped: set[str] = set()
+
+
+def stop(folders: Collection[str]) -> None:
+    """Kill this process's kernels of these runs, and those about to start."""
+    _stopped.update(folders)
+    for folder in set(folders) & set(_kernels):
+        with suppress(ProcessLookupError):
+            os.killpg(_kernels[folder], signal.SIGKILL)
+
+
+@contextmanager
+def supervised(
+    folder: Path, lock: int, environment: dict[str, str], log: TextIO, limit: float | None
+) -> Iterator[type[Any]]:
+    """A kernel manager class for one run; when it ends, so does all that the run started, and its temporary files.
+
+    Args:
+        folder: of the run.
+        lock: its descriptor, which the kernel inherits.
+        environment: of the kernel; its temporary files go to a folder of their own.
+        log: takes what the kernel's process prints.
+        limit: seconds after which the kernel is killed; None: none.
+
+    Raises:
+        KernelDied: in place of nbclient's several ways to say that a kernel is gone.
+        TimeLimit: the limit ended it.
+    """
+    from nbclient.exceptions import DeadKernelError
+
+    _stopped.discard(str(folder))
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        stop([str(folder)])
+
+    timer = threading.Timer(limit or 0, end)
+    timer.daemon = True
+    with TemporaryDirectory(prefix=kernel.PREFIX, ignore_cleanup_errors=True) as temporary:
+        # jupyter's sockets lie there too: a path longer than 107 bytes would be none, so it is not in the run's folder
+        own = {**environment, kernel.MARK: temporary, "TMPDIR": temporary}
+        try:
+            if limit:
+                timer.start()
+            yield _manager(folder, lock, own, log, temporary)
+        except RuntimeError as error:
+            if not isinstance(error, DeadKernelError) and "Kernel died" not in str(error):
+                raise
+            if late.is_set():
+                log.write(f"stopped after {limit:g} s\n")
+                raise TimeLimit(f"stopped after {limit:g} s, the limit of a run") from None
+            log.write("the kernel died\n")
+            raise KernelDied(f"{folder}: the kernel died; it was killed, ran out of memory or crashed") from None
+        finally:
+            timer.cancel()
+            _kernels.pop(str(folder), None)
+            kernel.end_marked(temporary)
+
+
+def _manager(folder, lock, environment, log, sockets):
+    """Its kernels inherit the lock and are started through kernel.py."""
+    from jupyter_client import AsyncKernelManager
+
+    supervisor = [sys.executable, "-I", "-S", str(Path(kernel.__file__)), str(os.getpid()), str(lock)]
+
+    class Kernel(AsyncKernelManager):
+        transport = "ipc"  # sockets in a folder of its own: kernels that start at the same moment race for TCP ports
+        connection_file = f"{sockets}/kernel.json"
+
+        def format_kernel_cmd(self, extra_arguments=None):
+            return supervisor + super().format_kernel_cmd(extra_arguments)
+
+        async def start_kernel(self, **options):  # type: ignore[override]  # jupyter_client wraps it in run_sync
+            await super().start_kernel(**options, env=environment, pass_fds=(lock,), stdout=log, stderr=log)
+            _kernels[str(folder)] = self.provisioner.pid  # type: ignore[union-attr]  # a LocalProvisioner since the line above
+            if str(folder) in _stopped:
+                stop([str(folder)])
+
+    return Kernel
