@@ -64,11 +64,8 @@ def regular(path: str | Path, limit: int | None = None, expected: str = "a file"
     path = expanded(path)
     try:
         about = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         raise MissingFile(f"{path}: no such file; expected {expected}") from None
-    except (OSError, ValueError) as error:  # too long, a loop of links, a null byte, no permission
-        told = getattr(error, "strerror", None) or error
-        raise ValueError(f"{str(path)[:300]}: no file can be read there ({told}); expected {expected}") from None
     if not stat.S_ISREG(about.st_mode):
         kind = _KINDS.get(stat.S_IFMT(about.st_mode), "something else")
         raise ValueError(f"{path}: is {kind}; expected {expected}, a regular file")
@@ -80,15 +77,21 @@ def regular(path: str | Path, limit: int | None = None, expected: str = "a file"
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with ~ and ~user expanded.
+    """The path with ~ and ~user expanded; whether anything is there is another question.
 
     Raises:
-        ValueError: no such user, or no home.
+        ValueError: no such user, or a path where nothing can be: too long, with a null byte, a circle of links, or in a
+            folder that may not be entered.
     """
     try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"{str(path)[:300]}: {error}; expected a path") from None
+        whole = Path(path).expanduser()
+        whole.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return whole
+    except (OSError, ValueError, RuntimeError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise ValueError(f"{str(path)[:300]}: no file can be read there ({told})") from None
+    return whole
 
 
 def shown(text: object, most: int = MESSAGE) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from helo.data import splits
 from helo.data.emotion_data import EmotionData, Layout, Recording, ratings_to_distributions
-from helo.reading import shown
+from helo.reading import expanded, shown
 
 __all__ = ["EmotionData", "Layout", "Recording", "available", "load", "ratings_to_distributions", "splits"]
 
@@ -53,6 +53,8 @@ def load(name: str = "simulated", path: str | Path | None = None, **options) -> 
         path = options.pop("root")
     if path is not None:
         options = {place: path} | options
+    if isinstance(options.get(place), str | Path):
+        expanded(options[place])
     unknown = sorted(set(options) - set(parameters))
     missing = sorted(p.name for p in parameters.values() if p.default is p.empty and p.name not in options)
     if unknown or missing:
