@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import random_data
 from scipy.io import savemat
 from scipy.sparse import csc_matrix
 from test_hostile import element, mat, matrix
@@ -14,6 +15,7 @@ from test_table import N, arrays, frame, load, write
 
 import helo
 from helo.data.arrays import read_mat
+from helo.data.check import check, findings_table, holdings
 
 
 def wider(table, **columns):
@@ -291,6 +293,81 @@ def test_a_feature_with_gaps_is_dropped(tmp_path):
     with pytest.warns(UserWarning, match="'face' without 'AU12', which have gaps"):
         data = load(tmp_path, gappy(), gaps="drop")
     assert data.features["face"] == ("AU1",) and data.masks["face"].sum() == 11
+
+
+# --- what a check says ------------------------------------------------------------------------------------------------
+
+
+def findings(data):
+    return {f.what: f.found for f in check(data)}
+
+
+def test_a_feature_from_0_to_1_has_no_unit():
+    rng = np.random.default_rng(0)
+    rate = rng.uniform(60, 100, (40, 1, 1))
+    names = {"hr": ("heart rate (bpm)",)}
+    for scaled, wrong in ((rate, False), (rate / 60, True), ((rate - rate.min()) / np.ptp(rate), False)):
+        data = random_data(
+            shapes={"hr": (1, 1), "face": (1, 2)},
+            signals={"hr": scaled, "face": rng.normal(size=(40, 1, 2))},
+            features=names,
+        )
+        assert ("units out of range" in findings(data)) == wrong
+    both = 2 * (rate - rate.min()) / np.ptp(rate) - 1
+    assert "units out of range" not in findings(
+        random_data(
+            shapes={"hr": (1, 1), "face": (1, 2)}, signals={"hr": both, "face": data.signals["face"]}, features=names
+        )
+    )
+
+
+def test_few_labels_and_few_people_are_said_with_what_is_left():
+    rng = np.random.default_rng(0)
+    d = rng.dirichlet(np.ones(5), 12)[np.arange(40) % 12].astype(np.float32)
+    assert findings(random_data(distributions=d))["few labels"] == "12 different distributions in 40 windows"
+    assert "few labels" not in findings(random_data())
+    two = findings(random_data(subjects=np.repeat(["a", "b"], 20)))
+    assert two["few people"].startswith("2 people") and "protocol 'trials'" in two["few people"]
+    assert "protocol 'trials' is left" in findings(random_data(subjects=["a"] * 40))["one subject"]
+    rows = findings(random_data(subjects=np.arange(40), trials=np.arange(40)))
+    assert "five" in rows["no people"] and "few people" not in rows
+    assert not {"few people", "no people"} & set(findings(random_data()))
+
+
+def test_a_check_says_how_one_modality_becomes_two():
+    data = random_data(shapes={"face": (1, 7)}, roles={"physiological": [], "behavioral": ["face"]})
+    assert "columns: [...], role: physiological" in findings(data)["no such role"]
+
+
+def test_many_rows_are_checked_in_linear_time(tmp_path):
+    n = 30_000
+    mask = np.ones((n, 1), bool)
+    mask[::7] = False
+    rng = np.random.default_rng(0)
+    data = random_data(
+        n=n,
+        emotions=3,
+        shapes={"eda": (1, 2), "face": (1, 2)},
+        distributions=rng.dirichlet(np.ones(3), n),
+        subjects=np.arange(n),
+        trials=np.arange(n),
+        masks={"eda": mask},
+        roles={"physiological": ["eda"], "behavioral": ["face"]},
+    )
+    started = time.perf_counter()
+    assert "no people" in findings(data)
+    assert time.perf_counter() - started < 10
+
+
+def test_what_a_check_prints_has_no_codes():
+    data = random_data(subjects=np.repeat(["\x1b[31m", "b", "c", "d"], 10), name="\x1b[2J")
+    assert (holdings(data) + findings_table(check(data))).replace("\n", "").isprintable()
+
+
+def test_features_that_are_a_structure_are_said(tmp_path):
+    savemat(tmp_path / "set.mat", {"features": {"x": 1.0}, "labels": np.full((3, 2), 0.5)})
+    with pytest.raises(ValueError, match=r"set\.mat: 'features' is a structure; expected numbers"):
+        helo.load("ldl", tmp_path / "set.mat")
 
 
 # --- wide, long, repeated, special ------------------------------------------------------------------------------------

@@ -80,12 +80,9 @@ def load(
         ValueError: the message names file, column, row (0 is the first below the header), found and expected.
     """
     path = regular(path, expected="a .csv, .parquet, .npz or .mat file")
-    if path.suffix.lower() not in READERS:
-        raise ValueError(f"{path}: ends in {path.suffix[:50]!r}; expected one of {list(READERS)}")
     _check_options(floor, smoothing, normalise, gaps)
     said, told = read_card(path, card)
-    columns, others = READERS[path.suffix.lower()](path)
-    _refuse_others(path, others, said, told)
+    columns = _read(path, said, told)
     names = _names(path, columns, said, told)
     about = {what: labels(path, c, columns[c]) for what, c in names.items() if what != "start" and c in columns}
     rated, emotions, used = ratings(path, columns, said, floor, told)
@@ -128,8 +125,11 @@ def _check_options(floor, smoothing, normalise, gaps):
         raise ValueError(f"floor is {floor} and smoothing {smoothing}; expected numbers, smoothing at least 0")
 
 
-def _refuse_others(path, others, card, told):
-    """What is no array of numbers or text is never passed over without a word."""
+def _read(path, card, told):
+    """The file's columns; what is no array of numbers or text is never passed over without a word."""
+    if path.suffix.lower() not in READERS:
+        raise ValueError(f"{path}: ends in {path.suffix[:50]!r}; expected one of {list(READERS)}")
+    columns, others = READERS[path.suffix.lower()](path)
     ignored = set(matching(list(others), card.get("ignore", []), told))
     left = {name: kind for name, kind in others.items() if name not in ignored}
     if left:
@@ -139,6 +139,7 @@ def _refuse_others(path, others, card, told):
             f"{path}: {name!r} is {kind}, which is not read{more}; expected numbers (times in seconds) or text. Save "
             f"it so, or name it in {told} under ignore"
         )
+    return columns
 
 
 def _refuse_left(path, left, card, told):

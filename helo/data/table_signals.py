@@ -129,13 +129,15 @@ def without_gaps(path: Path, modality: str, found: Modality, subjects: np.ndarra
 
 def _own_means(x, subjects):
     """For each window, the mean of every token's features over the person's windows, else over everybody's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a mean over nothing
-        means = np.empty_like(x)
-        for person in np.unique(subjects):
-            own = subjects == person
-            means[own] = np.nanmean(x[own], 0)
-        return np.where(np.isnan(means), np.nanmean(x, 0), means)
+    from scipy.sparse import csr_array
+
+    who, flat = np.unique(subjects, return_inverse=True)[1], x.reshape(len(x), -1)
+    by_person = csr_array((np.ones(len(x)), (who, np.arange(len(x)))))
+    there = ~np.isnan(flat)
+    sums, counts = by_person @ np.where(there, flat, 0), by_person @ there.astype(float)
+    everybody = sums.sum(0) / np.maximum(counts.sum(0), 1)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), everybody)
+    return means[who].reshape(x.shape)
 
 
 def masked(path: Path, modality: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
