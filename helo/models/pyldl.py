@@ -2,7 +2,7 @@
 
 python-ldl (https://github.com/SpriteMisaka/PyLDL) is the field's library of label-distribution learning. Its shallow
 algorithms see the same summary of a window as our ridge regression does: every feature's mean and deviation over
-tokens.
+tokens. Where they draw weights they draw from the libraries' global generators: `seed` does not reach them.
 """
 
 from __future__ import annotations
