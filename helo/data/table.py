@@ -66,14 +66,13 @@ def load(
 
     Args:
         path: a .csv, .parquet, .npz or .mat file.
-        card: a YAML file or a dictionary. Default: the file of the same name that ends in .yaml or .yml, if there is
-            one; else the columns speak for themselves.
+        card: a YAML file or a dictionary. Default: the file of the same name that ends in .yaml or .yml, or nothing.
         floor: the rating that means "not at all"; it is subtracted from every rating.
         smoothing: added to every emotion's rating or votes before dividing by their sum.
         normalise: "none", or "subject" to centre and scale every feature by the person's own windows, without labels.
-        gaps: what to do with a feature that is empty where others of its token are not: "mask" leaves the whole token
-            out, with a warning; "mean" fills in the person's mean and adds a feature that says so; "drop" leaves the
-            feature out of every window (`helo.data.table_signals.without_gaps`).
+        gaps: where a feature is empty and others of its token are not (`helo.data.table_signals.without_gaps`): "mask"
+            leaves the token out, and says so; "mean" fills in the person's mean and adds a feature that says so;
+            "drop" leaves the feature out of every window.
 
     Raises:
         MissingFile: no such file.
@@ -92,13 +91,12 @@ def load(
     roles = _roles(path, told, said, list(groups))
     found, signals, masks = {}, {}, {}
     for m, own in groups.items():
-        read = table_signals.read(path, columns, m, own, said["modalities"].get(m, {}))
-        found[m] = table_signals.without_gaps(path, m, read, about["subject"], gaps)
+        given = table_signals.read(path, columns, m, own, said["modalities"].get(m, {}))
+        found[m] = table_signals.without_gaps(path, m, given, about["subject"], gaps)
         signals[m], masks[m] = table_signals.masked(path, m, found[m].x)
     if normalise == "subject":
         _refuse_single(path, about["subject"])
         signals = {m: signals_of.normalise_by_subject(x, masks[m], about["subject"]) for m, x in signals.items()}
-    start = columns.get(names["start"])
     return EmotionData(
         name=said.get("name", path.stem),
         signals=signals,
@@ -108,7 +106,7 @@ def load(
         subjects=about["subject"],
         trials=about["trial"],
         conditions=about.get("condition"),
-        starts=None if start is None else finite(path, names["start"], numbers(path, names["start"], start)),
+        starts=_starts(path, names["start"], columns),
         window=said.get("window"),
         roles=roles,
         query=said.get("query"),
@@ -160,6 +158,10 @@ def _refuse_single(path, subjects):
             f"{str(people[np.argmax(alone)])!r}, have a single window, which would become all zeros; leave them out, "
             "or use normalise='none'"
         )
+
+
+def _starts(path, name, columns):
+    return finite(path, name, numbers(path, name, columns[name])) if name in columns else None
 
 
 def _names(path, columns, card, told):
