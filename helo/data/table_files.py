@@ -10,8 +10,6 @@
 | letters of a name (a person's, a trial's, an emotion's, a vote's) | 200 | |
 | emotions | 1,000 | |
 | bytes of a card; letters of its values; its patterns times columns | 256 KiB; 1,000; 10 million | |
-
-A file of 300 MB takes about 10 s, one of 2 GB about a minute (`benchmarks/growth.py` says how time grows with rows).
 """
 
 from __future__ import annotations
