@@ -10,6 +10,8 @@ import helo
 from helo.data.splits import Split
 from helo.models.baselines import inner_validation, softmax
 from helo.models.linear import _least_kl
+from helo.models.neighbours import _means
+from helo.models.regression import _ridge
 
 PEOPLE = np.repeat(np.arange(10), 40).astype(str)
 
@@ -67,6 +69,40 @@ def test_tokens_are_read_one_by_one_where_their_order_tells(order, votes, name):
     model, kl = solved(name, order, split)
     assert model.tokens and kl < 0.02 < 0.15 < solved("sa-bfgs", order, split)[1]
     assert not solved(name, votes, split)[0].tokens  # one token everywhere: there is nothing to choose
+
+
+@pytest.mark.parametrize("rows", [200, 20])
+def test_ridge_is_the_reference_s_for_every_strength(rows):
+    """More windows than features, and fewer; a feature that is 0 throughout."""
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(3, 2, (rows, 40)), rng.normal(1, 1, (rows, 6))
+    x[:, [0, 7]] = 0
+    for strength, (weight, bias) in zip((0.1, 10, 1e5), _ridge(x, y, (0.1, 10, 1e5)), strict=True):
+        theirs = Ridge(alpha=strength).fit(x, y)
+        np.testing.assert_allclose(x @ weight + bias, theirs.predict(x), atol=1e-9)
+        assert (weight[[0, 7]] == 0).all()
+
+
+def test_neighbours_are_the_reference_s():
+    from sklearn.neighbors import NearestNeighbors
+
+    rng = np.random.default_rng(0)
+    points, labels, x = rng.normal(size=(300, 4)), rng.dirichlet(np.ones(3), 300), rng.normal(size=(50, 4))
+    near = labels[NearestNeighbors(n_neighbors=300).fit(points).kneighbors(x, return_distance=False)]
+    for k, found in zip((1, 7, 300), _means(points, labels, x, (1, 7, 300)), strict=True):
+        np.testing.assert_allclose(found, near[:, :k].mean(1))
+    assert _means(points[:5], labels[:5], x, (1, 80))[1] == pytest.approx(np.tile(labels[:5].mean(0), (50, 1)))
+
+
+def test_as_many_neighbours_may_answer_as_it_takes():
+    """Labels that no window tells: the more neighbours the better, beyond 80 too, up to all windows."""
+    rng = np.random.default_rng(0)
+    x, d = rng.normal(size=(400, 1, 4)), rng.dirichlet(np.ones(3), 400)
+    data = study({"eda": x[..., :2], "face": x[..., 2:]}, d, {"eda": (1, 2), "face": (1, 2)})
+    model, _ = solved("aa-knn", data, helo.splits.by_subject(data, 5)[0])
+    assert int(model.count) in (140, 250)
 
 
 def test_kernel_ridge_is_the_reference_s(votes):

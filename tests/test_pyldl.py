@@ -62,6 +62,13 @@ def test_our_versions_are_no_worse_than_the_librarys(sjaffe, ours, theirs):
     assert a["kl"] < 1.25 * b["kl"] + 0.005
 
 
+@pytest.mark.parametrize("algorithm", ["Duo_LDL", "LDL_SCL"])
+def test_the_deep_algorithms_run_too(algorithm):
+    """They are torch modules in Keras' dress, whose `train` is another method than torch's."""
+    d = answer("pyldl", DATA, SPLIT, algorithm=algorithm)
+    assert np.isfinite(d).all() and np.allclose(d.sum(1), 1, atol=1e-4) and np.ptp(d, 0).max() > 0
+
+
 def test_it_takes_part_in_evaluate():
     table = helo.evaluate(
         {"knn": {"model": "pyldl", "algorithm": "AA_KNN"}, "mean": {"model": "mean"}}, DATA, progress=False

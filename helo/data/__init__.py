@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 from pathlib import Path
 
 from helo.data import splits
 from helo.data.emotion_data import EmotionData, Layout, Recording, ratings_to_distributions
+from helo.reading import expanded, shown
 
 __all__ = ["EmotionData", "Layout", "Recording", "available", "load", "ratings_to_distributions", "splits"]
 
@@ -40,7 +42,7 @@ def load(name: str = "simulated", path: str | Path | None = None, **options) -> 
         **options: arguments of that source's `load`, for example root, window, step, seed.
 
     Raises:
-        ValueError: unknown name, or an option the source does not have.
+        ValueError: unknown name, or an option the source does not have; or the source's, which names the file.
     """
     if name not in _SOURCES:
         raise ValueError(f"unknown data set {name!r}; expected one of {list(_SOURCES)}")
@@ -51,6 +53,8 @@ def load(name: str = "simulated", path: str | Path | None = None, **options) -> 
         path = options.pop("root")
     if path is not None:
         options = {place: path} | options
+    if isinstance(options.get(place), str | Path):
+        expanded(options[place])
     unknown = sorted(set(options) - set(parameters))
     missing = sorted(p.name for p in parameters.values() if p.default is p.empty and p.name not in options)
     if unknown or missing:
@@ -59,7 +63,11 @@ def load(name: str = "simulated", path: str | Path | None = None, **options) -> 
     try:
         return source(**options)
     except ValueError as error:
-        where = options.get(place)
-        if where is None or str(Path(where).expanduser()) in str(error):
-            raise
-        raise ValueError(f"{where}: {error}") from None  # EmotionData knows no file
+        where, told = options.get(place), str(error)
+        known = where is None or any(name in told for name in (str(where), os.path.expanduser(where)))
+        # EmotionData knows no file; and what a file holds may be anything, a page of it or a terminal's codes
+        told = shown(told if known else f"{where}: {told}")
+        if isinstance(error, UnicodeError):  # has fields of its own
+            raise ValueError(told) from None
+        error.args = (told,)
+        raise

@@ -234,7 +234,9 @@ def _absence(data):
         gains = _means((plain - told)[gone][:, None], people)[:, 0]
         gain = 1 - told[gone].mean() / max(plain[gone].mean(), 1e-12)
         # without a difference, a person's gain is as often a loss: p from flipped signs; 7 people are needed
-        flipped = np.random.default_rng(0).choice([-1.0, 1.0], (9999, len(gains))) @ gains
+        rng, at_once = np.random.default_rng(0), 10**6 // len(gains) + 1  # of many people all at once were gigabytes
+        sizes = np.diff([*range(0, 9999, at_once), 9999])
+        flipped = np.concatenate([rng.choice([-1.0, 1.0], (size, len(gains))) @ gains for size in sizes])
         p = (1 + (flipped >= gains.sum()).sum()) / 10_000
         if gain > ABSENCE and p < ABSENCE_P:
             told_so = f"that '{m}' is absent takes {gain:.0%} off the mean's KL for new people there (p {p:.1g})"

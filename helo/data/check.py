@@ -14,6 +14,7 @@ from helo.data.audit import audit, told_by
 from helo.data.emotion_data import EmotionData
 from helo.data.findings import CAUTION, FAULT, Finding
 from helo.files import MissingFile
+from helo.reading import expanded, shown
 
 #: Name of a feature, or the end of it -> what a living person can have.
 RANGES = {
@@ -26,9 +27,13 @@ RANGES = {
 }
 
 
+#: fewer different distributions, and fewer people, than this are worth a word
+LABELS, PEOPLE = 20, 4
+
+
 def check(data: EmotionData) -> list[Finding]:
     """All that is wrong with a data set, faults first. Best before normalising, so that units can be checked."""
-    tests = (_missing, _constant, _duplicates, _overlap, _labels, _balance, _duration, _units, audit)
+    tests = (_missing, _people, _constant, _duplicates, _overlap, _labels, _balance, _duration, _units, audit)
     found = [finding for test in tests for finding in test(data)]
     return sorted(found, key=lambda f: f.level != FAULT)
 
@@ -40,7 +45,7 @@ def open_path(path: str | Path, dataset: str | None = None) -> EmotionData:
         MissingFile: nothing there.
         ValueError: nothing there that a reader knows, or its reader refuses it.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     name, options = (dataset, {}) if dataset else _guess(path)
     if name in ("wesad", "emowalk"):
         options = options | {"normalise": "none"}
@@ -70,7 +75,7 @@ def findings_table(found: list[Finding]) -> str:
 
 def _markdown(header, rows):
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(shown(cell, 500).replace("|", "/") for cell in line) + " |" for line in lines)
 
 
 def _guess(path):
@@ -102,18 +107,33 @@ def _guess(path):
 def _missing(data):
     for role in ("physiological", "behavioral"):
         if not data.roles[role]:
-            yield Finding(CAUTION, "no such role", role, "no modality; HeLo needs one of each role")
+            split = "in a card give some of a modality's columns to a second one, {columns: [...], role: " + role + "}"
+            yield Finding(CAUTION, "no such role", role, f"no modality; HeLo needs one of each role: {split}")
     for m, mask in data.masks.items():
         gone = ~mask.any(1)
         if gone.any():
-            people = [s for s in np.unique(data.subjects) if gone[data.subjects == s].all()]
-            whole = f", all of {len(people)} subjects" if people else ""
+            who = np.unique(data.subjects, return_inverse=True)[1]
+            people = int((np.bincount(who, gone) == np.bincount(who)).sum())
+            whole = f", all of {people} subjects" if people else ""
             yield Finding(CAUTION, "missing modality", m, f"in {gone.sum()} of {len(data)} windows{whole}")
     nothing = ~np.any([mask.any(1) for mask in data.masks.values()], 0)
     if nothing.any():
         yield Finding(
             FAULT, "empty window", f"window {int(np.argmax(nothing))}", f"no modality in {nothing.sum()} windows"
         )
+
+
+def _people(data):
+    """Whether there are people enough for a split by subject; else which protocol is left."""
+    people, trials, n = (len(np.unique(x)) for x in (data.subjects, data.trial_ids, np.arange(len(data))))
+    if people == n:
+        told = f"each of {n} windows is a person of its own: folds of rows (five, in helo.evaluate), not of people"
+        yield Finding(CAUTION, "no people", "subjects", told)
+    elif 1 < people < PEOPLE <= trials:
+        told = (
+            f"{people} people: a model of new people is trained on {people - 1}, and no interval says much; protocol "
+        )
+        yield Finding(CAUTION, "few people", "subjects", f"{told}'trials' tests known people on new trials")
 
 
 def _constant(data):
@@ -156,18 +176,16 @@ def _overlap(data):
         yield Finding(FAULT, "one trial", "trials", "no split can keep a trial apart")
         return
     if len(np.unique(data.subjects)) < 2:
-        yield Finding(FAULT, "one subject", "subjects", "no split can test a new person")
+        yield Finding(FAULT, "one subject", "subjects", "no split can test a new person; protocol 'trials' is left")
     if data.starts is None or data.window is None:
         yield Finding(
             CAUTION, "overlap unknown", "starts", "no start times or no window length; only trials are kept apart"
         )
         return
-    ranks = np.argsort(data.starts, kind="stable")
-    share = []
-    for trial in np.unique(data.trial_ids):
-        starts = data.starts[ranks][data.trial_ids[ranks] == trial]
-        share += np.maximum(0, 1 - np.diff(starts) / data.window).tolist()
-    if share and np.median(share) > 0:
+    ranks = np.lexsort((data.starts, data.trial_ids))
+    same = data.trial_ids[ranks][1:] == data.trial_ids[ranks][:-1]
+    share = np.maximum(0, 1 - np.diff(data.starts[ranks])[same] / data.window)
+    if len(share) and np.median(share) > 0:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it leaks is what is measured
             leaking = splits.random_windows(data, folds=min(5, len(data)))[0]
@@ -183,6 +201,9 @@ def _overlap(data):
 
 
 def _labels(data):
+    distinct = len(np.unique(np.round(data.distributions, 4), axis=0))
+    if distinct < min(LABELS, len(data)):
+        yield Finding(CAUTION, "few labels", "emotions", f"{distinct} different distributions in {len(data)} windows")
     order = np.argsort(data.trial_ids, kind="stable")
     same = data.trial_ids[order][1:] == data.trial_ids[order][:-1]
     apart = np.abs(np.diff(data.distributions[order], axis=0)).max(1) > 1e-4
@@ -221,9 +242,10 @@ def _units(data):
         there = x[data.masks[m]]
         for k, name in enumerate(data.features[m]):
             values = there[:, k]
-            # centred and scaled, a feature has no unit any more
+            # centred and scaled, or from 0 (or -1) to 1, a feature has no unit any more
             plain = abs(values.mean()) < 0.5 and 0.5 < values.std() < 1.5
-            low, high = (-np.inf, np.inf) if plain else RANGES.get(name, (-np.inf, np.inf))
+            scaled = abs(values.max() - 1) < 0.02 and min(abs(values.min()), abs(values.min() + 1)) < 0.02
+            low, high = (-np.inf, np.inf) if plain or scaled else RANGES.get(name, (-np.inf, np.inf))
             wrong = (values < low) | (values > high)
             if wrong.mean() > 0.01:
                 found = f"{wrong.mean():.1%} outside {low:.3g} to {high:.3g}; {values.min():.3g} to {values.max():.3g}"
@@ -233,4 +255,5 @@ def _units(data):
             far = np.abs(values - middle) > 1000 * max(q3 - q1, 1e-12) if q3 > q1 else np.zeros(1, bool)
             if far.any():
                 found = f"{far.sum()} values over 1000 quartile ranges away, such as {values[np.argmax(far)]:.3g}"
-                yield Finding(FAULT, "units out of range", f"{m}, {name}", found)
+                what = (CAUTION, "values far away") if scaled else (FAULT, "units out of range")
+                yield Finding(*what, f"{m}, {name}", found)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from helo.data.columns import csv_header
+from helo.data.columns import NAME
+from helo.data.csv_files import csv_header
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData
 from helo.files import MissingFile
 
@@ -49,10 +50,10 @@ def load(root: str | Path, smoothing: float = 0.0) -> EmotionData:
     kinds, clips = codes // 100000, codes % 100000
     names = np.array(table["fileName"])
     parts = [name.split("_") for name in names]
-    wrong = [k for k, part in enumerate(parts) if len(part) != 4 or not part[0].isdigit()]
+    wrong = [k for k, part in enumerate(parts) if len(part) != 4 or not part[0].isdigit() or len(names[k]) > NAME]
     if wrong:
         raise ValueError(
-            f"{path}: row {wrong[0] + 2} has fileName {names[wrong[0]]!r}; expected actor_sentence_emotion_level"
+            f"{path}: row {wrong[0] + 2} has fileName {names[wrong[0]][:NAME]!r}; expected actor_sentence_emotion_level"
         )
     shares = votes + smoothing
     shares = (shares / shares.sum(1, keepdims=True)).astype(np.float32)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from helo.data.columns import csv_rows, some
+from helo.data.columns import some
+from helo.data.csv_files import csv_rows
 from helo.files import MissingFile
 
 #: The items of a questionnaire, in the order of its columns.

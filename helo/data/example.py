@@ -41,8 +41,17 @@ def write_table(data: EmotionData, path: str | Path) -> Path:
     named = sum(x.shape[1] * x.shape[2] for x in data.signals.values()) + len(data.emotions)
     if sum("." in name for name in columns) < named:
         raise ValueError(f"{data.name}: names of features, tokens or emotions that differ only by a dot fall together")
-    roles = {plain(m): {"role": role} for role, names in data.roles.items() for m in names}
-    card = {"name": data.name, "modalities": roles, "query": data.query and plain(data.query), "window": data.window}
+    modalities: dict[str, dict] = {
+        plain(m): {"role": role, "tokens": [plain(t) for t in data.tokens[m]]}
+        for role, names in data.roles.items()
+        for m in names
+    }
+    card = {
+        "name": data.name,
+        "modalities": modalities,
+        "query": data.query and plain(data.query),
+        "window": data.window,
+    }
     card = {key: value for key, value in card.items() if value is not None}
     atomic_write(path.with_suffix(".yaml"), yaml.safe_dump(card, sort_keys=False).encode())
     atomic_write(path, pd.DataFrame(columns).to_csv(index=False).encode())

@@ -2,7 +2,8 @@
 
 Reads a .mat file with `features` (rows, features) and `labels` (rows, emotions) that sum to 1, such as SJAFFE (213
 faces) and SBU_3DFE (2,500). They have neither people nor clips nor a body: every row counts as its own person and
-trial, and the features are behavioral. They serve to compare measures and baselines with the field's.
+trial, and the features are behavioral. They serve to compare measures and baselines with the field's; `helo.evaluate`
+tests them in five folds of rows. The limits are those of `helo.data.arrays`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from helo.data.arrays import read_mat
+from helo.data.arrays import read_mat_and_others
 from helo.data.emotion_data import BEHAVIORAL, EmotionData
+from helo.reading import regular
 
 #: The files do not name their emotions; SJAFFE's columns are in the order of JAFFE's own table of ratings.
 EMOTIONS = {"SJAFFE": ("happiness", "sadness", "surprise", "anger", "disgust", "fear")}
@@ -25,12 +27,12 @@ def load(path: str | Path) -> EmotionData:
         MissingFile: no such file.
         ValueError: no `features` and `labels`, or labels that are no distributions.
     """
-    path = Path(path).expanduser()
-    arrays = read_mat(path)
+    path = regular(path, expected="a .mat file")
+    arrays, others = read_mat_and_others(path)
     for name in ("features", "labels"):
         x = arrays.get(name)
         if x is None or x.dtype.kind not in "fiu" or x.ndim != 2:
-            found = "missing" if x is None else f"{x.dtype} {x.shape}"
+            found = others.get(name, "missing") if x is None else f"{x.dtype} {x.shape}"
             raise ValueError(f"{path}: {name!r} is {found}; expected numbers (rows, columns)")
     x, labels = arrays["features"], arrays["labels"].astype(np.float64)
     if len(x) != len(labels):

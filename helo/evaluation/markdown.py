@@ -18,7 +18,7 @@ def to_markdown(summary: pd.DataFrame) -> str:
     KL and skill with their intervals over people; KL's difference to the reference with its interval, p (Wilcoxon's
     signed-rank test over people, Holm's correction) and for how many people the model is better; the other measures'
     means; "cut at the cap", how many fits ended at the cap of epochs, where there are any. Below stands why a skill or
-    an interval is missing.
+    an interval is missing, and which models were left out.
 
     Raises:
         ValueError: the summary is empty.
@@ -69,4 +69,5 @@ def _notes(summary):
     told = [f"{', '.join(own.index)}: {note}." for note, own in notes.groupby(notes, sort=False)]
     if len(told) == 1 and len(notes) == len(summary):
         told = [f"For all models: {notes.iloc[0]}."]
+    told += [f"Left out: {label}. {reason}" for label, reason in summary.attrs.get("left_out", {}).items()]
     return ["", *told] if told else []

@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from tqdm import tqdm
 
 from helo.data.emotion_data import EmotionData
 from helo.data.splits import Split, by_protocol
+from helo.evaluation.attempts import attempts, unfed
 from helo.evaluation.contest import Contest
-from helo.evaluation.fits import on_gpu, run_all
-from helo.models import available, exists
+from helo.evaluation.fits import on_gpu
+from helo.models import available, defaults, exists
+from helo.models.options import check
+from helo.reading import shown
 from helo.training.loop import fit
 
 if TYPE_CHECKING:
@@ -44,12 +48,11 @@ def evaluate(
         protocol: of `helo.splits.by_protocol`, such as "subjects" or "both"; or splits, such as `transfer`'s.
         seeds: of first weights, batches, dropout and of who validates whom; the folds stay the same. Closed-form models
             use the first alone.
-        folds: number of folds; None is the protocol's default (one subject at a time; five otherwise).
-        nested: 2 or more: the training side's people in that many groups (`helo.splits.nested`), a model for each,
-            stopped early by it; the answer is their mean. 0: one model, stopped by the split's own validation side.
-        choose_from: candidates of settings for each trained model (`helo.evaluation.candidates`), of which each fold's
-            training people choose one, by the KL on all validation sides, with the first seed. Test people have no say.
-            1: its defaults.
+        folds: None: one subject at a time; five for other protocols, and where every window is a person of its own.
+        nested: 2 or more: as many groups of training people (`helo.splits.nested`), a model for each, stopped early by
+            it; the answer is their mean. 0: one model, stopped by the split's own validation side.
+        choose_from: candidates of settings for each trained model (`helo.evaluation.candidates`); each fold's training
+            people choose one, by the KL on all validation sides with the first seed. 1: its defaults.
         calibrate: trials of each test person, the first ones, that are given in training (protocol "subjects").
         workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else,
             and on a GPU, this process alone. What can be stacked is trained as one (`helo.training.stacking`).
@@ -60,35 +63,66 @@ def evaluate(
     Returns:
         One row per model, seed, fold, subject and condition: as `person_scores` gives them, with "epochs" (mean of the
         models' best), "capped" (share of the fold's models whose training ended at its cap of epochs), "choice" (the
-        candidate) and "seconds" (the fold's, divided by windows). `summarise` gives means and intervals over people.
-        Its `attrs["fits"]` has a row for each trained model with candidate, settings and validation KL.
+        candidate) and "seconds" (the fold's, divided by windows). `attrs["fits"]` has a row for each trained model,
+        `attrs["left_out"]` says which the data cannot feed, found before anything starts, and which failed, and why.
 
     Raises:
-        ValueError: unknown model, protocol or training argument; none to run; a choice without validation windows.
+        ValueError: unknown model or argument; no model left (of one alone: what it failed of); nobody to choose.
     """
     seeds = [int(s) for s in ([seeds] if isinstance(seeds, int) else seeds)]
     entries = _entries(models)
     _check(entries, seeds, training, nested, choose_from)
-    splits = by_protocol(data, protocol, folds, calibrate) if isinstance(protocol, str) else list(protocol)
-    if choose_from > 1 and not nested and not all(len(split.validation) for split in splits):
-        raise ValueError(
-            f"choose_from is {choose_from}, and protocol {protocol!r} has folds without validation windows"
-        )
+    splits = _splits(data, protocol, folds, calibrate, choose_from > 1 and not nested)
+    unable = {label: error for label, entry in entries.items() if (error := unfed(entry, data, splits))}
+    _tell_lost(unable, entries, "cannot be fed")
     common = (data, splits, seeds, nested, choose_from, training)
-    contests = [Contest(label, entry, *common) for label, entry in entries.items()]
+    contests = [Contest(label, entry, *common) for label, entry in entries.items() if label not in unable]
     about = f"{data.name} by {protocol if isinstance(protocol, str) else 'given splits'}"
     with tqdm(total=sum(c.total for c in contests), desc=about, unit="fit", disable=not progress) as bar:
-        _run(contests, data, workers or _workers(contests, training), None if folder is None else Path(folder), bar)
-    _tell_capped(contests)
-    return _table(contests)
+        failed = _run(contests, data, workers or _workers(contests, training), folder and Path(folder), bar)
+    table = _table(contests, failed)
+    _tell_lost(failed, entries, "failed", len(unable))
+    _tell_capped([contest for contest in contests if contest.label not in failed])
+    table.attrs["left_out"] = {label: shown(error, 500) for label, error in (unable | failed).items()}
+    return table
 
 
-def _table(contests):
+def _splits(data, protocol, folds, calibrate, validated):
+    """The protocol's, or the given ones; five for rows without people, where one at a time would be as many as rows."""
+    alone = isinstance(protocol, str) and protocol == "subjects" and len(np.unique(data.subjects)) == len(data)
+    folds = folds or (5 if alone and len(data) > 5 else None)
+    splits = by_protocol(data, protocol, folds, calibrate) if isinstance(protocol, str) else list(protocol)
+    if validated and not all(len(split.validation) for split in splits):
+        raise ValueError(f"choose_from is above 1, and protocol {protocol!r} has folds without validation windows")
+    return splits
+
+
+def _table(contests, failed):
+    """The rows of the contests that came to an end; the others join those that failed."""
     import pandas as pd
 
-    table = pd.DataFrame([row for contest in contests for row in contest.rows()])
-    table.attrs["fits"] = [row for contest in contests for row in contest.fits()]
+    rows, fits = [], []
+    for contest in (c for c in contests if c.label not in failed):
+        try:
+            rows += contest.rows()
+            fits += contest.fits()
+        except FloatingPointError as error:
+            failed[contest.label] = error
+    table = pd.DataFrame(rows)
+    table.attrs["fits"] = fits
     return table
+
+
+def _tell_lost(lost, entries, what, before=0):
+    """A warning of the models that are left out, besides those before; an error where none is left."""
+    if len(entries) == 1:
+        for error in lost.values():
+            raise error
+    told = "; ".join(f"{label}: {shown(error, 300)}" for label, error in lost.items())
+    if len(lost) + before == len(entries):
+        raise ValueError(f"no model is left of {list(entries)}: {told}")
+    if lost:
+        warnings.warn(f"{len(lost)} of {len(entries)} models {what} and are left out: {told}", stacklevel=3)
 
 
 def _entries(models):
@@ -109,8 +143,13 @@ def _check(entries, seeds, training, nested, choose_from):
     if unknown:
         raise ValueError(f"helo.fit does not take {unknown}; its arguments are {known}")
     for label, entry in entries.items():
-        if not exists(entry.get("model")):
-            raise ValueError(f"{label}: unknown model {entry.get('model')!r}; expected one of {list(available())}")
+        name = entry.get("model")
+        if not exists(name):
+            raise ValueError(f"{label}: unknown model {name!r}; expected one of {list(available())}")
+        options, takes = {k: v for k, v in entry.items() if k != "model"}, defaults(name)
+        if unknown := sorted(set(options) - set(takes)):
+            raise ValueError(f"{label}: model {name!r} does not take {unknown}; its options are {list(takes)}")
+        check(label, takes | options)
 
 
 def _workers(contests, training):
@@ -121,17 +160,26 @@ def _workers(contests, training):
 
 
 def _run(contests, data, workers, folder, bar):
-    """Run what the contests want, in two rounds, and give each its fits."""
+    """Run what the contests want, in two rounds, and give each its fits; label -> error of those that failed."""
+    failed: dict[str, Exception] = {}
     for wanted in (Contest.first_round, Contest.second_round):
         jobs = []
-        for contest in contests:
-            for job, keys in wanted(contest):
-                left = iter(keys)
-                jobs += [(contest, part, [next(left) for _ in part.fits]) for part in job.divided(data, workers)]
-        results = run_all(data, [job for _, job, _ in jobs], workers, folder)
-        for (contest, _, keys), fits in zip(jobs, results, strict=True):
-            contest.done |= dict(zip(keys, fits, strict=True))
-            bar.update(len(fits))
+        for contest in (c for c in contests if c.label not in failed):
+            try:
+                for job, keys in wanted(contest):
+                    left = iter(keys)
+                    jobs += [(contest, part, [next(left) for _ in part.fits]) for part in job.divided(data, workers)]
+            except (ValueError, FloatingPointError) as error:  # no people to validate, or no candidate is finite
+                failed[contest.label] = error
+        jobs = [job for job in jobs if job[0].label not in failed]
+        results = attempts(data, [(contest.label, job) for contest, job, _ in jobs], failed, workers, folder)
+        for (contest, _, keys), outcome in zip(jobs, results, strict=True):
+            if isinstance(outcome, Exception):
+                failed.setdefault(contest.label, outcome)
+            else:
+                contest.done |= dict(zip(keys, outcome, strict=True))
+            bar.update(len(keys))
+    return failed
 
 
 def _tell_capped(contests):

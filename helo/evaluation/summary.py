@@ -50,6 +50,7 @@ def summarise(
         epochs. Of the KL's difference to the reference: "difference", "difference_low", "difference_high", "p",
         "p_holm" and "better" (for how many people), as `paired_test` gives them, NaN in the reference's own
         row, where "reference" is True. "people", how many; "unit", "subject" or "fold"; "weight", "level".
+        `attrs["left_out"]`: as the table's.
 
     Raises:
         ValueError: as `people`; or the reference is not in the table.
@@ -71,7 +72,9 @@ def summarise(
     result["skill_note"] = [_note(row, len(held)) for _, row in result.iterrows()]
     result = result.join(_fits(table)).assign(people=len(held), unit=unit(table), weight=weight, level=level)
     result["reference"] = result.index == reference
-    return result.join(_against(table, reference, weight, level, draws, seed))
+    result = result.join(_against(table, reference, weight, level, draws, seed))
+    result.attrs["left_out"] = dict(table.attrs.get("left_out", {}))
+    return result
 
 
 def _fits(table):

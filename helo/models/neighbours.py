@@ -14,12 +14,14 @@ from helo.models.base import Prediction
 from helo.models.baselines import LinearInputs, groups, inner_validation, training_side
 
 _COUNTS = (1, 3, 5, 9, 15, 25, 45, 80)
+_MORE = (140, 250, 450, 800, 1400, 2500)  # for many rows
 
 
 class NearestNeighbours(LinearInputs):
     """AA-kNN (Geng, IEEE TKDE 2016): the mean distribution of the k nearest training windows.
 
-    Windows are compared by their summary; k is chosen inside, by training people who are left out in turn.
+    Windows are compared by their summary; k is chosen inside, by training people who are left out in turn: one of 1, 3,
+    5, 9, 15, 25, 45 and 80, and of 140, 250, 450, 800, 1400 and 2500 where there are as many training windows.
     """
 
     points: Tensor
@@ -33,23 +35,23 @@ class NearestNeighbours(LinearInputs):
         self.register_buffer("labels", torch.zeros(0, len(layout.emotions)))
 
     def solve(self, data: EmotionData, split: Split) -> None:
-        from sklearn.neighbors import NearestNeighbors
-
         rows = training_side(split)
         x, truth = self.inputs(data, rows), data.distributions[rows].astype(np.float64)
 
+        varies = x[:, x.any(0)]  # of a single token the deviations are all 0
+        counts = [*_COUNTS, *(k for k in _MORE if k <= len(rows))]
+
         def answers(fit, ask):
-            nearest = NearestNeighbors(n_neighbors=min(_COUNTS[-1], len(fit))).fit(x[fit])
-            labels = truth[fit][nearest.kneighbors(x[ask], return_distance=False)]  # (ask, k, L)
-            for k in _COUNTS:
-                yield k, labels[:, :k].mean(1)
+            yield from zip(counts, _means(varies[fit], truth[fit], varies[ask], counts), strict=True)
 
         best = inner_validation(answers, truth, groups(data, rows), otherwise=_COUNTS[4])
         self.count.fill_(min(best, len(rows)))
         self.points, self.labels = (torch.as_tensor(v, dtype=torch.float32) for v in (x, truth))
 
     def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
-        distance = torch.cdist(self.summary(signals, masks), self.points, compute_mode="donot_use_mm_for_euclid_dist")
+        varies = self.points.any(0)  # of a single token the deviations are all 0
+        x, points = self.summary(signals, masks)[:, varies].double(), self.points[:, varies].double()
+        distance = (points**2).sum(1) - 2 * x @ points.T  # squared, without |x|^2, which is the same for all points
         nearest = distance.topk(int(self.count), largest=False).indices
         return Prediction.from_logits(self.labels[nearest].mean(1).clamp_min(1e-12).log())
 
@@ -57,3 +59,18 @@ class NearestNeighbours(LinearInputs):
         stored = {name.removeprefix(prefix): x for name, x in state_dict.items()}
         self.make_room(stored, points=(None, self.count_inputs()), labels=(None, len(self.layout.emotions)))
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _means(points, labels, x, counts):
+    """The mean label of the k nearest points, for each k: (k, x, L)."""
+    most = min(counts[-1], len(points))
+    means = np.empty((len(counts), len(x), labels.shape[1]))
+    step = 2_000_000 // len(points) + 1  # rows at once: all distances together may be gigabytes
+    for first in range(0, len(x), step):
+        rows = slice(first, first + step)
+        # squared, without |x|^2, which is the same for all points
+        distance = (points**2).sum(1) - 2 * x[rows] @ points.T
+        near = labels[np.argsort(distance, axis=1, kind="stable")[:, :most]]  # (rows, k, L)
+        for own, k in zip(means, counts, strict=True):
+            own[rows] = near[:, :k].mean(1)
+    return means

@@ -2,7 +2,7 @@
 
 python-ldl (https://github.com/SpriteMisaka/PyLDL) is the field's library of label-distribution learning. Its shallow
 algorithms see the same summary of a window as our ridge regression does: every feature's mean and deviation over
-tokens.
+tokens. Where they draw weights they draw from the libraries' global generators: `seed` does not reach them.
 """
 
 from __future__ import annotations
@@ -46,13 +46,15 @@ class PyLDL(LinearInputs):
             raise ValueError(
                 f"pyldl: no algorithm {algorithm!r}; expected a class of pyldl.algorithms, such as 'SA_BFGS'"
             )
-        self.algorithm = kind()
+        # in a list: the deep ones are torch modules in Keras' dress, whose `train` is another method than torch's
+        self.algorithm = [kind()]
 
     def solve(self, data: EmotionData, split: Split) -> None:
         rows = training_side(split)
-        self.algorithm.fit(self.inputs(data, rows), data.distributions[rows].astype(np.float64))
+        self.algorithm[0].fit(self.inputs(data, rows), data.distributions[rows].astype(np.float64))
 
     def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
-        said = np.asarray(self.algorithm.predict(self.summary(signals, masks).double().cpu().numpy()))
+        said = self.algorithm[0].predict(self.summary(signals, masks).double().cpu().numpy())
+        said = said.detach().cpu().numpy() if isinstance(said, Tensor) else np.asarray(said)
         answer = torch.as_tensor(said, dtype=torch.float32, device=next(iter(signals.values())).device)
         return Prediction.from_logits(answer.clamp_min(1e-12).log())

@@ -83,23 +83,22 @@ class Ridge(Regression):
         self.register_buffer("bias", torch.zeros(len(layout.emotions)))
 
     def solve(self, data: EmotionData, split: Split) -> None:
-        from sklearn.linear_model import Ridge as Solver
-
         rows = training_side(split)
         views, truth = self.views(data, rows), data.distributions[rows].astype(np.float64)
         targets = _targets(truth)
+        varying = {tokens: x[:, x.any(0)] for tokens, x in views.items()}
 
         def answers(fit, ask):
-            for tokens, x in views.items():
-                for strength in np.logspace(0, 5, 11):
-                    z = Solver(alpha=strength).fit(x[fit], targets[fit]).predict(x[ask])
-                    yield from _answers(z, tokens, strength)
+            for tokens, x in varying.items():
+                strengths = np.logspace(0, 5, 11)
+                for strength, (weight, bias) in zip(strengths, _ridge(x[fit], targets[fit], strengths), strict=True):
+                    yield from _answers(x[ask] @ weight + bias, tokens, strength)
 
         best = inner_validation(answers, truth, groups(data, rows), Choice(False, False, 1e-2, 1000.0))
-        solved = Solver(alpha=best.strength).fit(views[best.tokens], targets)
+        ((weight, bias),) = _ridge(views[best.tokens], targets, [best.strength])
         self.keep(best)
-        self.weight = torch.as_tensor(_of(solved.coef_.T, best).T, dtype=self.bias.dtype).contiguous()
-        self.bias.copy_(torch.as_tensor(_of(solved.intercept_, best)))
+        self.weight = torch.as_tensor(_of(weight, best).T, dtype=self.bias.dtype).contiguous()
+        self.bias.copy_(torch.as_tensor(_of(bias, best)))
 
     def values(self, x: Tensor) -> Tensor:
         return nn.functional.linear(x, self.weight, self.bias)
@@ -184,6 +183,26 @@ def _answers(z: np.ndarray, tokens: bool, strength: float, width: float = 0.0) -
         choice = Choice(tokens, False, floor, float(strength), width)
         shares = np.maximum(_of(z, choice), floor)
         yield choice, shares / shares.sum(1, keepdims=True)
+
+
+def _ridge(x, targets, strengths):
+    """Ridge regression's weights (features, targets) and intercepts for each strength; the one product of the features
+    with themselves, or of the windows where these are fewer, serves all strengths."""
+    from scipy.linalg import solve
+
+    varies = x.any(0)  # of a single token the deviations are all 0
+    centre, mean = x[:, varies].mean(0), targets.mean(0)
+    x, y = x[:, varies] - centre, targets - mean
+    few = len(x) < x.shape[1]
+    product, right = (x @ x.T, y) if few else (x.T @ x, x.T @ y)
+    places = np.diag_indices_from(product)
+    diagonal = product[places]
+    for strength in strengths:
+        product[places] = diagonal + strength
+        own = solve(product, right, assume_a="pos")
+        weight = np.zeros((len(varies), targets.shape[1]))
+        weight[varies] = x.T @ own if few else own
+        yield weight, mean - centre @ weight[varies]
 
 
 def _evenly(x, most=500):
