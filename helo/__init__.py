@@ -8,7 +8,7 @@ answer = helo.predict(model, data, split.test)
 helo.score(data.distributions[split.test], answer.distributions)
 
 The rooms, each of which knows only those after it: views, batch; evaluation; training; models; data; transport, losses,
-measures, files. `from helo import figures, explore, sweeps` gives those of helo.views and helo.batch.
+measures, progress, files. `from helo import figures, explore, sweeps` gives those of helo.views and helo.batch.
 """
 
 import importlib

@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from helo.data.emotion_data import EmotionData
 from helo.data.splits import Split, by_protocol
 from helo.evaluation.contest import Contest
 from helo.evaluation.fits import on_gpu, run_all
 from helo.models import available, exists
+from helo.progress import Progress
 from helo.training.loop import fit
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def evaluate(
         workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else,
             and on a GPU, this process alone. What can be stacked is trained as one (`helo.training.stacking`).
         folder: where finished fits are kept; a second call of the same code and settings goes on from there.
-        progress: show a progress bar.
+        progress: show how many fits are done (`helo.progress`).
         **training: arguments of `helo.fit`, the same for all. `checkpoint` is a folder here, with a file for each fit.
 
     Returns:
@@ -77,7 +76,7 @@ def evaluate(
     common = (data, splits, seeds, nested, choose_from, training)
     contests = [Contest(label, entry, *common) for label, entry in entries.items()]
     about = f"{data.name} by {protocol if isinstance(protocol, str) else 'given splits'}"
-    with tqdm(total=sum(c.total for c in contests), desc=about, unit="fit", disable=not progress) as bar:
+    with Progress(about, "fit", sum(c.total for c in contests), shown=progress) as bar:
         _run(contests, data, workers or _workers(contests, training), None if folder is None else Path(folder), bar)
     _tell_capped(contests)
     return _table(contests)
@@ -128,10 +127,10 @@ def _run(contests, data, workers, folder, bar):
             for job, keys in wanted(contest):
                 left = iter(keys)
                 jobs += [(contest, part, [next(left) for _ in part.fits]) for part in job.divided(data, workers)]
-        results = run_all(data, [job for _, job, _ in jobs], workers, folder)
+        results = run_all(data, [job for _, job, _ in jobs], workers, folder, bar.shown)
         for (contest, _, keys), fits in zip(jobs, results, strict=True):
             contest.done |= dict(zip(keys, fits, strict=True))
-            bar.update(len(fits))
+            bar.to(bar.done + len(fits))
 
 
 def _tell_capped(contests):
