@@ -80,8 +80,9 @@ def fit(
     if model.closed_form:
         data = within_person(data, split) if centre_people else data
         model.cpu()
-        model.prepare(data, split)
-        model.solve(data, split)
+        with threads_for([model], torch.device("cpu")):
+            model.prepare(data, split)
+            model.solve(data, split)
         return Run(model.to(device).eval(), [], 0)
     return train([Member(model, data, split, seed, checkpoint, settings)], Alone, _tell, progress)[0]
 

@@ -13,6 +13,7 @@ import torch
 from helo.data.emotion_data import EmotionData
 from helo.measures import score
 from helo.models import EmotionModel
+from helo.training.threads import few_threads
 from helo.views.panels import CARRIED, NAMES, bars, finish, panels
 
 Model = TypeVar("Model", bound=EmotionModel)
@@ -86,6 +87,7 @@ def _measures(scores):
     return {"type": "table", "domain": {"x": [0.76, 1], "y": [0, 1]}, "cells": {"values": columns}, "header": header}
 
 
+@few_threads
 @torch.no_grad()
 def what_if(model: EmotionModel, data: EmotionData, index: int, instead: Mapping[str, int | None]) -> np.ndarray:
     """Predict one window with modalities dropped (None) or taken from another window; shape (1, L)."""
