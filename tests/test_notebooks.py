@@ -56,6 +56,11 @@ def sources_of(path):
     return [ast.unparse(name) for call in calls if ast.unparse(call.func) == "views.source" for name in call.args]
 
 
+def seen(page):
+    """The text of a page that is seen: without scripts, and without what is folded."""
+    return re.sub(r"<[^>]*>", "", re.sub(r"<(script|details)\b.*?</\1>", "", page, flags=re.DOTALL)).strip()
+
+
 def defined(file):
     """Functions, classes and methods of a file, as `plan`, `HeLo` and `HeLo.encode`."""
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -85,6 +90,10 @@ class TestEveryNotebook:
         for name, file in links_of(path):
             title = rf"<code>helo[\w.]*\.{name.split('.')[-1]}</code>, {file}</summary>"
             assert re.search(title, shown), f"the source of {name} is not shown"
+        for cell in cells:
+            if "solution" in cell.metadata.get("tags", []):
+                asked, *others = cell.outputs
+                assert not others and not seen(asked.data["text/html"]), "nothing spoils a question"
         if path.stem == "02_train":
             assert result["table"].count("\n") == 3 and (tmp_path / "model.safetensors").exists()
 
@@ -111,7 +120,17 @@ class TestEveryNotebook:
         for k in asked:
             solution = cells[k + 1]
             assert "solution" in solution.metadata["tags"] and "assert" in solution.source
-            assert solution.metadata["jupyter"] == {"source_hidden": True, "outputs_hidden": True}, "collapsed"
+            # JupyterLab opens collapsed outputs when all cells run, so it is the question that keeps its answer
+            assert solution.metadata["jupyter"] == {"source_hidden": True}
+            asks = ast.parse(solution.source).body[-1]
+            assert isinstance(asks, ast.Expr) and ast.unparse(asks).startswith("views.question("), "a cell ends with it"
+            answer = asks.value.args[1]
+            assert not isinstance(answer, ast.Constant) and "print(" not in solution.source, "computed, and not printed"
+
+    def test_no_long_cell_is_silent(self, path):
+        """Whether a bar suits the place it is watched from is decided in helo.progress, not in a notebook."""
+        code = "".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+        assert "progress=" not in code
 
     def test_links_name_what_is_in_the_file(self, path):
         links = links_of(path)
@@ -133,6 +152,18 @@ class TestEveryNotebook:
         with pytest.raises(ValueError, match=r"unknown parameters \['sead'\]; the notebook has .*'output'"):
             sweeps.run_one(path, tmp_path / "run", {"sead": 1})
         assert not (tmp_path / "run").exists()
+
+
+def test_a_training_says_how_far_it_is_in_the_log(tmp_path):
+    """Epoch n of m, with the time left, on the training cell's stdout: lines, none of which is drawn over another."""
+    parameters = FAST["02_train"] | {"epochs": 12, "compare": "", "output": str(tmp_path)}
+    sweeps.run_one(ROOT / "notebooks" / "02_train.ipynb", tmp_path, parameters, progress=False)
+    cells = nbformat.read(tmp_path / "02_train.ipynb", as_version=4).cells
+    (training,) = [cell for cell in cells if "helo.fit(\n" in cell.source or "helo.fit(network" in cell.source]
+    told = "".join(o.text for o in training.outputs if o.output_type == "stream" and o.name == "stdout")
+    line = r"helo subjects-fold1of4: epoch \d+ of 12, \d\d:\d\d so far, (\d\d:\d\d|\?) left.*\n"
+    assert re.search(f"^{line}", told, re.MULTILINE) and "\r" not in told
+    assert re.search(line, (tmp_path / "log.txt").read_text()), "and in the run's log"
 
 
 def test_no_link_leads_to_a_line():

@@ -19,7 +19,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from helo.data.cache import cached
 from helo.data.dmer_files import CHANNELS, CLIPS, COLUMNS, array_of, find, people, rows_of
@@ -27,6 +26,7 @@ from helo.data.dmer_raw import BANDS, read_raw
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, ratings_to_distributions
 from helo.data.signals import normalise_by_subject
 from helo.files import MissingFile
+from helo.progress import each
 
 EMOTIONS = (
     "inspired",
@@ -136,7 +136,7 @@ def _extract(root, source, form, labels, normalise, **options):
     there_of: dict[str, list] = {}
     read = _read_features if form == "features" else read_raw
     with people(source, ".mat" if form == "features" else "/datas.mat") as held:
-        for who, content in tqdm(held.items(), desc="DMER", unit="person", leave=False):
+        for who, content in each(held.items(), "DMER", "person"):
             path, arrays = content()
             signals, there, clips, seconds, shown = read(path, arrays, root=root, who=who, **options)
             if not len(clips):

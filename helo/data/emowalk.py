@@ -24,13 +24,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from helo.data import signals as features
 from helo.data.cache import cached
 from helo.data.columns import some
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
 from helo.data.emowalk_people import CONDITIONS, EMOTIONS, PANAS, QUESTIONNAIRES, STIMULI, STUDY, people_of
+from helo.progress import each
 
 _RATES = 20, 32  # samples a second; the release's walks have 25
 # modality -> columns, unit, largest value a sensor gives
@@ -152,7 +152,7 @@ def _extract(root, people, window, step, tokens, normalise):
     lists: dict[str, list] = {name: [] for name in ("subjects", "trials", "starts", "ratings")}
     parts: dict[str, list] = {m: [] for m in _MODALITIES}
     names = {}
-    for person in tqdm(people, desc="EmoWalk", unit="person", leave=False):
+    for person in each(people, "EmoWalk", "person"):
         x, walks, rate = _read_walks(person)
         for (first, last), letter, ratings in zip(walks, person.order, person.ratings, strict=True):
             # a sample less, for a token's start and length are rounded

@@ -12,13 +12,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from helo.data import signals as features
 from helo.data.cache import cached
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
 from helo.data.pickles import read_arrays
 from helo.files import MissingFile
+from helo.progress import each
 
 EMOTIONS = (
     "active",
@@ -253,7 +253,7 @@ def _extract(root, subjects, site, window, step, tokens, context, normalise):
     columns: dict[str, list] = {name: [] for name in ("subjects", "trials", "starts", "ratings")}
     parts: dict[str, list] = {}
     names = {}
-    for subject in tqdm(subjects, desc="WESAD", unit="subject", leave=False):
+    for subject in each(subjects, "WESAD", "subject"):
         path = root / subject / f"{subject}.pkl"
         panas = read_panas(root / subject / f"{subject}_quest.csv")
         raw, label = _read_signals(path, site)

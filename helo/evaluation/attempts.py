@@ -12,7 +12,7 @@ import numpy as np
 
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData
 from helo.data.split import Split
-from helo.evaluation.fits import Fitted, Job, run_all
+from helo.evaluation.fits import Fitted, Job, run_job
 from helo.models import build
 
 Outcome = list[Fitted] | Exception
@@ -45,18 +45,24 @@ def unfed(entry: Mapping[str, Any], data: EmotionData, splits: Sequence[Split]) 
 
 
 def attempts(
-    data: EmotionData, jobs: Sequence[tuple[str, Job]], lost: Mapping[str, Exception], workers: int, folder: Path | None
+    data: EmotionData,
+    jobs: Sequence[tuple[str, Job]],
+    lost: Mapping[str, Exception],
+    workers: int,
+    folder: Path | None,
+    progress: bool = False,
 ) -> Iterator[Outcome]:
-    """As `run_all`, of jobs with their model's label: a job that fails gives its error and ends no other.
+    """Each job's fits, or the error that it ended in, in the jobs' order; a job that fails ends no other.
 
-    In this process the jobs of a model that `lost` names by then are not begun.
+    In this process, which can show its epochs (`progress`), the jobs of a model that `lost` names by then are not
+    begun; with more workers, outcomes come as processes finish them.
 
     Raises:
         OSError: a full or broken disk is nothing that another model could do better on.
     """
     if workers == 1:
         for label, job in jobs:
-            yield lost[label] if label in lost else _attempt(data, job, folder)
+            yield lost[label] if label in lost else _attempt(data, job, folder, progress)
         return
     from joblib import Parallel, delayed, parallel_config
 
@@ -68,9 +74,9 @@ def attempts(
         yield from processes(delayed(_in_worker)(data, job, folder) for _, job in jobs)
 
 
-def _attempt(data: EmotionData, job: Job, folder: Path | None) -> Outcome:
+def _attempt(data: EmotionData, job: Job, folder: Path | None, progress: bool = False) -> Outcome:
     try:
-        return next(run_all(data, [job], 1, folder))
+        return run_job(data, job, folder, progress)
     except OSError:
         raise
     except Exception as error:  # a model may fail in any way

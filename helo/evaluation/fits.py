@@ -8,7 +8,7 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,21 +71,6 @@ class Job:
         return [replace(self, fits=self.fits[k : k + size]) for k in range(0, len(self.fits), size)]
 
 
-def run_all(data: EmotionData, jobs: Sequence[Job], workers: int, folder: Path | None) -> Iterator[list[Fitted]]:
-    """Each job's fits in the jobs' order, in this process or as the processes finish them."""
-    if workers == 1:
-        yield from (_run(data, job, folder) for job in jobs)
-        return
-    from joblib import Parallel, delayed, parallel_config
-
-    with parallel_config("loky", inner_max_num_threads=1):
-        processes = Parallel(n_jobs=workers, return_as="generator")
-    with warnings.catch_warnings():
-        # joblib replaces a worker that has grown; nothing is lost
-        warnings.filterwarnings("ignore", "A worker stopped")
-        yield from processes(delayed(_in_worker)(data, job, folder) for job in jobs)
-
-
 def on_gpu(training: Mapping[str, Any]) -> bool:
     """Whether fits with these settings run on a GPU."""
     return device_for(training.get("device")).type == "cuda"
@@ -100,14 +85,8 @@ def _together(data, job):
     return 15 if sum(p.numel() for p in model.parameters()) < 1_000_000 else 1
 
 
-def _in_worker(data, job, folder):
-    # processes share large arrays read-only, and nothing here writes to them
-    warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-    return _run(data, job, folder)
-
-
-def _run(data: EmotionData, job: Job, folder: Path | None) -> list[Fitted]:
-    """The fits of a job; those that a file holds are read."""
+def run_job(data: EmotionData, job: Job, folder: Path | None, progress: bool = False) -> list[Fitted]:
+    """The fits of a job; those that a file holds are read. `progress` shows the epochs of the others."""
     training = dict(job.training)
     if is_closed_form(job.model):  # the one setting that changes what it is fitted to
         training = {k: v for k, v in training.items() if k == "centre_people"}
@@ -116,7 +95,7 @@ def _run(data: EmotionData, job: Job, folder: Path | None) -> list[Fitted]:
     files = [_file(data, job, split, seed, named, folder, "npz") for split, seed in job.fits]
     results = [_read(file) for file in files]
     todo = [k for k, kept in enumerate(results) if kept is None]
-    made = _fitted(data, replace(job, fits=[job.fits[k] for k in todo]), named) if todo else []
+    made = _fitted(data, replace(job, fits=[job.fits[k] for k in todo]), named, progress) if todo else []
     for k, kept in zip(todo, made, strict=True):
         results[k], file = kept, files[k]
         if file is not None:
@@ -124,17 +103,17 @@ def _run(data: EmotionData, job: Job, folder: Path | None) -> list[Fitted]:
     return [kept for kept in results if kept is not None]
 
 
-def _fitted(data: EmotionData, job: Job, named: dict) -> list[Fitted]:
+def _fitted(data: EmotionData, job: Job, named: dict, progress: bool) -> list[Fitted]:
     """Train the fits and ask them; one that diverges has lost, and takes none of those beside it with it."""
     started = time.perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*cap of .* epochs")  # said once, of all, by whoever asked for all
-            runs = _runs(data, job, named)
+            runs = _runs(data, job, named, progress)
         results = [_asked(data, split, run) for (split, _), run in zip(job.fits, runs, strict=True)]
     except FloatingPointError as error:
         if len(job.fits) > 1:
-            return [alone for one in job.fits for alone in _fitted(data, replace(job, fits=[one]), named)]
+            return [alone for one in job.fits for alone in _fitted(data, replace(job, fits=[one]), named, progress)]
         split, _ = job.fits[0]
         none = np.full((len(split.test), data.distributions.shape[1]), np.nan, np.float32)
         results = [Fitted(none, float("inf"), len(split.validation), 0, False, 0.0, str(error))]
@@ -151,7 +130,7 @@ def _asked(data: EmotionData, split: Split, run: Run) -> Fitted:
     return Fitted(answers, score, len(truth), run.best_epoch, run.capped, 0.0)
 
 
-def _runs(data: EmotionData, job: Job, named: dict) -> list[Run]:
+def _runs(data: EmotionData, job: Job, named: dict, progress: bool) -> list[Run]:
     """A run for each (split, seed); several are trained at once, in halves where the memory is too small for all."""
     models = [build(job.model, data, seed=seed, **job.options) for _, seed in job.fits]
     training = dict(job.training)
@@ -159,15 +138,15 @@ def _runs(data: EmotionData, job: Job, named: dict) -> list[Run]:
     files = [_file(data, job, split, seed, named, folder, "safetensors") for split, seed in job.fits]
     if len(models) == 1:
         (split, seed), file = job.fits[0], files[0]
-        return [fit(models[0], data, split, seed=seed, checkpoint=file, progress=False, **training)]
+        return [fit(models[0], data, split, seed=seed, checkpoint=file, progress=progress, **training)]
     splits, seeds = zip(*job.fits, strict=True)
     try:
-        return fit_together(models, data, splits, seeds=seeds, checkpoint=files, progress=False, **training)
+        return fit_together(models, data, splits, seeds=seeds, checkpoint=files, progress=progress, **training)
     except torch.OutOfMemoryError:
         half = len(models) // 2
     del models  # on a GPU they hold the whole stack
     first, second = (replace(job, fits=part) for part in (job.fits[:half], job.fits[half:]))
-    return _runs(data, first, named) + _runs(data, second, named)
+    return _runs(data, first, named, progress) + _runs(data, second, named, progress)
 
 
 def code_of(model: str) -> str:

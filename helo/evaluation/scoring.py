@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from helo.data.emotion_data import EmotionData
 from helo.data.splits import Split, by_protocol
@@ -18,6 +17,7 @@ from helo.evaluation.contest import Contest
 from helo.evaluation.fits import on_gpu
 from helo.models import available, defaults, exists
 from helo.models.options import check
+from helo.progress import Progress
 from helo.reading import shown
 from helo.training.loop import fit
 
@@ -57,7 +57,7 @@ def evaluate(
         workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else,
             and on a GPU, this process alone. What can be stacked is trained as one (`helo.training.stacking`).
         folder: where finished fits are kept; a second call of the same code and settings goes on from there.
-        progress: show a progress bar.
+        progress: show how many fits are done (`helo.progress`).
         **training: arguments of `helo.fit`, the same for all. `checkpoint` is a folder here, with a file for each fit.
 
     Returns:
@@ -78,7 +78,7 @@ def evaluate(
     common = (data, splits, seeds, nested, choose_from, training)
     contests = [Contest(label, entry, *common) for label, entry in entries.items() if label not in unable]
     about = f"{data.name} by {protocol if isinstance(protocol, str) else 'given splits'}"
-    with tqdm(total=sum(c.total for c in contests), desc=about, unit="fit", disable=not progress) as bar:
+    with Progress(about, "fit", sum(c.total for c in contests), shown=progress) as bar:
         failed = _run(contests, data, workers or _workers(contests, training), folder and Path(folder), bar)
     table = _table(contests, failed)
     _tell_lost(failed, entries, "failed", len(unable))
@@ -172,13 +172,13 @@ def _run(contests, data, workers, folder, bar):
             except (ValueError, FloatingPointError) as error:  # no people to validate, or no candidate is finite
                 failed[contest.label] = error
         jobs = [job for job in jobs if job[0].label not in failed]
-        results = attempts(data, [(contest.label, job) for contest, job, _ in jobs], failed, workers, folder)
+        results = attempts(data, [(contest.label, job) for contest, job, _ in jobs], failed, workers, folder, bar.shown)
         for (contest, _, keys), outcome in zip(jobs, results, strict=True):
             if isinstance(outcome, Exception):
                 failed.setdefault(contest.label, outcome)
             else:
                 contest.done |= dict(zip(keys, outcome, strict=True))
-            bar.update(len(keys))
+            bar.to(bar.done + len(keys))
     return failed
 
 

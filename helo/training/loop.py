@@ -12,12 +12,12 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from helo.data.emotion_data import EmotionData
 from helo.data.split import Split
 from helo.measures import mean_kl
 from helo.models import EmotionModel
+from helo.progress import Progress
 from helo.training.centring import within_person
 from helo.training.faults import not_a_number, not_finite, suspect
 from helo.training.member import Member, OnEpoch, Run, Settings, device_for
@@ -61,7 +61,7 @@ def fit(
         seed: of the order of windows and of dropout.
         device: where to train; default a GPU where there is one.
         checkpoint: file to write after every epoch and to resume from; None keeps nothing.
-        progress: show a progress bar.
+        progress: show how far training is (`helo.progress`).
         centre_people: learn from `within_person` distributions, also to stop early: for models meant for new people.
         refit: train again from the first weights, with the validation windows among the training windows, for as many
             epochs as were best: people who only said when to stop are too few to lose.
@@ -80,8 +80,9 @@ def fit(
     if model.closed_form:
         data = within_person(data, split) if centre_people else data
         model.cpu()
-        model.prepare(data, split)
-        model.solve(data, split)
+        with threads_for([model], torch.device("cpu")):
+            model.prepare(data, split)
+            model.solve(data, split)
         return Run(model.to(device).eval(), [], 0)
     return train([Member(model, data, split, seed, checkpoint, settings)], Alone, _tell, progress)[0]
 
@@ -189,7 +190,7 @@ def _until_done(members, engine, broken, progress):
     one, many, running = members[0], len(members) > 1, None
     name = f"{one.model.name}, {len(members)} together" if many else f"{one.model.name} {one.split.name}"
     most, already = max(m.settings.epochs for m in members), min(len(m.history) for m in members)
-    bar = tqdm(total=most, initial=already, desc=name, unit="epoch", disable=not progress, leave=False)
+    bar = Progress(name, "epoch", most, already, progress, worth=len(members))
     with bar, torch.random.fork_rng():
         while members:
             for m in members:
@@ -200,9 +201,9 @@ def _until_done(members, engine, broken, progress):
             if members:
                 running = running if running and len(running.members) == len(members) else engine(members)
                 _epoch(running)
-                bar.update()
-                for last in [] if many else one.history[-1:]:
-                    bar.set_postfix({k: f"{v:.4f}" for k, v in last.items() if k in ("train_kl", "validation_kl")})
+                last = {} if many else one.history[-1] if one.history else {}
+                told = [f"{k} {v:.4f}" for k, v in last.items() if k in ("train_kl", "validation_kl")]
+                bar.to(max(len(m.history) for m in members), ", ".join(told))
 
 
 def _epoch(engine):

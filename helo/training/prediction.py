@@ -10,7 +10,7 @@ import torch
 from helo.data.emotion_data import EmotionData
 from helo.models import EmotionModel, Prediction
 from helo.training.faults import suspect
-from helo.training.threads import threads_for
+from helo.training.threads import threads_for, where
 
 
 def predict(
@@ -93,11 +93,6 @@ def answers(
         join([p.costs for p in parts]),
         {name: join([p.attention[name] for p in parts]) for name in parts[0].attention},
     )
-
-
-def where(model: EmotionModel) -> torch.device:
-    """The device a model is on."""
-    return next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
 
 def check_layout(model: EmotionModel, data: EmotionData) -> None:

@@ -11,6 +11,7 @@ _PICTURES = {
     "answer": "answers",
     "correlation": "labels",
     "history": "curves",
+    "question": "questions",
     "source": "sources",
     "transport": "plans",
     "what_if": "answers",

@@ -13,6 +13,7 @@ import torch
 from helo.data.emotion_data import EmotionData
 from helo.measures import score
 from helo.models import EmotionModel
+from helo.training.threads import few_threads
 from helo.views.panels import CARRIED, CLEAR, INK, NAMES, bars, finish, panels, room
 
 Model = TypeVar("Model", bound=EmotionModel)
@@ -104,6 +105,7 @@ def _measures(scores, inside):
     return {"type": "table", "domain": domain, "cells": cells, "header": header, "columnwidth": widths}
 
 
+@few_threads
 @torch.no_grad()
 def what_if(model: EmotionModel, data: EmotionData, index: int, instead: Mapping[str, int | None]) -> np.ndarray:
     """Predict one window with modalities dropped (None) or taken from another window; shape (1, L)."""

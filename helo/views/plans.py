@@ -9,6 +9,7 @@ import torch
 from helo import transport as ot
 from helo.data.emotion_data import EmotionData
 from helo.models.helo import HeLo
+from helo.training.threads import few_threads
 from helo.views.answers import one, resting
 from helo.views.panels import BEHAVIORAL, CARRIED, NAMES, PHYSIOLOGICAL, axis, finish, panels
 
@@ -58,6 +59,7 @@ def transport(
     return finish(frame, traces, f"{title}, marginal error {error:.1e}", 700, **layout)
 
 
+@few_threads
 @torch.no_grad()
 def _solve(model, data, index, epsilon):
     """Both sides' tokens x and y, their marginals, the cost, both plans, the model's own and what it carries."""
