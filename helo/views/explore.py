@@ -147,11 +147,11 @@ async def train(
     return run
 
 
-def transport(model: HeLo, data: EmotionData, index: Sequence[int]) -> widgets.VBox:
-    """HeLo's transport in any of the windows `index`, at any epsilon: both plans, flows, what is carried."""
+def transport(model: HeLo, data: EmotionData, index: Sequence[int], first: int = 0) -> widgets.VBox:
+    """HeLo's transport in any of the windows `index`, `first` of them first, at any epsilon: plans, flows, carried."""
     return live(
         lambda window, epsilon: views.transport(model, data, int(index[window - 1]), epsilon),
-        window=widgets.IntSlider(1, 1, len(index), description="window", **_WIDE),
+        window=widgets.IntSlider(first + 1, 1, len(index), description="window", **_WIDE),
         epsilon=widgets.FloatLogSlider(model.epsilon, min=-2.5, max=0.5, step=0.05, description="epsilon", **_WIDE),
     )
 
