@@ -68,7 +68,7 @@ def fit_or_open(
         model: from `helo.build`, not trained yet; its weights become the trained ones.
         data, split: as for `helo.fit`.
         train: train in any case.
-        keep: folder where to write what was trained here.
+        keep: folder where to write what `train` asked for.
         watch: a tensor to keep after every epoch, such as R(E).
         folder: where the files are.
         **training: arguments of `helo.fit`.
@@ -90,7 +90,7 @@ def fit_or_open(
     run = fit(model, data, split, on_epoch=on_epoch, **training)
     told = f"trained here ({reason}): {_epochs(run)}, {time.perf_counter() - started:.0f} s"
     watched = torch.stack(snapshots) if snapshots else None
-    if keep is not None:
+    if train and keep is not None:
         kept = _write(Path(keep) / file.name, asked, run, data, split, watched)
         told += f"; kept as {kept}"
     return Fitted(run, None if watched is None else watched.numpy(), told)
@@ -139,7 +139,7 @@ def _open(file, model, asked, data, split, watch) -> Fitted | str:
         return f"{file.name} is of another version"
     model.to(device_for(None)).eval()
     run = Run(model, about["history"], about["best_epoch"], about["capped"])
-    told = f"opened helo/pretrained/{file.name}: trained {about['date']}, {_epochs(run)}"
+    told = f"opened {file.parent.name}/{file.name}: trained {about['date']}, {_epochs(run)}"
     return Fitted(run, None if watched is None else watched.numpy(), told)
 
 
