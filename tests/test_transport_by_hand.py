@@ -72,7 +72,7 @@ def test_the_numbers_of_the_picture_are_those_of_the_scaling(step):
 
 def test_the_next_step_is_told_so_that_a_calculator_can_follow():
     title = by_hand.scaling(COST, 0.2, 0).layout.title.text
-    assert title == "Next: every row times asked / sum; body 1: 0.500 / (0.607 + 0.011 + 0.082) = 0.715"
+    assert title == "Next: every row times asked / sum.<br>body 1: 0.500 / (0.607 + 0.011 + 0.082) = 0.715"
     first = trace(by_hand.scaling(COST, 0.2, 1), "heatmap", 4)[0].z[0]
     assert np.allclose(first, np.array([0.607, 0.011, 0.082]) * 0.715, atol=1e-3)
 

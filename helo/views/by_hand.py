@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 import torch
 
 from helo import transport
+from helo.views.boxes import CONTROL
 from helo.views.explore import live
 from helo.views.palette import BLUE, VERMILION
 from helo.views.panels import NAMES, axis, finish, panels
@@ -40,12 +41,12 @@ def scaling(cost: np.ndarray, epsilon: float, step: int) -> go.Figure:
     titles = [
         "cost C",
         f"kernel exp(−C / {epsilon:g})",
-        f"exact plan, ⟨T, C⟩ = {(exact * cost).sum():.3f}",
+        f"exact, ⟨T, C⟩ = {(exact * cost).sum():.3f}",
         f"after {_done(step)}, ⟨T, C⟩ = {(plan * cost).sum():.3f}" if step else "the kernel, not scaled yet",
         "marginal error",
     ]
     specs: list[list] = [[{}, {}, {}], [{"colspan": 2}, None, {}]]
-    places = {"specs": specs, "horizontal_spacing": 0.1, "vertical_spacing": 0.2, "row_heights": [0.36, 0.64]}
+    places = {"specs": specs, "horizontal_spacing": 0.12, "vertical_spacing": 0.2, "row_heights": [0.36, 0.64]}
     frame = panels(2, 3, subplot_titles=titles, **places)
     traces: list[dict] = []
     layout: dict[str, dict] = {}
@@ -59,8 +60,9 @@ def scaling(cost: np.ndarray, epsilon: float, step: int) -> go.Figure:
     traces.append(error | {"x": [step], "y": [errors[step]], "mode": "markers"})
     traces[-1]["marker"] = {"color": VERMILION, "size": 12}
     layout["xaxis5"] = {"title": "scalings"}
-    layout["yaxis5"] = {"title": "sum |sums − asked|", "range": [-7.2, 1.2]} | _LOG
-    return finish(frame, traces, _next(plan, step), 520, **layout)
+    layout["yaxis5"] = {"range": [-7.2, 1.2]} | _LOG
+    margin = {"l": 60, "r": 20, "t": 100, "b": 60}
+    return finish(frame, traces, _next(plan, step), 530, margin=margin, **layout)
 
 
 def scalings(cost: np.ndarray, epsilon: float, steps: Sequence[int] = (0, 1, 2, 3, 4, 20)) -> go.Figure:
@@ -88,25 +90,24 @@ def scalings(cost: np.ndarray, epsilon: float, steps: Sequence[int] = (0, 1, 2, 
     }
     traces.append(line | {"xaxis": f"x{count}", "yaxis": f"y{count}"})
     layout[f"xaxis{count}"] = {"title": "scalings"}
-    layout[f"yaxis{count}"] = {"title": "sum |sums − asked|", "range": [-7.2, 1.2]} | _LOG
+    layout[f"yaxis{count}"] = {"range": [-7.2, 1.2]} | _LOG
     return finish(frame, traces, f"Rows and columns scaled in turn, ε = {epsilon:g}", 190 * rows, **layout)
 
 
 def explorer(cost: np.ndarray, epsilons: Sequence[float] = (1.0, 0.5, 0.2, 0.1, 0.05)) -> widgets.VBox:
     """`scaling` with Play, Step and sliders; each is reached by Tab and moved by the arrow or the space key."""
     last = 2 * _ITERATIONS
-    step = widgets.IntSlider(0, 0, last, description="scalings done")
-    epsilon = widgets.SelectionSlider(options=list(epsilons), value=epsilons[len(epsilons) // 2], description="epsilon")
-    for slider in (step, epsilon):
-        slider.layout.width, slider.style.description_width = "34em", "9em"
+    step = widgets.IntSlider(0, 0, last, description="scalings done", **CONTROL)
+    middle = epsilons[len(epsilons) // 2]
+    epsilon = widgets.SelectionSlider(options=list(epsilons), value=middle, description="epsilon", **CONTROL)
     play = widgets.Play(0, 0, last, interval=1200, tooltip="play the scalings one after the other")
     widgets.jslink((play, "value"), (step, "value"))
     forward, back, again = (
-        widgets.Button(description=name, icon=icon, tooltip=told, layout={"width": "9em"})
+        widgets.Button(description=name, icon=icon, tooltip=told, layout={"width": "auto"})
         for name, icon, told in (
             ("Step", "step-forward", "scale the side whose turn it is"),
             ("Back", "step-backward", "take the last scaling back"),
-            ("From the start", "undo", "back to the kernel"),
+            ("Restart", "undo", "back to the kernel"),
         )
     )
     forward.on_click(lambda _: setattr(step, "value", min(last, step.value + 1)))
@@ -135,13 +136,13 @@ def _next(plan, step):
     asked = 1 / plan.shape[1 if step % 2 else 0]
     told = " + ".join(f"{x:.3f}" for x in numbers)
     factor = asked / numbers.sum()
-    return f"Next: every {side} times asked / sum; {name}: {asked:.3f} / ({told}) = {factor:.3f}"
+    return f"Next: every {side} times asked / sum.<br>{name}: {asked:.3f} / ({told}) = {factor:.3f}"
 
 
 def _cells(z, high, number) -> dict[str, Any]:
     """A matrix with its numbers in its cells, on the axes of that number, white at 0."""
     place = {"type": "heatmap", "x": _FACE, "y": _BODY, "xaxis": f"x{axis(number)}", "yaxis": f"y{axis(number)}"}
-    text = {"texttemplate": "%{z:.3f}", "textfont": {"color": "black", "size": 13}, "hoverinfo": "skip"}
+    text = {"texttemplate": "%{z:.3f}", "textfont": {"color": "black", "size": 12}, "hoverinfo": "skip"}
     return (
         place | text | {"z": z, "zmin": 0, "zmax": high, "colorscale": _PALE, "showscale": False, "xgap": 2, "ygap": 2}
     )
