@@ -18,8 +18,8 @@ from helo.views.palette import BLUE, VERMILION
 from helo.views.panels import NAMES, axis, finish, panels
 
 _BODY, _FACE, _EXTRA = ("body 1", "body 2"), ("face 1", "face 2", "face 3"), ("sum", "asked", "times")
-#: white to a blue on which black numbers are still read
-_PALE = [[0, "#FFFFFF"], [1, "#7FB3D9"]]
+#: clear to a pale blue: numbers are read on it in a light theme and in a dark one
+_PALE, _INK = [[0, "rgba(0,114,178,0)"], [1, "rgba(0,114,178,0.3)"]], "#666666"
 _LOG: dict[str, Any] = {"type": "log", "exponentformat": "power", "dtick": 2}
 _ITERATIONS = 10
 
@@ -142,7 +142,7 @@ def _next(plan, step):
 def _cells(z, high, number) -> dict[str, Any]:
     """A matrix with its numbers in its cells, on the axes of that number, white at 0."""
     place = {"type": "heatmap", "x": _FACE, "y": _BODY, "xaxis": f"x{axis(number)}", "yaxis": f"y{axis(number)}"}
-    text = {"texttemplate": "%{z:.3f}", "textfont": {"color": "black", "size": 12}, "hoverinfo": "skip"}
+    text = {"texttemplate": "%{z:.3f}", "textfont": {"color": _INK, "size": 12}, "hoverinfo": "skip"}
     return (
         place | text | {"z": z, "zmin": 0, "zmax": high, "colorscale": _PALE, "showscale": False, "xgap": 2, "ygap": 2}
     )
@@ -161,7 +161,7 @@ def _sums(plan, rows_next):
             y += names if of_rows else [extra] * len(names)
             text += [f"× {value:.3f}" if extra == "times" else f"{value:.3f}" for value in values]
     place = {"type": "scatter", "xaxis": "x4", "yaxis": "y4", "mode": "text", "hoverinfo": "skip"}
-    return place | {"x": x, "y": y, "text": text, "textfont": {"size": 12, "color": "#444444"}}
+    return place | {"x": x, "y": y, "text": text, "textfont": {"size": 12, "color": _INK}}
 
 
 def _names(number, rows, columns, first):

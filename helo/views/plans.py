@@ -132,7 +132,7 @@ def _marginals(plan, u, v, rows, columns):
     sides = [PHYSIOLOGICAL] * len(rows) + [BEHAVIORAL] * len(columns)
     mass = {"x": [f"{name} " for name in rows] + columns, "xaxis": "x5", "yaxis": "y5"}
     found = {"type": "bar", "y": np.concatenate([plan.sum(1), plan.sum(0)]), "marker": {"color": sides}}
-    line = {"mode": "markers", "marker": {"symbol": "line-ew-open", "color": "black", "size": 8}}
+    line = {"mode": "markers", "marker": {"symbol": "line-ew-open", "color": "#777777", "size": 8}}
     return mass | found, mass | line | {"type": "scatter", "y": np.concatenate([u, v]), "name": "asked for"}
 
 
