@@ -63,9 +63,9 @@ def test_the_numbers_of_the_picture_are_those_of_the_scaling(step):
     assert told["sum", "body 1"] == f"{plan[0].sum():.3f}" and told["asked", "body 1"] == "0.500"
     assert told["face 2", "sum"] == f"{plan[:, 1].sum():.3f}" and told["face 2", "asked"] == "0.333"
     if step % 2 == 0:  # the rows' turn
-        assert told["times", "body 2"] == f"× {0.5 / plan[1].sum():.3f}" and ("face 1", "times") not in told
+        assert told["times", "body 2"] == f"×{0.5 / plan[1].sum():.3f}" and ("face 1", "times") not in told
     else:
-        assert told["face 1", "times"] == f"× {1 / 3 / plan[:, 0].sum():.3f}" and ("times", "body 2") not in told
+        assert told["face 1", "times"] == f"×{1 / 3 / plan[:, 0].sum():.3f}" and ("times", "body 2") not in told
     curve, mark = trace(figure, "scatter", 5)
     assert list(mark.x) == [step] and mark.y[0] == curve.y[step] and (np.diff(curve.y) < 0).all()
 

@@ -159,7 +159,7 @@ def _sums(plan, rows_next):
         for extra, values in zip(_EXTRA, columns, strict=False):
             x += [extra] * len(names) if of_rows else names
             y += names if of_rows else [extra] * len(names)
-            text += [f"× {value:.3f}" if extra == "times" else f"{value:.3f}" for value in values]
+            text += [f"×{value:.3f}" if extra == "times" else f"{value:.3f}" for value in values]
     place = {"type": "scatter", "xaxis": "x4", "yaxis": "y4", "mode": "text", "hoverinfo": "skip"}
     return place | {"x": x, "y": y, "text": text, "textfont": {"size": 12, "color": _INK}}
 
