@@ -1,4 +1,4 @@
-# make demo | test | lab | dashboard | figures
+# make demo | test | lab | dashboard | figures | pretrained
 #   PYTHON=python3.12   another Python, 3.11 or newer
 #   TORCH=system        use the PyTorch that this Python already has (a GPU machine's) instead of the locked CPU one
 PYTHON ?= python3
@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 LOCK := $(VENV)/requirements.lock
 
-.PHONY: demo test lab dashboard figures clean
+.PHONY: demo test lab dashboard figures pretrained clean
 demo: $(VENV)/notebooks
 	$(RUN) -m helo demo
 
@@ -25,6 +25,14 @@ dashboard: $(VENV)/notebooks
 figures: $(VENV)/test
 	$(RUN) -m helo demo --figures figures
 	HELO_SCREENSHOTS=figures $(RUN) -m pytest -q tests/browser
+
+# the models that notebooks 03 and 04 open: what these notebooks train to
+pretrained: $(VENV)/notebooks
+	rm -rf runs/pretrained
+	for name in 03_transport 04_correlation; do mkdir -p runs/pretrained/$$name && OMP_NUM_THREADS=1 $(RUN) -m papermill \
+	  notebooks/$$name.ipynb runs/pretrained/$$name/$$name.ipynb -k python3 -p train True -p interactive False \
+	  -p output runs/pretrained/$$name || exit 1; done
+	cp runs/pretrained/03_transport/matching-*.safetensors runs/pretrained/04_correlation/*.safetensors helo/pretrained/
 
 $(VENV)/notebooks: EXTRAS := notebooks,sweeps
 $(VENV)/test: EXTRAS := notebooks,sweeps,test

@@ -131,4 +131,4 @@ def show(figure: go.FigureWidget, new: go.Figure) -> None:
         else:
             figure.data = ()
             figure.add_traces(new.data)
-        figure.layout = new.layout
+        figure.update_layout(new.layout.to_plotly_json(), overwrite=True)  # a new layout would have a fixed width

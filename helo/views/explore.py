@@ -145,11 +145,13 @@ async def train(
     return run
 
 
-def transport(model: HeLo, data: EmotionData, index: Sequence[int]) -> Explorer:
-    """HeLo's transport in any of the windows `index`, at any epsilon: both plans, flows, what is carried."""
+def transport(model: HeLo, data: EmotionData, index: Sequence[int], first: int = 0) -> Explorer:
+    """HeLo's transport in any of the windows `index`, `first` of them first, at any epsilon: plans, flows, carried."""
+    window = numbers(index)
+    window.value = int(index[first])
     return live(
         lambda window, epsilon: views.transport(model, data, window, epsilon),
-        window=numbers(index),
+        window=window,
         epsilon=widgets.FloatLogSlider(model.epsilon, min=-2.5, max=0.5, step=0.05, description="epsilon", **CONTROL),
     )
 

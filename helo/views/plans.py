@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 import torch
@@ -11,52 +13,61 @@ from helo.data.emotion_data import EmotionData
 from helo.models.helo import HeLo
 from helo.training.threads import few_threads
 from helo.views.answers import one, resting
-from helo.views.panels import BEHAVIORAL, CARRIED, NAMES, PHYSIOLOGICAL, axis, finish, panels
+from helo.views.panels import ABSENT, BEHAVIORAL, CARRIED, NAMES, PHYSIOLOGICAL, axis, finish, panels
 
+#: a flow is drawn where it exceeds the even plan's by this much
+MARGIN = 1.25
+# how wide a flow is drawn: from this multiple of the even plan's on
+_WIDTHS = {MARGIN: 1.0, 1.5: 2.0, 2.0: 3.5, 3.0: 5.5}
 _TITLES = (
     "cost 1 − cos",
     "plan, Wasserstein",
     "plan, Gromov",
-    "mass of each token (blue body, green behavior)",
-    "strongest flows",
-    "tokens, and what is carried (orange)",
+    f"flows above {MARGIN:g} × even",
+    "mass of each token",
+    "tokens, carried (×)",
 )
 
 
-def transport(
-    model: HeLo, data: EmotionData, index: int, epsilon: float | None = None, strongest: int = 8
-) -> go.Figure:
+def transport(model: HeLo, data: EmotionData, index: int, epsilon: float | None = None) -> go.Figure:
     """What HeLo's transport does in one window.
 
     Cost; the Wasserstein plan it gives; the Gromov plan, which knows only how tokens relate within each side; and of
-    the one that the model uses: its marginals beside the even ones asked for, the strongest flows, and the tokens in
-    the plane of their two main directions, with what the barycentric map carries to every behavioral token.
+    the one that the model uses: the flows that exceed the even plan's by `MARGIN`, its marginals beside the even ones
+    asked for, and the tokens in the plane of their two main directions, with what the barycentric map carries to every
+    behavioral token. Plans are multiples of the even plan u v^T, in colors of one scale for every window and epsilon.
 
     Args:
         model: a trained HeLo.
         data: the data set.
         index: which window.
         epsilon: entropy of the transport; default the model's.
-        strongest: flows drawn in color; the others are grey.
     """
     epsilon = model.epsilon if epsilon is None else epsilon
     solved, error = _solve(model, data, index, epsilon)
     x, y, u, v, own = (solved[k] for k in ("x", "y", "u", "v", "own"))
-    rows, columns = ([" ".join(names) for names in side] for side in model.plan_tokens(data))
-    specs = [[{}, {}, {}], [{}, {"type": "domain"}, {}]]
-    frame = panels(2, 3, subplot_titles=_TITLES, horizontal_spacing=0.1, vertical_spacing=0.22, specs=specs)
-    traces, layout = _matrices([solved[k] for k in ("cost", "plan", "gromov")], rows, columns)
-    traces += _marginals(own, u, v, rows, columns)
+    tokens = model.plan_tokens(data)
+    rows, columns = ([_named(*names) for names in side] for side in tokens)
+    frame = panels(2, 3, subplot_titles=_TITLES, horizontal_spacing=0.12, vertical_spacing=0.26)
+    even = u[:, None] * v
+    traces, layout = _matrices(solved["cost"], [solved["plan"], solved["gromov"]], even, rows, columns)
+    lines, places = _flows(_multiples(own, even), rows, tokens[1])
+    traces += [*lines, *_marginals(own, u, v, rows, columns)]
     traces += _plane(x[u > 0], y[v > 0], solved["carried"][(v > 0) & u.any()])
-    traces.append(_flows(own, rows, columns, strongest, frame))
-    layout |= {
-        "xaxis4": {"showticklabels": False, "title": "token; the line is what was asked for"},
-        "yaxis4": {"title": "mass", "rangemode": "tozero"},
-        "xaxis5": {"title": "first main direction"},
-        "yaxis5": {"title": "second main direction"},
+    layout |= places | {
+        "xaxis5": {"showticklabels": False, "title": "token; line: asked for"},
+        "yaxis5": {"title": "mass", "rangemode": "tozero", "nticks": 4},
+        "xaxis6": {"title": "first main direction"},
+        "yaxis6": {"title": "second main direction"},
     }
     title = f"{data.subjects[index]}, {data.trials[index]}, window {index}; ε = {epsilon:.3g}"
-    return finish(frame, traces, f"{title}, marginal error {error:.1e}", 700, **layout)
+    return finish(frame, traces, f"{title}, marginal error {error:.1e}", 680, shapes=_absent(), **layout)
+
+
+def _named(stream, token):
+    """A token's name; a stream that asks itself is named once."""
+    query, _, key = stream.partition(" to ")
+    return f"{query if query == key else stream} {token}"
 
 
 @few_threads
@@ -74,43 +85,101 @@ def _solve(model, data, index, epsilon):
     return {name: t[0].cpu().numpy() for name, t in solved.items()}, float(ot.marginal_error(own, u, v))
 
 
-def _matrices(three, rows, columns):
-    """The cost and both plans as heatmaps, and their axes; the plans share one scale of colors."""
-    high = float(max(plan.max() for plan in three[1:]))
+def _multiples(plan, even):
+    """A plan as multiples of the even one; NaN where a token is missing."""
+    return np.divide(plan, even, out=np.full(plan.shape, np.nan), where=even > 0)
+
+
+def _matrices(cost, plans, even, rows, columns):
+    """The cost and both plans as heatmaps, and their axes.
+
+    No multiple of the even plan is larger than the number of tokens on the smaller side: that is where the plans' scale
+    ends, at both ends of the logarithm.
+    """
+    most = max(1.0, float(np.log2(min(even.shape))))
+    whole = np.arange(-int(most), int(most) + 1)
+    ticks = {"tickvals": whole, "ticktext": [f"{2**k}" if k > 0 else f"1/{2**-k}" if k else "even" for k in whole]}
+    shown = [_multiples(plan, even) for plan in plans]
+    logs = [np.log2(np.maximum(z, 2**-most)) for z in shown]
     small, traces, layout = NAMES | {"tickfont": {"size": 9}}, [], {}
-    for k, (z, unit) in enumerate(zip(three, ("cost", "mass", "mass"), strict=True), 1):
+    for k, z in enumerate((cost, *logs), 1):
         n = axis(k)
-        bar = {"title": {"text": unit}, "thickness": 8, "len": 0.4, "y": 0.81, "x": 0.27 if k == 1 else 1.0}
+        bar = {"thickness": 8, "len": 0.4, "y": 0.81, "x": 0.265 if k == 1 else 1.0, "tickfont": {"size": 9}}
         matrix = {"type": "heatmap", "z": z, "x": columns, "y": rows, "xaxis": f"x{n}", "yaxis": f"y{n}"}
-        colors = {"colorscale": "Cividis", "showscale": k < 3, "colorbar": bar}
-        hover = {"hovertemplate": f"{unit} %{{z:.4f}}: %{{y}} to %{{x}}<extra></extra>"}
-        traces.append(matrix | colors | hover | ({} if k == 1 else {"zmin": 0, "zmax": high}))
+        if k == 1:
+            scale = {"colorscale": "Cividis", "zmin": 0, "zmax": 2, "colorbar": bar}
+            scale["hovertemplate"] = "cost %{z:.3f}: %{y} to %{x}<extra></extra>"
+        else:
+            scale = {"colorscale": "RdBu_r", "zmin": -most, "zmax": most, "showscale": k == 2}
+            scale |= {"colorbar": bar | ticks | {"title": {"text": "× even"}}, "hoverongaps": False}
+            scale["customdata"] = np.stack([plans[k - 2], shown[k - 2]], -1)
+            scale["hovertemplate"] = (
+                "mass %{customdata[0]:.4f}, %{customdata[1]:.2f} × even: %{y} to %{x}<extra></extra>"
+            )
+        traces.append(matrix | scale)
         layout[f"xaxis{n}"] = small | {"tickangle": -45, "title": "behavioral token"}
         layout[f"yaxis{n}"] = small | {"autorange": "reversed", "showticklabels": k == 1}
         layout[f"yaxis{n}"]["title"] = "physiological token" if k == 1 else ""
     return traces, layout
 
 
+def _absent():
+    """Grey behind the matrices: what is seen of it are the tokens that are missing."""
+    panel = {"type": "rect", "x0": 0, "x1": 1, "y0": 0, "y1": 1, "layer": "below", "line": {"width": 0}}
+    return [panel | {"xref": f"x{n} domain", "yref": f"y{n} domain", "fillcolor": ABSENT} for n in ("2", "3")]
+
+
 def _marginals(plan, u, v, rows, columns):
     """The mass of each token as bars, that asked for as a line on each."""
     sides = [PHYSIOLOGICAL] * len(rows) + [BEHAVIORAL] * len(columns)
-    mass = {"x": [f"{name} " for name in rows] + columns, "xaxis": "x4", "yaxis": "y4"}
+    mass = {"x": [f"{name} " for name in rows] + columns, "xaxis": "x5", "yaxis": "y5"}
     found = {"type": "bar", "y": np.concatenate([plan.sum(1), plan.sum(0)]), "marker": {"color": sides}}
-    line = {"mode": "markers", "marker": {"symbol": "line-ew-open", "color": "black", "size": 8}}
+    line = {"mode": "markers", "marker": {"symbol": "line-ew-open", "color": "#777777", "size": 8}}
     return mass | found, mass | line | {"type": "scatter", "y": np.concatenate([u, v]), "name": "asked for"}
 
 
-def _flows(plan, rows, columns, strongest, frame):
-    n, m = plan.shape
-    colors = np.full(n * m, "rgba(200,200,200,0.25)", dtype=object)
-    colors[np.argsort(-plan, axis=None, kind="stable")[:strongest]] = "rgba(213,94,0,0.75)"
-    places = {"x": [0.001] * n + [0.999] * m, "y": [*np.linspace(0.02, 0.98, n), *np.linspace(0.02, 0.98, m)]}
-    (left, right), (top, bottom) = (frame[f"{axis}axis{k}"]["domain"] for axis, k in (("x", 2), ("y", 4)))
-    node = {"label": rows + columns, "color": [PHYSIOLOGICAL] * n + [BEHAVIORAL] * m, "pad": 2, "thickness": 8}
-    link = {"source": np.repeat(np.arange(n), m), "target": n + np.tile(np.arange(m), n)}
-    link |= {"value": np.maximum(plan, 1e-6).ravel(), "color": list(colors)}
-    sankey = {"type": "sankey", "arrangement": "fixed", "textfont": {"size": 9}}
-    return sankey | {"domain": {"x": [left, right], "y": [top, bottom]}, "node": node | places, "link": link}
+def _flows(multiples, rows, behavioral):
+    """Lines from the tokens of the left to those of the right, where the plan exceeds the even one; and their axes.
+
+    Labels stand outside of the lines. A trace for every width, so that their number is always the same.
+    """
+    n, m = multiples.shape
+    columns, streams = [_named(*names) for names in behavioral], list(dict.fromkeys(stream for stream, _ in behavioral))
+    short = [token for _, token in behavioral] if len(streams) == 1 else columns  # the axis names the only stream
+    left, right = (np.linspace(0, 1, k) if k > 1 else np.array([0.5]) for k in (n, m))
+    widest = np.searchsorted(list(_WIDTHS), np.nan_to_num(multiples), side="left")  # 0: not above the margin
+    place: dict[str, Any] = {"type": "scatter", "xaxis": "x4", "yaxis": "y4"}
+    traces = []
+    for k, (least, width) in enumerate(_WIDTHS.items(), 1):
+        i, j = np.nonzero(widest == k)
+        x, y = np.tile([0.0, 1.0, np.nan], len(i)), np.stack([left[i], right[j], np.full(len(i), np.nan)], 1).ravel()
+        line = {"mode": "lines", "line": {"color": CARRIED, "width": width}, "opacity": 0.8, "hoverinfo": "skip"}
+        traces.append(place | line | {"name": f"flows above {least:g}", "x": x, "y": y})
+    i, j = np.nonzero(widest)
+    middle = {"mode": "markers", "marker": {"size": 10, "opacity": 0}, "x": np.full(len(i), 0.5)}
+    told = [f"{rows[a]} to {columns[b]}: {multiples[a, b]:.2f} × even" for a, b in zip(i, j, strict=True)]
+    traces.append(place | middle | {"y": (left[i] + right[j]) / 2, "text": told, "hoverinfo": "text"})
+    labels = [""] * n + [f" {name}" for name in short]
+    ends: dict[str, Any] = {
+        "mode": "markers+text",
+        "text": labels,
+        "textposition": "middle right",
+        "textfont": {"size": 9},
+    }
+    ends |= {"x": np.repeat([0.0, 1.0], [n, m]), "y": np.concatenate([left, right]), "hoverinfo": "skip"}
+    marker = {"symbol": "square", "size": 7, "color": [PHYSIOLOGICAL] * n + [BEHAVIORAL] * m}
+    ends |= {"cliponaxis": False, "marker": marker}
+    none = {"mode": "text", "x": [0.5], "y": [0.5], "text": ["none" if not len(i) else ""], "hoverinfo": "skip"}
+    traces += [place | ends, place | none]
+    plain = {"showline": False, "ticks": "", "fixedrange": True}
+    across = plain | {
+        "range": [-0.04, 2.0],
+        "showticklabels": False,
+        "title": f"body to {streams[0] if len(streams) == 1 else 'behavior'}",
+    }
+    names = {"tickvals": left, "ticktext": [f"{name}  " for name in rows], "tickfont": {"size": 9}}
+    down = plain | names | {"range": [1.05, -0.05]}
+    return traces, {"xaxis4": across, "yaxis4": down}
 
 
 def _plane(x, y, carried):
@@ -125,7 +194,7 @@ def _plane(x, y, carried):
         x, y, carried = ((t - center) @ axes.T for t in (x, y, carried))
     joined = y[: len(carried)]  # nothing is carried where one side is missing
     lines = [np.stack([joined[:, k], carried[:, k], np.full(len(carried), np.nan)], 1).ravel() for k in (0, 1)]
-    place = {"type": "scatter", "xaxis": "x5", "yaxis": "y5"}
+    place = {"type": "scatter", "xaxis": "x6", "yaxis": "y6"}
     links = {"x": lines[0], "y": lines[1], "mode": "lines", "line": {"color": "#BBBBBB", "width": 1}}
     marks = (
         ("body", x, PHYSIOLOGICAL, "circle"),

@@ -103,7 +103,7 @@ def test_a_notebook_runs_and_its_sliders_move_the_data(path, page, lab, study):
             away = ("ArrowLeft", "ArrowRight") if now > low else ("ArrowRight", "ArrowLeft")
             for key in away:
                 move(page, boxes.first, slider, key)
-        shoot(boxes.first, f"explorer_{path.stem}")
+        shoot(boxes.last, f"explorer_{path.stem}")
     else:
         assert boxes.count() == 0
 
