@@ -139,7 +139,7 @@ class HeLo(EmotionModel):
         start_at_mean(self.head, data, split)
 
     def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction:
-        """Predict B windows. Labels are never asked for."""
+        """Step 6, head: predict B windows; labels are never asked for."""
         attention: dict[str, Tensor] = {}
         fused, fused_mask, plan, cost = self.transport_and_fuse(*self.both_sides(signals, masks, attention))
         labels = self.label_driven(fused, fused_mask, attention)  # (B, L, d)

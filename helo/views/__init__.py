@@ -9,6 +9,7 @@ import importlib
 # function -> the file it is in
 _PICTURES = {
     "answer": "answers",
+    "architecture": "architectures",
     "correlation": "labels",
     "history": "curves",
     "question": "questions",
