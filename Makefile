@@ -19,8 +19,13 @@ test: $(VENV)/test
 lab: $(VENV)/notebooks
 	$(RUN) -m jupyterlab --ServerApp.root_dir=. notebooks/00_index.ipynb
 
+# to this machine only, with a token; no file but the page; at most four visitors' kernels, ended after half an hour idle
+DASHBOARD := --Voila.ip=127.0.0.1 --VoilaConfiguration.file_denylist='.*' \
+	--VoilaConfiguration.multi_kernel_manager_class=helo.views.visitors.FewKernels --FewKernels.most=4 \
+	--MappingKernelManager.cull_idle_timeout=1800 --MappingKernelManager.cull_interval=60 \
+	--MappingKernelManager.cull_connected=True
 dashboard: $(VENV)/notebooks
-	$(RUN) -m voila notebooks/dashboard.ipynb --Voila.ip=127.0.0.1 --Voila.auto_token=True
+	$(RUN) -m voila notebooks/dashboard.ipynb --Voila.auto_token=True $(DASHBOARD)
 
 figures: $(VENV)/test
 	$(RUN) -m helo demo --figures figures

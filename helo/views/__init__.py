@@ -14,7 +14,9 @@ _PICTURES = {
     "history": "curves",
     "question": "questions",
     "source": "sources",
+    "through": "one_window",
     "transport": "plans",
+    "walk": "walks",
     "what_if": "answers",
     "window": "windows",
 }

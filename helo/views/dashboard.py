@@ -1,0 +1,171 @@
+"""The dashboard: any data set and model, by a form or by the page's address; all explorers, linked by their window."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import os
+import time
+from urllib.parse import parse_qs
+
+import anywidget
+import ipywidgets as widgets
+import numpy as np
+
+import helo
+from helo import models, views
+from helo.data.emotion_data import EmotionData
+from helo.data.split import Split
+from helo.measures import skill
+from helo.models import EmotionModel
+from helo.models.helo import HeLo
+from helo.views.linked import linked
+from helo.views.walks import Walk
+
+#: what a page's address may say; whatever else it says (its token) is not read
+FIELDS = ("dataset", "root", "model", "epochs")
+_LONGEST = 2000
+
+
+class _Arrival(anywidget.AnyWidget):
+    """Says that a page shows it: widgets made before the page listens are never drawn there."""
+
+    _esm = "export default { render({ model }) { model.send({}); } };"
+
+
+class Dashboard(widgets.VBox):
+    """A form, what it opened, and how that went.
+
+    Nothing but arrays is read: data by the library's own readers, a model from safetensors. Whatever cannot be opened
+    is said in the page, in the library's words.
+
+    Args:
+        dataset: name of a data set.
+        root: folder of its files; "" for those that need none.
+        model: a model file that `helo.save` wrote, or the name of a model to train.
+        epochs: most epochs of that training.
+        seed: of first weights and batches.
+    """
+
+    def __init__(
+        self, dataset: str = "simulated", root: str = "", model: str = "helo", epochs: int = 20, seed: int = 0
+    ):
+        wide = {"style": {"description_width": "initial"}, "layout": widgets.Layout(flex="1 1 14em", width="auto")}
+        self.fields = {
+            "dataset": widgets.Text(dataset, description="data set", **wide),
+            "root": widgets.Text(root, description="folder", placeholder="none for simulated studies", **wide),
+            "model": widgets.Text(model, description="model: a file, or a name to train", **wide),
+            "epochs": widgets.BoundedIntText(epochs, min=1, max=10_000, description="epochs", **wide),
+        }
+        self.seed = seed
+        self.button = widgets.Button(description="open", icon="folder-open", layout=widgets.Layout(width="8em"))
+        self.button.on_click(lambda _: self.start())
+        self.said = widgets.HTML()
+        self.bar = widgets.IntProgress(0, 0, epochs, layout=widgets.Layout(width="100%", display="none"))
+        self.view = widgets.VBox(layout=widgets.Layout(width="100%"))
+        form = widgets.HBox([*self.fields.values(), self.button], layout=widgets.Layout(flex_flow="row wrap"))
+        self.task: asyncio.Task | None = None
+        arrival = _Arrival()
+        arrival.on_msg(lambda *_: self.task or self.said.value or self.start())
+        super().__init__([form, self.said, self.bar, self.view, arrival], layout=widgets.Layout(width="100%"))
+
+    def start(self) -> None:
+        """Open what the form says, while the page stays alive; the first time when a page shows it."""
+        self.task = asyncio.get_running_loop().create_task(self.load())
+
+    async def load(self) -> None:
+        """Load the data, load or train the model, ask it, and show it all; or say why not."""
+        self.button.disabled, self.view.children = True, []
+        try:
+            data, model, split, snapshots = await self._both()
+            self._say("asking the model: every window, and without each of its parts")
+            walk = await asyncio.to_thread(views.walk, model, data, None if split is None else split.test)
+            self.view.children = [linked(walk, snapshots)]
+            self.said.value = scores(walk, split)
+        except Exception as error:  # whatever a name, a folder or a file of a visitor's can do wrong
+            self.complain(str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}")
+        finally:
+            self.bar.layout.display, self.button.disabled = "none", False
+
+    async def _both(self) -> tuple[EmotionData, EmotionModel, Split | None, list[np.ndarray]]:
+        dataset, root, name = (self.fields[k].value.strip() for k in ("dataset", "root", "model"))
+        self._say(f"reading {dataset}")
+        data = await asyncio.to_thread(helo.load, dataset, root or None)
+        if not models.exists(name):
+            return data, await asyncio.to_thread(helo.load_model, name), None, []
+        split = helo.splits.by_subject(data, folds=4)[0]
+        model = helo.build(name, data, seed=self.seed)
+        snapshots = await self._train(model, data, split)
+        return data, model, split, snapshots
+
+    async def _train(self, model, data, split):
+        loop, started, epochs, snapshots = (
+            asyncio.get_running_loop(),
+            time.perf_counter(),
+            self.fields["epochs"].value,
+            [],
+        )
+        self.bar.max, self.bar.value, self.bar.layout.display = epochs, 0, ""
+        self._say(f"training {model.name}")
+
+        def tell(epoch):
+            left = (time.perf_counter() - started) / epoch * (epochs - epoch)
+            self.bar.value = epoch
+            self._say(f"training {model.name}: epoch {epoch} of {epochs}, at most {left:.0f} s left")
+
+        def on_epoch(network, row):
+            if isinstance(network, HeLo):
+                snapshots.append(network.learned_correlation().detach().cpu().numpy())
+            loop.call_soon_threadsafe(tell, row["epoch"])
+
+        await asyncio.to_thread(
+            helo.fit, model, data, split, epochs=epochs, seed=self.seed, progress=False, on_epoch=on_epoch
+        )
+        return snapshots
+
+    def complain(self, text: str) -> None:
+        """Say in the page what is wrong."""
+        self.said.value = f'<b role="alert">{html.escape(text[:_LONGEST])}</b>'
+
+    def _say(self, text):
+        self.said.value = html.escape(text)
+
+
+def scores(walk: Walk, split: Split | None) -> str:
+    """One line of HTML: who was asked, the six measures, and skill where the training side is known."""
+    data = walk.data
+    people = len(set(data.subjects[walk.index].tolist()))
+    told = [f"<b>{name}</b> {value:.3f}" for name, value in walk.scores.items()]
+    seen = "whether the model was trained on some of them, its file does not say"
+    if split is not None:
+        from helo.evaluation import reference_kl
+
+        told.append(f"<b>skill</b> {skill(float(walk.kl.mean()), *reference_kl(data, split)):.2f}")
+        seen = "never seen in training"
+    about = html.escape(f"{walk.model.name} on {data.name}, {len(walk.index)} windows of {people} people, {seen}")
+    return f"{about}: {', '.join(told)}"
+
+
+def dashboard(
+    address: str | None = None,
+    dataset: str = "simulated",
+    root: str = "",
+    model: str = "helo",
+    epochs: int = 20,
+    seed: int = 0,
+) -> Dashboard:
+    """The dashboard, already opening what the page's address asks for: `?dataset=wesad&root=PATH&model=FILE`.
+
+    Args:
+        address: the part of the address after the question mark; default that of the voila page this kernel serves.
+        dataset, root, model, epochs, seed: as `Dashboard`, where the address says nothing.
+    """
+    asked = parse_qs(os.environ.get("QUERY_STRING", "") if address is None else address)
+    said = {name: values[-1] for name, values in asked.items() if name in FIELDS}
+    count = said.get("epochs", str(epochs))
+    whole = count.isdecimal() and len(count) < 10
+    names = (said.get("dataset", dataset), said.get("root", root), said.get("model", model))
+    shown = Dashboard(*names, int(count) if whole else epochs, seed)
+    if not whole:
+        shown.complain(f"epochs is {count!r}; expected a whole number")
+    return shown

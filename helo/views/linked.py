@@ -1,0 +1,139 @@
+"""Explorers that look at the same window: one selector, a picture under each tab."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import ipywidgets as widgets
+import numpy as np
+import plotly.graph_objects as go
+
+from helo import views
+from helo.data.emotion_data import EmotionData
+from helo.models import EmotionModel
+from helo.models.helo import HeLo
+from helo.views.boxes import CONTROL
+from helo.views.explore import live
+from helo.views.walks import Walk
+
+_KEPT, _DROPPED = "as recorded", "dropped"
+_UNSEEN = widgets.Layout(display="none")
+
+
+def one_window(model: EmotionModel, data: EmotionData, index: Sequence[int]) -> widgets.VBox:
+    """One window on its way through a trained model (`views.through`); a click on the curve of KL goes to another.
+
+    Args:
+        model: a trained model.
+        data: the data set.
+        index: the windows to go through, such as `split.test`.
+    """
+    walk = views.walk(model, data, index)
+    window = selector(walk)
+    return _clickable(live(_through(walk), window=window), window)
+
+
+def selector(walk: Walk) -> widgets.SelectionSlider:
+    """A slider over the windows of a walk, each by its number in the data set; the value is its row."""
+    options = [(f"{number}", row) for row, number in enumerate(walk.index)]
+    return widgets.SelectionSlider(options=options, description="window", **CONTROL)
+
+
+def linked(walk: Walk, snapshots: Sequence[np.ndarray] = ()) -> widgets.VBox:
+    """All explorers of a trained model under tabs, the selected window the same in each.
+
+    Only the picture that is seen is drawn; one that comes to be seen is drawn then.
+
+    Args:
+        walk: from `views.walk`.
+        snapshots: R(E) after every epoch, where they were kept.
+    """
+    window = selector(walk)
+    makers = _makers(walk, snapshots)
+    tab = widgets.Tab([widgets.Box() for _ in makers], titles=list(makers))
+    own = [widgets.IntText(layout=_UNSEEN) for _ in makers]
+
+    def seen(_):
+        k = tab.selected_index or 0
+        own[k].value = window.value
+        if not tab.children[k].children:
+            box = list(makers.values())[k](own[k])
+            box.layout.width = "100%"
+            tab.children[k].children = [_clickable(box, window) if k == 0 else box]
+
+    seen(None)
+    tab.observe(seen, names="selected_index")
+    window.observe(seen, names="value")
+    return widgets.VBox([window, tab])
+
+
+def _makers(walk: Walk, snapshots) -> Mapping[str, Callable[[widgets.Widget], widgets.VBox]]:
+    """Tab -> what makes its explorer of the widget that holds the window's row."""
+    model, data = walk.model, walk.data
+    makers = {
+        "one window": lambda window: live(_through(walk), window=window),
+        "data": lambda window: live(_window(walk), window=window),
+        "answers": lambda window: live(
+            _answer(walk),
+            window=window,
+            **{m: widgets.Dropdown(options=[_KEPT, _DROPPED], description=m, **CONTROL) for m in data.signals},
+        ),
+    }
+    if isinstance(model, HeLo) and model.transport != "none":
+        makers["transport"] = lambda window: live(
+            lambda window, epsilon: views.transport(model, data, int(walk.index[window]), epsilon),
+            window=window,
+            epsilon=widgets.FloatLogSlider(model.epsilon, min=-2.5, max=0.5, description="epsilon", **CONTROL),
+        )
+    if isinstance(model, HeLo) and model.correlation != "per-sample":
+        makers["label correlation"] = lambda _: _correlation(model, data, snapshots)
+    return makers
+
+
+def _through(walk):
+    recording = _recordings(walk.data)
+    return lambda window: views.through(walk, window, recording(walk.data.subjects[walk.index[window]]))
+
+
+def _window(walk):
+    recording = _recordings(walk.data)
+
+    def draw(window):
+        index = int(walk.index[window])
+        return views.window(walk.data, index, recording(walk.data.subjects[index]))
+
+    return draw
+
+
+def _answer(walk):
+    def draw(window, **modalities):
+        instead: dict[str, int | None] = {m: None for m, choice in modalities.items() if choice == _DROPPED}
+        return views.answer(walk.model, walk.data, int(walk.index[window]), instead, walk.kl)
+
+    return draw
+
+
+def _correlation(model, data, snapshots):
+    from helo.views.explore import correlation
+
+    last = model.learned_correlation().detach().cpu().numpy()
+    return correlation(list(snapshots) or [last], model.target_correlation.cpu().numpy(), data)
+
+
+@functools.lru_cache(4)
+def _recordings(data: EmotionData):
+    """subject -> raw signals or None; the last two people's are kept."""
+    return functools.lru_cache(2)(lambda subject: None if data.recording is None else data.recording(subject))
+
+
+def _clickable(box: widgets.VBox, window: widgets.SelectionSlider) -> widgets.VBox:
+    """Let a click on the picture's first curve select that window."""
+    figure: go.FigureWidget = box.children[-1]
+
+    def clicked(_, points, __):
+        if points.point_inds:
+            window.value = points.point_inds[0]
+
+    figure.data[0].on_click(clicked)
+    return box
