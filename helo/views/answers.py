@@ -10,9 +10,10 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from helo.data.emotion_data import EmotionData
+from helo.data.emotion_data import PHYSIOLOGICAL, EmotionData
 from helo.measures import score
 from helo.models import EmotionModel
+from helo.models.helo import HeLo
 from helo.training.threads import few_threads
 from helo.views.panels import CARRIED, CLEAR, INK, NAMES, bars, finish, panels, room
 
@@ -60,7 +61,7 @@ def answer(
         _measures(scores, inside),
     ]
     told = "; ".join(f"{m} {'dropped' if k is None else f'from window {k}'}" for m, k in instead.items()) or "nothing"
-    title = f"{data.subjects[index]}, {data.trials[index]}, window {index}; changed: {told}"
+    title = f"{data.subjects[index]}, {data.trials[index]}, window {index}; changed: {told}{_silenced(model, instead)}"
     layout = {
         "legend": {"orientation": "h", "traceorder": "reversed", "x": 0, "y": 1 + 38 / inside, "yanchor": "bottom"},
         "margin": {"l": room(data.emotions), "r": 30, "t": 105, "b": 10},
@@ -70,6 +71,18 @@ def answer(
         "yaxis2": {"title": "KL divergence (nats)", "rangemode": "tozero"},
     }
     return finish(frame, traces, title, inside + 115, showlegend=True, **layout)
+
+
+def _silenced(model, instead):
+    """HeLo's query asks for all of the body: whoever drops it must know that nothing of the body is left."""
+    if not isinstance(model, HeLo) or not model.cross_attention or instead.get(model.query, 0) is not None:
+        return ""
+    silent = [m for m in model.layout.roles[PHYSIOLOGICAL] if m != model.query]
+    return (
+        f"<br><sup>{model.query} is the query: without it nothing asks for {' or '.join(silent)}</sup>"
+        if silent
+        else ""
+    )
 
 
 def _shares(emotions, truth, said):

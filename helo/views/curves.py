@@ -22,7 +22,7 @@ def history(
         rows: `Run.history`, whole or what there is so far.
         best_epoch: marked, where given.
         reference: the training mean's KL on the validation windows, a dashed line.
-        epochs: how many there may be at most.
+        epochs: how many there may be at most; while it trains, also how long they take is said.
     """
     frame = panels(1, 2, horizontal_spacing=0.14)
     x = [row["epoch"] for row in rows]
@@ -44,8 +44,7 @@ def history(
     if best_epoch:
         ends = {"x0": best_epoch, "x1": best_epoch, "y0": 0, "y1": 1, "yref": "y domain"}
         shapes.append({"type": "line", "line": {"dash": "dot", "color": INK}} | ends)
-    title = f"epoch {x[-1]}" if x else "no epochs"
-    title += f" of {epochs}" if epochs else ""
+    title = _title(rows, epochs)
     title += f", best: {best_epoch} (dotted)" if best_epoch else ""
     layout = {
         "legend": {"orientation": "h", "x": 0, "y": 1.03, "yanchor": "bottom"},
@@ -56,3 +55,15 @@ def history(
         "yaxis2": {"title": "other loss terms", "rangemode": "tozero"},
     }
     return finish(frame, traces, title, 340, showlegend=True, shapes=shapes, **layout)
+
+
+def _title(rows, epochs):
+    """ "epoch 12 of at most 100, at most 40 s left": it may stop early; the last ten epochs tell how long one takes."""
+    if not rows:
+        return f"epoch 0 of at most {epochs}" if epochs else "no epochs"
+    last = int(rows[-1]["epoch"])
+    if not epochs:
+        return f"epoch {last}"
+    seconds = [row["seconds"] for row in rows[-10:] if "seconds" in row]
+    left = sum(seconds) / max(len(seconds), 1) * (epochs - last)
+    return f"epoch {last} of at most {epochs}" + (f", at most {left:.0f} s left" if seconds and last < epochs else "")

@@ -66,8 +66,12 @@ class Dashboard(widgets.VBox):
         form = widgets.HBox([*self.fields.values(), self.button], layout=widgets.Layout(flex_flow="row wrap"))
         self.task: asyncio.Task | None = None
         arrival = _Arrival()
-        arrival.on_msg(lambda *_: self.task or self.said.value or self.start())
+        arrival.on_msg(self._arrived)
         super().__init__([form, self.said, self.bar, self.view, arrival], layout=widgets.Layout(width="100%"))
+
+    def _arrived(self, *_):
+        if self.task is None and not self.said.value:
+            self.start()
 
     def start(self) -> None:
         """Open what the form says, while the page stays alive; the first time when a page shows it."""

@@ -37,7 +37,7 @@ def one_window(model: EmotionModel, data: EmotionData, index: Sequence[int]) -> 
 def selector(walk: Walk) -> widgets.SelectionSlider:
     """A slider over the windows of a walk, each by its number in the data set; the value is its row."""
     options = [(f"{number}", row) for row, number in enumerate(walk.index)]
-    return widgets.SelectionSlider(options=options, description="window", **CONTROL)
+    return widgets.SelectionSlider(options=options, description="window", layout=widgets.Layout(width="100%"))
 
 
 def linked(walk: Walk, snapshots: Sequence[np.ndarray] = ()) -> widgets.VBox:
@@ -65,7 +65,7 @@ def linked(walk: Walk, snapshots: Sequence[np.ndarray] = ()) -> widgets.VBox:
     seen(None)
     tab.observe(seen, names="selected_index")
     window.observe(seen, names="value")
-    return widgets.VBox([window, tab])
+    return widgets.VBox([window, tab], layout=widgets.Layout(width="100%"))
 
 
 def _makers(walk: Walk, snapshots) -> Mapping[str, Callable[[widgets.Widget], widgets.VBox]]:
