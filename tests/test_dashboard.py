@@ -1,0 +1,109 @@
+"""The dashboard opens what its address or form asks for; what it cannot open it says in the page."""
+
+import asyncio
+
+import pytest
+from conftest import ROOT
+
+import helo
+from helo.views import dashboard as module
+from helo.views.dashboard import Dashboard, dashboard, scores
+
+
+def opened(address, **defaults):
+    """The dashboard once it has opened what it was asked."""
+    shown = dashboard(address, **defaults)
+    asyncio.run(shown.load())
+    return shown
+
+
+@pytest.fixture
+def small(monkeypatch, simulated):
+    """The simulated study is a small one."""
+    load = helo.load
+    monkeypatch.setattr(
+        module.helo, "load", lambda name, path=None: simulated if name == "simulated" else load(name, path)
+    )
+
+
+def test_a_name_trains_and_a_file_is_read(small, simulated, tmp_path):
+    shown = opened("model=early&epochs=2")
+    assert "early on simulated" in shown.said.value and "never seen in training" in shown.said.value
+    assert "skill" in shown.said.value and len(shown.view.children) == 1 and shown.bar.value == 2
+    model = helo.build("late", simulated)
+    helo.save(model, tmp_path / "late.safetensors")
+    shown = opened(f"dataset=simulated&model={tmp_path}/late.safetensors")
+    assert f"late on simulated, {len(simulated)} windows" in shown.said.value and "skill" not in shown.said.value
+
+
+def test_the_scores_are_the_librarys(small, simulated):
+    split = helo.splits.by_subject(simulated, folds=4)[0]
+    model = helo.build("mean", simulated)
+    helo.fit(model, simulated, split, progress=False)
+    walk = helo.views.walk(model, simulated, split.test)
+    expected = helo.score(simulated.distributions[split.test], helo.predict(model, simulated, split.test).distributions)
+    assert all(f"<b>{name}</b> {value:.3f}" in scores(walk, split) for name, value in expected.items())
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("dataset=nothing", "unknown data set &#x27;nothing&#x27;; expected one of"),
+        ("dataset=wesad&root=/nowhere", "/nowhere"),
+        ("model=/nowhere.safetensors", "/nowhere.safetensors: no such file"),
+        (f"model={ROOT / 'README.md'}", "not a helo file"),
+        ("dataset=%3Cimg+src%3Dx+onerror%3Dalert(1)%3E", "&lt;img src=x onerror=alert(1)&gt;"),
+        ("dataset=" + "a" * 100_000, "unknown data set"),
+    ],
+)
+def test_what_cannot_be_opened_is_said_escaped_and_short(small, address, message):
+    shown = opened(address)
+    said = shown.said.value
+    assert message in said and "<img" not in said and len(said) < 12_500 and 'role="alert"' in said
+    assert not shown.view.children and not shown.button.disabled
+    assert shown.bar.layout.display == "none"
+
+
+def test_a_pickle_is_not_read(small, tmp_path):
+    import torch
+
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "model.pt")
+    assert "not a helo file" in opened(f"model={tmp_path}/model.pt").said.value
+
+
+def test_an_address_that_makes_no_sense_is_not_followed():
+    shown = dashboard("epochs=many&token=secret")
+    assert "epochs is &#x27;many&#x27;; expected a whole number" in shown.said.value
+    assert shown.fields["epochs"].value == 20 and "secret" not in str([f.value for f in shown.fields.values()])
+    shown._arrived()
+    assert shown.task is None, "the form waits for a click"
+
+
+def test_it_starts_once_when_a_page_is_there(small):
+    async def visit():
+        shown = Dashboard(model="mean")
+        assert shown.task is None
+        shown._arrived()
+        first = shown.task
+        shown._arrived()
+        assert shown.task is first
+        await first
+        return shown
+
+    assert "mean on simulated" in asyncio.run(visit()).said.value
+
+
+def test_another_visitor_than_the_most_is_told_to_wait():
+    from tornado.web import HTTPError
+
+    from helo.views.visitors import FewKernels
+
+    async def visit():
+        kernels = FewKernels(most=1)
+        first = await kernels.start_kernel()
+        with pytest.raises(HTTPError, match="1 pages are open"):
+            await kernels.start_kernel()
+        await kernels.shutdown_kernel(first, now=True)
+        await kernels.shutdown_kernel(await kernels.start_kernel(), now=True)
+
+    asyncio.run(visit())
