@@ -44,7 +44,7 @@ def history(
     if best_epoch:
         ends = {"x0": best_epoch, "x1": best_epoch, "y0": 0, "y1": 1, "yref": "y domain"}
         shapes.append({"type": "line", "line": {"dash": "dot", "color": INK}} | ends)
-    title = _title(rows, epochs)
+    title = _title(rows, epochs, over=bool(best_epoch))
     title += f", best: {best_epoch} (dotted)" if best_epoch else ""
     layout = {
         "legend": {"orientation": "h", "x": 0, "y": 1.03, "yanchor": "bottom"},
@@ -57,13 +57,15 @@ def history(
     return finish(frame, traces, title, 340, showlegend=True, shapes=shapes, **layout)
 
 
-def _title(rows, epochs):
+def _title(rows, epochs, over):
     """ "epoch 12 of at most 100, at most 40 s left": it may stop early; the last ten epochs tell how long one takes."""
     if not rows:
         return f"epoch 0 of at most {epochs}" if epochs else "no epochs"
-    last = int(rows[-1]["epoch"])
-    if not epochs:
-        return f"epoch {last}"
+    told = f"epoch {int(rows[-1]['epoch'])}" + (f" of at most {epochs}" if epochs else "")
     seconds = [row["seconds"] for row in rows[-10:] if "seconds" in row]
-    left = sum(seconds) / max(len(seconds), 1) * (epochs - last)
-    return f"epoch {last} of at most {epochs}" + (f", at most {left:.0f} s left" if seconds and last < epochs else "")
+    left = (epochs or 0) - rows[-1]["epoch"]
+    return (
+        f"{told}, at most {left * sum(seconds) / len(seconds):.0f} s left"
+        if seconds and left > 0 and not over
+        else told
+    )

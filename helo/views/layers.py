@@ -11,7 +11,7 @@ import numpy as np
 from helo.views.tracing import Block
 
 #: most blocks in a row; widths in per cent of the picture's
-_MOST, _WIDEST, _GAP, _PASS = 4, 30.0, 2.0, 2.5
+_MOST, _WIDEST, _GAP, _PASS = 4, 36.0, 1.6, 2.0
 
 
 @dataclass

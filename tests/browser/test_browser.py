@@ -3,7 +3,6 @@
 import json
 import os
 import time
-import urllib.request
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from conftest import ROOT
 from test_notebooks import FAST, NOTEBOOKS
 
-from browser.conftest import free_port, serve, with_parameters
+from browser.conftest import with_parameters
 
 DATA = "plot => JSON.stringify(plot.data.map(t => [t.x, t.y, t.z, t.link && t.link.value, t.cells && t.cells.values]))"
 SCREENSHOTS = os.environ.get("HELO_SCREENSHOTS")  # where to keep pictures of the explorers; `make figures` sets it
@@ -286,41 +285,6 @@ def test_the_index_leads_to_every_notebook(page, lab):
     (lab[1] / "notebooks" / "00_index.ipynb").write_text(source)
     page.goto(f"{lab[0]}/lab/workspaces/index/tree/notebooks/00_index.ipynb?reset")
     page.get_by_role("link", name="03 · Transport").wait_for()
-
-
-def test_the_dashboard_wants_a_token_and_its_sliders_move_the_data(page, tmp_path, study):
-    notebook = nbformat.read(ROOT / "notebooks" / "dashboard.ipynb", as_version=4)
-    for cell in notebook.cells:
-        cell.source = cell.source.replace("epochs: int = 20", "epochs: int = 2")
-    nbformat.write(notebook, tmp_path / "dashboard.ipynb")
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    server = serve(
-        "voila",
-        "dashboard.ipynb",
-        "--no-browser",
-        "--Voila.ip=127.0.0.1",
-        f"--port={port}",
-        "--token=secret",
-        ready=address,
-        cwd=tmp_path,
-        log=tmp_path / "voila.log",
-    )
-    try:
-        with urllib.request.urlopen(address) as answer:
-            assert "/login" in answer.url, "without the token there is nothing to see"
-        page.goto(f"{address}/?token=secret")
-        box = page.locator(EXPLORER).first
-        box.locator(".js-plotly-plot .main-svg").first.wait_for()
-        page.get_by_role("tab", name="transport").click()
-        page.locator(EXPLORER).nth(1).locator(".js-plotly-plot .main-svg").first.wait_for()
-        shoot(page, "dashboard")
-        page.get_by_role("tab", name="data").click()
-        move(page, box, key="ArrowRight")
-    finally:
-        page.goto("about:blank")  # or it would miss its server
-        server.terminate()
-        server.wait(30)
 
 
 def _notebook(*cells):
