@@ -14,11 +14,11 @@ from helo.data.emotion_data import EmotionData, Recording
 from helo.models.helo import HeLo
 from helo.views.figures import standardised
 from helo.views.palette import ORANGE, SKY
-from helo.views.panels import BEHAVIORAL, CARRIED, NAMES, PHYSIOLOGICAL, bars, finish
+from helo.views.panels import BEHAVIORAL, CARRIED, INK, NAMES, PHYSIOLOGICAL, bars, finish
 from helo.views.walks import Walk
 from helo.views.windows import _extremes
 
-_INK, _LEVELS = "#777777", 5
+_LEVELS = 5
 #: seen on every bar and in every theme
 _DIAMOND = {"symbol": "diamond", "color": "black", "size": 9, "line": {"color": "white", "width": 1}}
 #: pixels: a signal, the arcs between the sides, the curve of all windows, a row of the lowest panels, between panels
@@ -105,7 +105,7 @@ def _curve(paper, walk, row):
     place = paper.panel((0.03, 1), 0, _CURVE, {}, y, "KL (nats) of every window, by its number: click one to go there")
     data, each = walk.data, walk.index
     who = [f"{s}, {t}, window {k}" for k, s, t in zip(each, data.subjects[each], data.trials[each], strict=True)]
-    marks = {"type": "scatter", "x": walk.index, "y": walk.kl, "mode": "markers", "marker": {"size": 4, "color": _INK}}
+    marks = {"type": "scatter", "x": walk.index, "y": walk.kl, "mode": "markers", "marker": {"size": 4, "color": INK}}
     hover = {"text": who, "hovertemplate": "%{text}: %{y:.3f}<extra></extra>"}
     here = {"x": [walk.index[row]], "y": [walk.kl[row]], "marker": {"size": 11, "color": CARRIED, "symbol": "diamond"}}
     paper.traces += [marks | hover | place, marks | here | {"hoverinfo": "skip"} | place]

@@ -37,7 +37,8 @@ def dashboard(tmp_path, page):
     (tmp_path / "ratings.csv").write_text("private")
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    own = [*options(), "--FewKernels.most=2", f"--port={port}", "--token=secret", "--no-browser"]
+    few = [option.replace("most=4", "most=2") for option in options()]
+    own = [*few, f"--port={port}", "--token=secret", "--no-browser"]
     server = serve("voila", "dashboard.ipynb", *own, ready=address, cwd=tmp_path, log=tmp_path / "voila.log")
     yield address
     page.goto("about:blank")  # or it would miss its server
@@ -64,7 +65,8 @@ def test_tabs_share_their_window_and_the_width(page, dashboard, study):
     visit(page, dashboard)
     plot = page.locator(".js-plotly-plot").first
     plot.locator(".main-svg").first.wait_for()
-    assert page.get_by_text("never seen in training").count() == 1 and page.get_by_text("skill").count()
+    page.get_by_text("150 windows of 3 people, never seen in training").wait_for()
+    assert page.get_by_text("skill").count() == 1
     settled(plot, page)
     title = "p => p.layout.title.text"
     x, y, number = plot.evaluate(
