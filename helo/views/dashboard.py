@@ -12,13 +12,14 @@ import anywidget
 import ipywidgets as widgets
 import numpy as np
 
-import helo
 from helo import models, views
+from helo.data import load, splits
 from helo.data.emotion_data import EmotionData
 from helo.data.split import Split
 from helo.measures import skill
 from helo.models import EmotionModel
 from helo.models.helo import HeLo
+from helo.training import fit, load_model
 from helo.views.linked import linked
 from helo.views.walks import Walk
 
@@ -94,11 +95,11 @@ class Dashboard(widgets.VBox):
     async def _both(self) -> tuple[EmotionData, EmotionModel, Split | None, list[np.ndarray]]:
         dataset, root, name = (self.fields[k].value.strip() for k in ("dataset", "root", "model"))
         self._say(f"reading {dataset}")
-        data = await asyncio.to_thread(helo.load, dataset, root or None)
+        data = await asyncio.to_thread(load, dataset, root or None)
         if not models.exists(name):
-            return data, await asyncio.to_thread(helo.load_model, name), None, []
-        split = helo.splits.by_subject(data, folds=4)[0]
-        model = helo.build(name, data, seed=self.seed)
+            return data, await asyncio.to_thread(load_model, name), None, []
+        split = splits.by_subject(data, folds=4)[0]
+        model = models.build(name, data, seed=self.seed)
         snapshots = await self._train(model, data, split)
         return data, model, split, snapshots
 
@@ -123,7 +124,7 @@ class Dashboard(widgets.VBox):
             loop.call_soon_threadsafe(tell, row["epoch"])
 
         await asyncio.to_thread(
-            helo.fit, model, data, split, epochs=epochs, seed=self.seed, progress=False, on_epoch=on_epoch
+            fit, model, data, split, epochs=epochs, seed=self.seed, progress=False, on_epoch=on_epoch
         )
         return snapshots
 
