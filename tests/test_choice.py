@@ -114,7 +114,7 @@ def test_fits_are_kept_and_go_on_in_any_order(simulated, tmp_path, monkeypatch):
     merged = again.sort_values("model", kind="stable", ignore_index=True)
     pd.testing.assert_frame_equal(whole.drop(columns="seconds"), merged.drop(columns="seconds"), rtol=1e-3)
     assert len(first)
-    monkeypatch.setattr(fits, "_runs", lambda data, job, named: [] if not job.fits else pytest.fail("fitted again"))
+    monkeypatch.setattr(fits, "_runs", lambda data, job, *_: [] if not job.fits else pytest.fail("fitted again"))
     helo.evaluate(["early", "ridge"], simulated, **arguments)
 
 

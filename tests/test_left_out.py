@@ -19,7 +19,7 @@ DEFAULTS = ["uniform", "mean", "ridge", "mixture", "helo"]
 def trained(monkeypatch):
     """Names of models that were trained."""
     seen, real = [], fits._runs
-    monkeypatch.setattr(fits, "_runs", lambda data, job, named: seen.append(job.model) or real(data, job, named))
+    monkeypatch.setattr(fits, "_runs", lambda data, job, *more: seen.append(job.model) or real(data, job, *more))
     return seen
 
 
@@ -57,10 +57,10 @@ def test_one_condition_on_the_training_side_is_found_too():
 def fails(monkeypatch, name, error):
     real = fits._runs
 
-    def runs(data, job, named):
+    def runs(data, job, *more):
         if job.model == name:
             raise error
-        return real(data, job, named)
+        return real(data, job, *more)
 
     monkeypatch.setattr(fits, "_runs", runs)
 

@@ -169,7 +169,6 @@ def window(data: EmotionData, index: int) -> Figure:
     return figure
 
 
-@as_written
 def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: float | None = None) -> Figure:
     """Loss terms over epochs, the best epoch marked; `reference` is the training mean's KL on the validation side."""
     epochs = [row["epoch"] for row in rows]
