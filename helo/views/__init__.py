@@ -9,6 +9,7 @@ import importlib
 # function -> the file it is in
 _PICTURES = {
     "answer": "answers",
+    "by_person": "dots",
     "correlation": "labels",
     "history": "curves",
     "source": "sources",

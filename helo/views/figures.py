@@ -14,12 +14,14 @@ from matplotlib.figure import Figure
 
 from helo.data.emotion_data import EmotionData, Recording
 from helo.files import atomic_write
+from helo.views.beside import by_person
 from helo.views.comparisons import critical_difference, knockout, protocols
 from helo.views.forest import forest
 from helo.views.palette import BLUE, GREEN, ORANGE, PINK, VERMILION, emotion_colours
 
 __all__ = [
     "answers",
+    "by_person",
     "condition_means",
     "critical_difference",
     "curves",
