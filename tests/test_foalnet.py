@@ -95,15 +95,15 @@ def test_matching_learns_to_tell_pairs():
 
 
 @pytest.mark.parametrize("same", ["class", "distribution"])
-def test_alignment_makes_similar_labels_similar_across_streams(same, simulated):
-    split = helo.splits.by_subject(simulated, 3)[0]
-    truth = torch.as_tensor(simulated.distributions[split.test])
+def test_alignment_makes_similar_labels_similar_across_streams(same, study):
+    split = helo.splits.by_subject(study, 3)[0]
+    truth = torch.as_tensor(study.distributions[split.test])
     off = ~torch.eye(len(truth), dtype=torch.bool)
     found = {}
     for weight in (0.0, 1.0):
-        model = helo.build("foalnet", simulated, seed=0, same=same, alignment_weight=weight, matching_weight=0.0)
-        helo.fit(model, simulated, split, epochs=40, batch_size=16, learning_rate=1e-3, progress=False)
-        a, b = model(*as_batch(simulated, split.test)).hidden["aligned"]
+        model = helo.build("foalnet", study, seed=0, same=same, alignment_weight=weight, matching_weight=0.0)
+        helo.fit(model, study, split, epochs=40, batch_size=16, learning_rate=1e-3, progress=False)
+        a, b = model(*as_batch(study, split.test)).hidden["aligned"]
         found[weight] = np.corrcoef((a @ b.T).detach()[off], losses.label_similarity(truth)[off])[0, 1]
     assert found[1.0] > 0.35 and found[1.0] > found[0.0] + 0.2
 

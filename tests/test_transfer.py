@@ -117,10 +117,10 @@ def test_asked_for_modalities_both_have_them():
             splits.transfer(one(), without("bvp"), modalities=wrong)
 
 
-def test_a_model_of_one_study_answers_in_another(simulated):
+def test_a_model_of_one_study_answers_in_another(study):
     """The same people's physiology in two simulated studies: what is learned in one holds in the other."""
-    other_study = helo.load("simulated", subjects=6, clips=5, seconds=48, seed=7)
-    data, split = splits.transfer(simulated, other_study)
+    other_study = helo.load("simulated", seed=7)
+    data, split = splits.transfer(study, other_study)
     model = helo.build("ridge", data, seed=0)
     helo.fit(model, data, split, progress=False)
     truth = data.distributions[split.test]

@@ -10,6 +10,7 @@ import importlib
 _PICTURES = {
     "answer": "answers",
     "architecture": "architectures",
+    "by_person": "dots",
     "correlation": "labels",
     "history": "curves",
     "question": "questions",

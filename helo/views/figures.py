@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from helo.data.emotion_data import EmotionData, Recording
 from helo.files import atomic_write
+from helo.views.beside import by_person
 from helo.views.comparisons import critical_difference, knockout, protocols
 from helo.views.forest import forest
 from helo.views.matrices import by_similarity, heatmaps, plan, slant
@@ -23,6 +24,7 @@ from helo.views.written import as_written
 __all__ = [
     "answers",
     "by_similarity",
+    "by_person",
     "condition_means",
     "critical_difference",
     "curves",
