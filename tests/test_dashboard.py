@@ -21,9 +21,7 @@ def opened(address, **defaults):
 def small(monkeypatch, simulated):
     """The simulated study is a small one."""
     load = helo.load
-    monkeypatch.setattr(
-        module.helo, "load", lambda name, path=None: simulated if name == "simulated" else load(name, path)
-    )
+    monkeypatch.setattr(module, "load", lambda name, path=None: simulated if name == "simulated" else load(name, path))
 
 
 def test_a_name_trains_and_a_file_is_read(small, simulated, tmp_path):

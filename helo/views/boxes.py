@@ -46,8 +46,10 @@ class _Page(anywidget.AnyWidget):
     function fit(box) {
       for (const plot of box.querySelectorAll(".js-plotly-plot")) {
         const drawn = plot.querySelector(".main-svg");
-        if (drawn && plot.clientWidth && Math.abs(drawn.clientWidth - plot.clientWidth) > 1)
+        if (drawn && plot.clientWidth && Math.abs(drawn.clientWidth - plot.clientWidth) > 1) {
+          delete plot.layout.width; // plotly notes it when a picture is drawn anew, and then keeps it
           window.dispatchEvent(new Event("resize"));
+        }
       }
     }
     function name(box) {

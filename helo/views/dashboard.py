@@ -12,12 +12,12 @@ import anywidget
 import ipywidgets as widgets
 import numpy as np
 
-from helo import models, views
+from helo import views
 from helo.data import load, splits
 from helo.data.emotion_data import EmotionData
 from helo.data.split import Split
 from helo.measures import skill
-from helo.models import EmotionModel
+from helo.models import EmotionModel, build, exists
 from helo.models.helo import HeLo
 from helo.training import fit, load_model
 from helo.views.linked import linked
@@ -96,10 +96,10 @@ class Dashboard(widgets.VBox):
         dataset, root, name = (self.fields[k].value.strip() for k in ("dataset", "root", "model"))
         self._say(f"reading {dataset}")
         data = await asyncio.to_thread(load, dataset, root or None)
-        if not models.exists(name):
+        if not exists(name):
             return data, await asyncio.to_thread(load_model, name), None, []
         split = splits.by_subject(data, folds=4)[0]
-        model = models.build(name, data, seed=self.seed)
+        model = build(name, data, seed=self.seed)
         snapshots = await self._train(model, data, split)
         return data, model, split, snapshots
 

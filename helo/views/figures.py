@@ -23,8 +23,8 @@ from helo.views.written import as_written
 
 __all__ = [
     "answers",
-    "by_similarity",
     "by_person",
+    "by_similarity",
     "condition_means",
     "critical_difference",
     "curves",
