@@ -46,6 +46,7 @@ def pictures(data):
             centred=True,
         ),
         "curves": lambda: figures.curves([1, 2, 3], {"up": [1, 2, 3], "down": [3, 2, 1]}, "epoch", "loss"),
+        "by_person": lambda: figures.by_person(people(), "helo", "early"),
         "critical_difference": lambda: figures.critical_difference({"a": 1.5, "b": 2.0, "c": 3.5, "d": 3.0}, 1.2),
         "knockout": lambda: figures.knockout(
             pd.DataFrame(
@@ -78,6 +79,18 @@ def summary(name):
         table[["skill", "skill_low", "skill_high", "kl_ceiling"]] = np.nan
     table["capped"] = [share for _, share in rows.values()]
     return table.assign(reference=table.index == "helo", people=9, unit="subject", weight="windows", level=0.95)
+
+
+def people():
+    """A table of seven people and three models, for most of whom helo's KL is the lower one."""
+    kl = np.random.default_rng(1).uniform(0.05, 0.15, (7, 1)) + [[-0.02, 0.0, 0.01]] * 7
+    kl[2, 0] += 0.05
+    rows = [
+        {"model": model, "seed": 0, "fold": "f", "subject": f"S{k + 1}", "condition": "", "windows": 5, "kl": value}
+        for k, values in enumerate(kl)
+        for model, value in zip(("helo", "early", "ridge"), values, strict=True)
+    ]
+    return pd.DataFrame(rows).assign(trials=1)
 
 
 @pytest.mark.parametrize("name", sorted(pictures(None)))
