@@ -46,6 +46,8 @@ def heatmaps(
 ) -> Figure:
     """Matrices side by side, on one colour scale or each on its own; `centred` is diverging around 0.
 
+    Of large ones two stand side by side, so that the names can be read where a notebook is narrow.
+
     Args:
         panels: title -> matrix; one of the title "difference" always has a scale of its own.
         rows, columns: names.
@@ -63,11 +65,14 @@ def heatmaps(
     size = max(len(rows), len(columns))
     cell = 0.3 if size <= 16 else 0.2 if size <= 30 else 5 / size
     margin = 0.5 + 0.07 * max(len(str(name)) for name in rows)
-    width = len(panels) * (cell * len(columns) + 0.35) + 0.75 * len(own) + margin + 0.9
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(width, cell * len(rows) + 1.5), squeeze=False, layout="constrained"
-    )
-    for k, (axis, (title, x)) in enumerate(zip(axes[0], panels.items(), strict=True)):
+    beside = min(2, len(panels)) if size > 16 else len(panels)
+    below = -(-len(panels) // beside)
+    width = beside * (cell * len(columns) + 0.35) + 0.75 * min(len(own), beside) + margin + 0.9
+    height = below * (cell * len(rows) + 1.5)
+    figure, axes = plt.subplots(below, beside, figsize=(width, height), squeeze=False, layout="constrained")
+    for axis in axes.flat[len(panels) :]:
+        axis.remove()
+    for k, (axis, (title, x)) in enumerate(zip(axes.flat, panels.items(), strict=False)):
         alike = [x] if title in own else common
         low, high = min(map(np.nanmin, alike)), max(map(np.nanmax, alike))
         bound = max(abs(low), abs(high))
@@ -79,13 +84,13 @@ def heatmaps(
             square=True,
             **scale,
             xticklabels=columns,
-            yticklabels=rows if k == 0 else False,
+            yticklabels=rows if k % beside == 0 else False,
             cbar=title in own or title == last,
             cbar_kws={"label": "difference" if title == "difference" else label, "shrink": 0.8},
         )
-        axis.set(xlabel=xlabel, ylabel=ylabel if k == 0 else "")
+        axis.set(xlabel=xlabel, ylabel=ylabel if k % beside == 0 else "")
         axis.set_title(title, fontsize=10)
-        axis.tick_params(labelsize=7)
+        axis.tick_params(labelsize=9 if size > 16 else 7)
         slant(axis)
     return figure
 

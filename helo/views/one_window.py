@@ -56,7 +56,7 @@ def through(walk: Walk, row: int, recording: Recording | None = None) -> go.Figu
     tall = max(inner, 15 * len(data.emotions))
     _signals(paper, walk, row, recording, tall - inner)
     _answer(paper, walk, row, top, tall)
-    paper.down = top + tall + _GAP
+    paper.down = top + tall + _GAP + 22  # below the name of the seconds
     top = paper.down
     tall = max(_BAR * len(walk.without), 150 if walk.attention else 0)
     _knocked(paper, walk, row, top, tall)
