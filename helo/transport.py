@@ -17,6 +17,10 @@ from torch import Tensor
 
 #: iterations between two renewals of the kernel
 _ABSORB = 8
+#: iterations between two looks at the marginals, where a tolerance is given; a divisor of _ABSORB
+_LOOK = 4
+#: entries of the matrices that are worked on at a time
+_BLOCK = 65_536
 
 
 def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
@@ -41,33 +45,43 @@ def uniform_marginal(mask: Tensor) -> Tensor:
 
 
 def plan(
-    cost: Tensor, epsilon: float, u: Tensor | None = None, v: Tensor | None = None, iterations: int = 50
+    cost: Tensor,
+    epsilon: float,
+    u: Tensor | None = None,
+    v: Tensor | None = None,
+    iterations: int = 50,
+    tolerance: float = 0.0,
 ) -> Tensor:
     """Entropic transport plan, differentiable with respect to the cost.
 
-    The number of iterations is fixed rather than stopped by a tolerance, so that a window's plan does not depend on
-    which other windows share its batch; read `marginal_error` to see whether it was enough.
+    Every problem of a batch stops by itself, so a window's plan does not depend on which other windows share its batch;
+    read `marginal_error` to see whether the iterations were enough.
 
     Args:
         cost: shape (B, n, m), or (n, m) for one problem; u and v likewise without B.
         epsilon: strength of the entropy, in units of the cost; towards 0 the plan becomes the unregularised one.
         u: mass of the rows, shape (B, n); rows sum to 1. A 0 means "not there". Default uniform.
         v: mass of the columns, shape (B, m). Default uniform.
-        iterations: Sinkhorn iterations.
+        iterations: most Sinkhorn iterations.
+        tolerance: a problem whose `marginal_error` is no more than this stops; looked at every 4 iterations. 0: never,
+            all iterations are done, and nothing waits for a GPU to say how far it is. In float32 no less than about
+            1e-6 can be reached.
 
     Returns:
         Shape (B, n, m); column sums are v, row sums are u up to `marginal_error`.
 
     Raises:
-        ValueError: epsilon or iterations not positive, or shapes that do not fit.
+        ValueError: epsilon or iterations not positive, a negative tolerance, or shapes that do not fit.
     """
     if not epsilon > 0:
         raise ValueError(f"epsilon is {epsilon}; expected a number above 0 (ot.emd solves the unregularised problem)")
     if iterations < 1:
         raise ValueError(f"iterations is {iterations}; expected at least 1")
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance is {tolerance}; expected 0 or a number above it")
     if cost.ndim == 2:
         u, v = (None if w is None else w.unsqueeze(0) for w in (u, v))
-        return plan(cost.unsqueeze(0), epsilon, u, v, iterations).squeeze(0)
+        return plan(cost.unsqueeze(0), epsilon, u, v, iterations, tolerance).squeeze(0)
     if cost.ndim != 3:
         raise ValueError(f"cost has shape {tuple(cost.shape)}; expected (batch, rows, columns) or (rows, columns)")
     batch, n, m = cost.shape
@@ -77,15 +91,15 @@ def plan(
         raise ValueError(
             f"marginals have shapes {tuple(u.shape)} and {tuple(v.shape)}; expected {(batch, n)} and {(batch, m)}"
         )
-    return _Sinkhorn.apply(cost, u, v, float(epsilon), int(iterations))
+    return _Sinkhorn.apply(cost, u, v, float(epsilon), int(iterations), float(tolerance))
 
 
 class _Sinkhorn(torch.autograd.Function):
     """Forward: Sinkhorn's scaling, stabilised. Backward: implicit differentiation of the marginal conditions."""
 
     @staticmethod
-    def forward(cost, u, v, epsilon, iterations):
-        return _scale(cost, u, v, epsilon, iterations)
+    def forward(cost, u, v, epsilon, iterations, tolerance):
+        return _scale(cost, u, v, epsilon, iterations, tolerance)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -93,71 +107,105 @@ class _Sinkhorn(torch.autograd.Function):
         ctx.epsilon = inputs[3]
 
     @staticmethod
-    def vmap(info, in_dims, cost, u, v, epsilon, iterations):
+    def vmap(info, in_dims, cost, u, v, epsilon, iterations, tolerance):
         """Several models' batches are one long batch."""
         cost, u, v = (
             x.expand(info.batch_size, *x.shape) if axis is None else x.movedim(axis, 0)
             for x, axis in zip((cost, u, v), in_dims, strict=False)
         )
-        plan = _Sinkhorn.apply(*(x.flatten(0, 1) for x in (cost, u, v)), epsilon, iterations)
+        plan = _Sinkhorn.apply(*(x.flatten(0, 1) for x in (cost, u, v)), epsilon, iterations, tolerance)
         return plan.unflatten(0, cost.shape[:2]), 0
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
-        # T = exp((f + g - C) / epsilon); with the marginals held fixed, the potentials' change (alpha, beta) solves
-        #   r alpha + P beta = A 1,   P^T alpha + c beta = A^T 1,   A = P * G
         (plan,) = ctx.saved_tensors
-        wide = plan.shape[2] > plan.shape[1]  # the smaller side is solved for
-        p, gradient = (x.mT if wide else x for x in (plan.double(), gradient.double()))
-        a = p * gradient
-        r, c = p.sum(2, keepdim=True), p.sum(1, keepdim=True)
-        r_safe, c_safe = r + (r == 0), c + (c == 0)
-        a_rows, a_columns = a.sum(2, keepdim=True), a.sum(1, keepdim=True)
-        # c c^T removes the freedom of adding a constant to one potential and taking it from the other
-        scaled = p / r_safe
-        schur = torch.baddbmm(c.mT * c, p.mT, scaled, alpha=-1)
-        schur.diagonal(dim1=1, dim2=2).add_(c_safe[:, 0] * (1 + 1e-12))
-        right = torch.baddbmm(a_columns, a_rows.mT, scaled, alpha=-1)
-        beta = torch.linalg.solve_ex(schur, right.mT)[0].mT
-        alpha = (a_rows - (beta @ p.mT).mT) / r_safe
-        cost = (p * (alpha + beta) - a) / ctx.epsilon
-        return (cost.mT if wide else cost).to(plan), None, None, None, None
+        cost = torch.empty_like(plan)
+        for k in _blocks(plan):
+            cost[k] = _through(plan[k], gradient[k], ctx.epsilon)
+        return cost, None, None, None, None, None
 
 
-def _scale(cost, u, v, epsilon, iterations):
+def _blocks(x):
+    """Slices of a batch of matrices whose working copies stay in a CPU's cache; a GPU takes all at once."""
+    size = len(x) if x.is_cuda else _BLOCK // max(1, x.shape[1] * x.shape[2])
+    return [slice(k, k + max(1, size)) for k in range(0, len(x), max(1, size))]
+
+
+def _through(plan, gradient, epsilon):
+    """The gradient with respect to the cost, from that with respect to the plan."""
+    # T = exp((f + g - C) / epsilon); with the marginals held fixed, the potentials' change (alpha, beta) solves
+    #   r alpha + P beta = A 1,   P^T alpha + c beta = A^T 1,   A = P * G
+    wide = plan.shape[2] > plan.shape[1]  # the smaller side is solved for
+    p, g = (x.mT if wide else x for x in (plan.double(), gradient.double()))
+    a = p * g
+    r, c = p.sum(2, keepdim=True), p.sum(1, keepdim=True)
+    r_safe, c_safe = r + (r == 0), c + (c == 0)
+    a_rows, a_columns = a.sum(2, keepdim=True), a.sum(1, keepdim=True)
+    scaled = p / r_safe
+    # c c^T removes the freedom of adding a constant to one potential and taking it from the other: with it the matrix
+    # is positive definite
+    schur = (c.mT * c).sub_(p.mT.contiguous() @ scaled)
+    schur.diagonal(dim1=1, dim2=2).add_(c_safe[:, 0] * (1 + 1e-12))
+    right = torch.baddbmm(a_columns, a_rows.mT, scaled, alpha=-1)
+    beta = torch.cholesky_solve(right.mT, torch.linalg.cholesky_ex(schur)[0]).mT
+    alpha = (a_rows - (beta @ p.mT).mT) / r_safe
+    cost = torch.add(alpha, beta, out=scaled).sub_(g).mul_(p).div_(epsilon)
+    return cost.mT if wide else cost
+
+
+def _scale(cost, u, v, epsilon, iterations, tolerance):
     """Sinkhorn's matrix scaling, T = diag(a) K diag(b); every few iterations a and b go into K's logarithm.
 
     K's small entries come back whenever it is made anew. A scaling that would overflow in between is held at 1e30, and
-    the next iterations put right what that changes. No step depends on other problems of the batch, and none waits for
-    a GPU.
+    the next iterations put right what that changes. No step depends on other problems of the batch.
     """
     # vectors are rows: on a CPU a row times a matrix takes a fifth of the time of a matrix times a column; below 400
     # entries torch has another kernel, which is faster along the memory
     small = cost.shape[1] * cost.shape[2] < 400
     rows, columns = u.unsqueeze(1), v.unsqueeze(1)
-    there = (rows > 0).mT & (columns > 0)
+    has_row, has_column = rows > 0, columns > 0
     # added to what is divided by: 1 for a token that has no partner, since 0 / 0 is no number
-    no_row, no_column = ((~there.any(axis, keepdim=True)).to(cost) + 1e-30 for axis in (2, 1))
-    no_row = no_row.mT
-    log_kernel = (-cost / epsilon).masked_fill(~there, -torch.inf)
+    no_row, no_column = (
+        (~(tokens & others.any(2, keepdim=True))).to(cost) + 1e-30
+        for tokens, others in ((has_row, has_column), (has_column, has_row))
+    )
+    log_kernel = (-cost / epsilon).masked_fill_(~(has_row.mT & has_column), -torch.inf)
     # every row's and every column's nearest partner gets weight 1
     for axis in (2, 1):
-        log_kernel = log_kernel - log_kernel.amax(axis, keepdim=True).nan_to_num(neginf=0.0)
+        log_kernel -= log_kernel.amax(axis, keepdim=True).nan_to_num(neginf=0.0)
     b = torch.ones_like(columns)
-    left = iterations
-    while left:
-        kernel = log_kernel.exp()
-        transposed = kernel.mT.contiguous()
-        to_rows, to_columns = (kernel.mT, transposed.mT) if small else (transposed, kernel)
-        for _ in range(min(left, _ABSORB)):
+    plan, left, stopped = torch.empty_like(cost), torch.arange(len(cost), device=cost.device), None
+    for done in range(0, iterations, _LOOK):
+        if done % _ABSORB == 0:
+            if done:
+                log_kernel += (a + no_row).log_().mT
+                log_kernel += (b + no_column).log_()
+                if stopped is not None and 2 * int(stopped.sum()) >= len(stopped):  # the others go on among themselves
+                    on = ~stopped
+                    left, rows, columns, no_row, no_column, log_kernel, stopped = (
+                        x[on] for x in (left, rows, columns, no_row, no_column, log_kernel, stopped)
+                    )
+                b = torch.ones_like(columns)
+            kernel = log_kernel.exp()
+            transposed = kernel.mT.contiguous()
+            to_rows, to_columns = (kernel.mT, transposed.mT) if small else (transposed, kernel)
+        for _ in range(min(iterations - done, _LOOK)):
             a = rows / torch.baddbmm(no_row, b, to_rows)
             b = columns / torch.baddbmm(no_column, a, to_columns)
-        left -= min(left, _ABSORB)
-        if left:
-            log_kernel = log_kernel + (a + no_row).log().mT + (b + no_column).log()
-            b = torch.ones_like(columns)
-    return a.mT * kernel * b
+        if tolerance:
+            # after b's turn the columns are as they should be
+            close = (a * torch.bmm(b, to_rows) - rows).abs_().sum((1, 2)) <= tolerance
+            ends = close if stopped is None else close & ~stopped
+            if ends.any():
+                plan[left[ends]] = (a[ends].mT * kernel[ends]).mul_(b[ends])
+                stopped = ends if stopped is None else ends | stopped
+                if stopped.all():
+                    return plan
+    if stopped is None:
+        return (a.mT * kernel).mul_(b)
+    plan[left[~stopped]] = (a.mT * kernel).mul_(b)[~stopped]
+    return plan
 
 
 def scalings(

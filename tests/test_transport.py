@@ -105,6 +105,55 @@ def test_gradient_in_float32_and_at_small_epsilon():
     assert torch.isfinite(c.grad).all()
 
 
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-5])
+@pytest.mark.parametrize("n, m", [(5, 7), (30, 25)])
+def test_every_problem_stops_by_its_own_marginal_error(n, m, tolerance):
+    """Each plan is that of the first look, every 4 iterations, at which its error was small enough; alone or not."""
+    cost, u, v = problem(batch=12, n=n, m=m)
+    cost = cost * torch.linspace(0.05, 3, 12, dtype=cost.dtype)[:, None, None]  # from easy to hard
+    plans = transport.plan(cost, 0.1, u, v, 2000, tolerance)
+    assert (transport.marginal_error(plans, u, v) <= tolerance).all()
+    needed = []
+    for k in range(12):
+        one = cost[k : k + 1], 0.1, u[k : k + 1], v[k : k + 1]
+        looks = range(4, 2001, 4)
+        errors = (float(transport.marginal_error(transport.plan(*one, i), u[k : k + 1], v[k : k + 1])) for i in looks)
+        needed.append(next(i for i, error in zip(looks, errors, strict=False) if error <= tolerance))
+        torch.testing.assert_close(plans[k : k + 1], transport.plan(*one, needed[-1]), atol=1e-14, rtol=1e-11)
+        torch.testing.assert_close(plans[k : k + 1], transport.plan(*one, 2000, tolerance), atol=1e-14, rtol=1e-11)
+    assert max(needed) > 4 * min(needed)  # the batch holds both kinds, or nothing is shown
+
+
+def test_the_cap_ends_a_problem_that_cannot_reach_its_tolerance():
+    cost, u, v = problem(batch=3, n=6, m=6)
+    torch.testing.assert_close(transport.plan(cost, 0.05, u, v, 20, 1e-300), transport.plan(cost, 0.05, u, v, 20))
+    mixed = torch.stack([cost[0] * 1e-3, cost[1], cost[2]])
+    plans = transport.plan(mixed, 0.02, u, v, 10, 1e-6)
+    torch.testing.assert_close(plans[1:], transport.plan(mixed, 0.02, u, v, 10)[1:])
+    assert transport.marginal_error(plans, u, v)[0] <= 1e-6
+
+
+def test_gradient_of_plans_that_stopped_by_themselves():
+    cost, u, v = problem(batch=4, n=8, m=6)
+    weight = torch.randn(4, 8, 6, dtype=torch.float64)
+    found = []
+    for iterations, tolerance in ((5000, 0.0), (5000, 1e-10)):
+        c = cost.clone().requires_grad_()
+        (transport.plan(c, 0.05, u, v, iterations, tolerance) * weight).sum().backward()
+        found.append(c.grad)
+    torch.testing.assert_close(*found, atol=1e-8, rtol=1e-6)
+
+
+def test_gradient_does_not_depend_on_how_many_share_the_batch():
+    """More matrices than are worked on at a time; the backward pass goes through them in blocks."""
+    cost, u, v = problem(batch=40, n=50, m=60)
+    weight = torch.randn(40, 50, 60, dtype=torch.float64)
+    whole, part = cost.clone().requires_grad_(), cost[30:33].clone().requires_grad_()
+    (transport.plan(whole, 0.1, u, v) * weight).sum().backward()
+    (transport.plan(part, 0.1, u[30:33], v[30:33]) * weight[30:33]).sum().backward()
+    torch.testing.assert_close(whole.grad[30:33], part.grad)
+
+
 @pytest.mark.parametrize("rows, columns", [(2, 3), (20, 30)])
 def test_absent_tokens_take_no_mass_and_change_nothing(rows, columns):
     cost, u, v = problem()
@@ -207,6 +256,7 @@ def test_gromov_finds_a_relabelling():
         ({"epsilon": 0}, "epsilon is 0"),
         ({"epsilon": float("nan")}, "epsilon is nan"),
         ({"iterations": 0}, "iterations is 0"),
+        ({"tolerance": -1e-4}, "tolerance is -0.0001"),
         ({"u": torch.ones(4, 6) / 6}, r"expected \(4, 5\) and \(4, 7\)"),
         ({"cost": torch.rand(5)}, "expected \\(batch, rows, columns\\)"),
     ],
