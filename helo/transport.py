@@ -170,11 +170,11 @@ def _scale(cost, u, v, epsilon, iterations, tolerance):
         (~(tokens & others.any(2, keepdim=True))).to(cost) + 1e-30
         for tokens, others in ((has_row, has_column), (has_column, has_row))
     )
-    log_kernel = (-cost / epsilon).masked_fill_(~(has_row.mT & has_column), -torch.inf)
+    log_kernel = (cost / -epsilon).masked_fill_(~(has_row.mT & has_column), -torch.inf)
     # every row's and every column's nearest partner gets weight 1
     for axis in (2, 1):
         log_kernel -= log_kernel.amax(axis, keepdim=True).nan_to_num(neginf=0.0)
-    b = torch.ones_like(columns)
+    a, b = torch.ones_like(rows), torch.ones_like(columns)
     plan, left, stopped = torch.empty_like(cost), torch.arange(len(cost), device=cost.device), None
     for done in range(0, iterations, _LOOK):
         if done % _ABSORB == 0:
@@ -196,6 +196,8 @@ def _scale(cost, u, v, epsilon, iterations, tolerance):
         if tolerance:
             # after b's turn the columns are as they should be
             close = (a * torch.bmm(b, to_rows) - rows).abs_().sum((1, 2)) <= tolerance
+            if stopped is None and close.all():
+                break
             ends = close if stopped is None else close & ~stopped
             if ends.any():
                 plan[left[ends]] = (a[ends].mT * kernel[ends]).mul_(b[ends])
