@@ -270,6 +270,7 @@ def test_unknown_names_and_options():
         ({"input_dropout": 1.0}, "input_dropout is 1.0"),
         ({"epsilon": 0.0}, "epsilon is 0.0; expected above 0"),
         ({"iterations": 0}, "iterations is 0"),
+        ({"tolerance": -1e-4}, "tolerance is -0.0001; expected at least 0"),
         ({"correlation_weight": -1}, "correlation_weight is -1"),
     ],
 )

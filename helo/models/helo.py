@@ -46,7 +46,8 @@ class HeLo(EmotionModel):
         dropkey: share of attention keys hidden in training.
         input_dropout: share of the standardised features hidden in training.
         epsilon: entropy of the transport, in units of the cosine cost (0 to 2).
-        iterations: Sinkhorn iterations.
+        iterations: most Sinkhorn iterations.
+        tolerance: marginal error at which a window's plan stops earlier (`helo.transport.plan`); 0: never.
         transport: "wasserstein" moves tokens by the cosine cost between the modalities; "gromov" by how tokens relate
             within each modality; "none" moves nothing (an ablation).
         correlation: form of the ground-truth label correlation R*: "pearson", "cosine" or "per-sample".
@@ -74,6 +75,7 @@ class HeLo(EmotionModel):
         dropkey: float = 0.0,
         epsilon: float = 0.05,
         iterations: int = 50,
+        tolerance: float = 0.0,
         transport: str = "wasserstein",
         correlation: str = "pearson",
         correlation_weight: float = 1.0,
@@ -92,7 +94,8 @@ class HeLo(EmotionModel):
         self.cross_attention, self.detach_plan, self.steer = cross_attention, detach_plan, steer
         self.parts = _parts(cross_attention, steer, transport)
         self.behavioral = behavioral
-        self.epsilon, self.iterations, self.transport, self.correlation = epsilon, iterations, transport, correlation
+        self.epsilon, self.iterations, self.tolerance = epsilon, iterations, tolerance
+        self.transport, self.correlation = transport, correlation
         self.weights = {"kl": 1.0, "correlation": correlation_weight, "transport": transport_weight}
 
         # 1. Encoders: a vector becomes as many tokens as what it meets
@@ -186,7 +189,7 @@ class HeLo(EmotionModel):
             within_p, within_b = (transport.cosine_cost(x, x) for x in (physiological, behavioral))
             plan = transport.gromov_plan(within_p, within_b, self.epsilon, u, v, self.iterations)
         else:
-            plan = transport.plan(cost, self.epsilon, u, v, self.iterations)
+            plan = transport.plan(cost, self.epsilon, u, v, self.iterations, self.tolerance)
         plan = self.part("plan", plan, lambda: u.unsqueeze(2) * v.unsqueeze(1))
         carried = transport.barycentric_map(plan.detach() if self.detach_plan else plan, physiological)  # (B, M, d)
         carried_mask = b_mask & p_mask.any(1, keepdim=True)
