@@ -17,7 +17,7 @@ test: $(VENV)/test
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 lab: $(VENV)/notebooks
-	$(RUN) -m jupyterlab --ServerApp.root_dir=. notebooks/00_index.ipynb
+	OMP_WAIT_POLICY=PASSIVE $(RUN) -m jupyterlab --ServerApp.root_dir=. notebooks/00_index.ipynb
 
 # to this machine only, with a token; no file but the page; at most four visitors' kernels, ended after half an hour idle
 DASHBOARD := --Voila.ip=127.0.0.1 --VoilaConfiguration.file_denylist='.*' \
@@ -25,7 +25,7 @@ DASHBOARD := --Voila.ip=127.0.0.1 --VoilaConfiguration.file_denylist='.*' \
 	--MappingKernelManager.cull_idle_timeout=1800 --MappingKernelManager.cull_interval=60 \
 	--MappingKernelManager.cull_connected=True
 dashboard: $(VENV)/notebooks
-	$(RUN) -m voila notebooks/dashboard.ipynb --Voila.auto_token=True $(DASHBOARD)
+	OMP_WAIT_POLICY=PASSIVE $(RUN) -m voila notebooks/dashboard.ipynb --Voila.auto_token=True $(DASHBOARD)
 
 figures: $(VENV)/test
 	$(RUN) -m helo demo --figures figures

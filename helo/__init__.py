@@ -8,11 +8,14 @@ answer = helo.predict(model, data, split.test)
 helo.score(data.distributions[split.test], answer.distributions)
 
 The rooms, each of which knows only those after it: views, batch; evaluation; training; models; data; transport, losses,
-measures, progress, reading, files. `from helo import figures, explore, sweeps` gives those of views and batch.
+measures, progress, reading, files, waiting. `from helo import figures, explore, sweeps` gives those of views and batch.
 """
 
 import importlib
 
+import helo.waiting  # noqa: F401 - before torch is loaded
+
+# isort: split
 from helo.data import EmotionData, load, splits
 from helo.evaluation import evaluate, knockout
 from helo.measures import score

@@ -1,5 +1,9 @@
 """Small models compute on one thread, whatever the process was given; large ones on no more than that."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from conftest import random_data
@@ -95,3 +99,15 @@ def test_an_error_gives_the_threads_back(given):
 def test_a_gpu_is_no_reason(given):
     with threads.threads_for([helo.build("early", DATA)], torch.device("cuda")):
         assert torch.get_num_threads() == given
+
+
+@pytest.mark.parametrize("said", [None, "ACTIVE"])
+def test_threads_sleep_while_they_wait_unless_the_environment_says_otherwise(said):
+    """Threads that spin beside a busy process make a call of 20 ms take seconds."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": said} if said else {}
+    # as it is when torch is about to be loaded, which fails here
+    code = "import os, sys; sys.modules['torch'] = None\ntry:\n import helo\nexcept ImportError:\n pass\n"
+    code += "print(os.environ['OMP_WAIT_POLICY'])"
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert found.stdout.strip() == (said or "PASSIVE"), found.stderr

@@ -92,8 +92,7 @@ class HeLo(EmotionModel):
         # one physiological modality alone attends to itself
         self.keys = tuple(m for m in physiological if m != self.query) or (self.query,)
         self.cross_attention, self.detach_plan, self.steer = cross_attention, detach_plan, steer
-        self.parts = _parts(cross_attention, steer, transport)
-        self.behavioral = behavioral
+        self.parts, self.behavioral = _parts(cross_attention, steer, transport), behavioral
         self.epsilon, self.iterations, self.tolerance = epsilon, iterations, tolerance
         self.transport, self.correlation = transport, correlation
         self.weights = {"kl": 1.0, "correlation": correlation_weight, "transport": transport_weight}
@@ -105,8 +104,7 @@ class HeLo(EmotionModel):
         encoders = {m: TokenEncoder(*x, width, share if m in behavioral else n) for m, x in layout.shapes.items()}
         self.encoders, self.tokens = nn.ModuleList(encoders.values()), {m: f.tokens for m, f in encoders.items()}
         # 2. Physiological cross-attention, one with its own weights for each stream
-        asked = len(self.keys) if cross_attention else 0
-        self.cross = nn.ModuleList(CrossAttention(width, heads, dropout, dropkey) for _ in range(asked))
+        self.cross = nn.ModuleList(CrossAttention(width, heads, dropout, dropkey) for _ in self.keys if cross_attention)
         self.project = nn.Linear(width, width)
         # 3. OTHM: Transformer blocks, each side its own; what reads a carried token beside the one it was carried to
         self.physiological_blocks, self.behavioral_blocks = (

@@ -77,18 +77,12 @@ def heatmaps(
         low, high = min(map(np.nanmin, alike)), max(map(np.nanmax, alike))
         bound = max(abs(low), abs(high))
         scale = {"center": 0, "vmin": -bound, "vmax": bound} if centred else {"vmin": low, "vmax": high}
-        sns.heatmap(
-            x,
-            cmap="RdBu_r" if centred else "cividis",
-            ax=axis,
-            square=True,
-            **scale,
-            xticklabels=columns,
-            yticklabels=rows if k % beside == 0 else False,
-            cbar=title in own or title == last,
-            cbar_kws={"label": "difference" if title == "difference" else label, "shrink": 0.8},
-        )
-        axis.set(xlabel=xlabel, ylabel=ylabel if k % beside == 0 else "")
+        colors = {"cmap": "RdBu_r" if centred else "cividis", "cbar": title in own or title == last}
+        told = {"label": "difference" if title == "difference" else label, "shrink": 0.8}
+        first = k % beside == 0
+        names = {"xticklabels": columns, "yticklabels": rows if first else False}
+        sns.heatmap(x, ax=axis, square=True, **scale, **colors, **names, cbar_kws=told)
+        axis.set(xlabel=xlabel, ylabel=ylabel if first else "")
         axis.set_title(title, fontsize=10)
         axis.tick_params(labelsize=9 if size > 16 else 7)
         slant(axis)
