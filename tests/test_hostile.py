@@ -374,6 +374,7 @@ def edited(path, change):
         (lambda a: a["options"].update(iterations=10**9), "'iterations' is 1000000000; expected 0 to 100000"),
         (lambda a: a["options"].update(epsilon=float("inf")), "epsilon is inf; expected above 0, and finite"),
         (lambda a: a["options"].update(epsilon=True), "epsilon is True; expected above 0, and finite"),
+        (lambda a: a["options"].update(steer="no"), "steer is 'no'; expected False or True"),
         (lambda a: a["options"].update(transport_weight=float("inf")), "transport_weight is inf; expected"),
         (
             lambda a: a.update(more=1),

@@ -56,6 +56,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("width", "tokens", "vectors", "rank", "small", "factors", "iterations"), _whole(1)),
     **dict.fromkeys(("depth", "conditions"), _whole(0)),
     **dict.fromkeys(("epsilon", "temperature", "sharpness"), _ABOVE_0),
+    **dict.fromkeys(("cross_attention", "detach_plan", "divide", "steer"), _one_of(False, True)),
     "stream": _one_of(0, 1),
     "transport": _one_of("wasserstein", "gromov", "none"),
     "correlation": _one_of("pearson", "cosine", "per-sample"),
