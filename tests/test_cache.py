@@ -6,6 +6,7 @@ import re
 import stat
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -285,6 +286,16 @@ def test_what_is_larger_than_the_limit_is_not_kept_and_that_is_said(folder, monk
         monkeypatch.setenv("HELO_CACHE_SIZE", wrong)
         with pytest.raises(ValueError, match=f"HELO_CACHE_SIZE is '{wrong}'; expected gigabytes"):
             load()
+
+
+def test_processes_that_fill_a_small_cache_at_once_disturb_nobody(folder, monkeypatch):
+    load(seed=-1)
+    size = next(folder.iterdir()).stat().st_size
+    monkeypatch.setenv("HELO_CACHE_SIZE", str(4.5 * size / 1e9))  # for four threads, each with one it has just written
+    with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
+        warnings.simplefilter("error")
+        assert all(built for _, built in pool.map(lambda k: load(seed=k), range(80)))
+    assert len(list(folder.iterdir())) <= 5 and all(same(load(seed=k)[0], DATA) for k in range(80))
 
 
 def test_what_a_killed_process_left_half_written_goes(folder):

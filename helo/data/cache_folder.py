@@ -84,8 +84,9 @@ def entries(name: str = "") -> list[Entry]:
     for path in folder().glob("*.safetensors"):
         kept = re.fullmatch(r"(.+)-[0-9a-f]{16}", path.stem)  # nothing else that may lie there
         if kept and name in ("", kept[1], path.stem, path.name):
-            about = path.lstat()
-            found.append(Entry(path, about.st_size, about.st_mtime))
+            with suppress(FileNotFoundError):  # another process makes room too
+                about = path.lstat()
+                found.append(Entry(path, about.st_size, about.st_mtime))
     return sorted(found, key=lambda entry: (entry.used, entry.path))
 
 
@@ -111,12 +112,13 @@ def make_room(newest: Path, most: int) -> None:
         if size > most:
             entry.path.unlink(missing_ok=True)
             size -= entry.size
-    if not newest.exists():
+    if any(entry.path == newest and entry.size > most for entry in held):
         raise OSError(f"larger than all of it may be, {most / 1e9:g} GB; HELO_CACHE_SIZE, in GB, says how much")
 
 
 def _remove_unfinished():
     """What killed processes left half written an hour ago or longer."""
     for path in folder().glob(f".*.safetensors.*{UNFINISHED}"):
-        if path.lstat().st_mtime < time.time() - 3600:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # it has its name by now
+            if path.lstat().st_mtime < time.time() - 3600:
+                path.unlink()
