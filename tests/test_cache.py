@@ -298,6 +298,22 @@ def test_processes_that_fill_a_small_cache_at_once_disturb_nobody(folder, monkey
     assert len(list(folder.iterdir())) <= 5 and all(same(load(seed=k)[0], DATA) for k in range(80))
 
 
+def test_what_another_process_removes_meanwhile_is_no_fault(folder, monkeypatch):
+    load(seed=0)
+    (gone,) = folder.iterdir()
+    half = folder / f".{gone.name}.x.unfinished"
+    half.write_bytes(b"half")
+    look = type(gone).lstat
+
+    def removed_first(path):
+        if path in (gone, half):
+            path.unlink(missing_ok=True)
+        return look(path)
+
+    monkeypatch.setattr(type(gone), "lstat", removed_first)
+    assert silent(seed=1) and [entry.path for entry in cache_folder.entries()] == list(folder.iterdir())
+
+
 def test_what_a_killed_process_left_half_written_goes(folder):
     load(seed=0)
     old, new = (folder / f".study-0.safetensors.{k}.unfinished" for k in "ab")
