@@ -110,7 +110,7 @@ def load(
     def make():
         return _extract(root, source, **options)
 
-    return cached("dmer", options, _files(root, source, faces), make) if form == "raw" and cache else make()
+    return cached("dmer", options, _files(root, source, faces, panas), make) if form == "raw" and cache else make()
 
 
 def _check(options):
@@ -122,12 +122,13 @@ def _check(options):
         raise ValueError(f"window {window} s and step {step} s; expected a window of at least 2 s and a step above 0")
 
 
-def _files(root, source, faces):
+def _files(root, source, faces, panas):
     """All that form "raw" is made from."""
     files = list(source.rglob("*.mat")) if source.is_dir() else [source]
-    for pattern in ("Questionnaires/**/*", f"{faces}*", f"{faces}/*"):
-        files += [f for f in root.glob(pattern) if f.is_file()]
-    return dict.fromkeys(files)
+    files += [*(root / faces).glob("*.npz"), *(root / faces).rglob("*.mat"), root / f"{faces}.zip"]
+    with people(source, "/datas.mat") as held:
+        files += [root / panas.replace("{subject}", who) for who in held]
+    return dict.fromkeys(f for f in files if f.is_file())
 
 
 def _extract(root, source, form, labels, normalise, **options):
