@@ -2,8 +2,8 @@
 
 A pickle is a program: loading one can run any command, fill the memory or never end. WESAD is published as pickles, so
 this reader knows only the opcodes that numpy's arrays in dictionaries and lists need, and replaces every name a pickle
-may ask for by a harmless stand-in: arrays of plain numbers are rebuilt from their bytes, anything else is refused.
-numpy's own `__setstate__` is never called, since a forged state can damage the process.
+may ask for by a harmless stand-in (`helo.data.pickle_parts`): arrays of plain numbers are rebuilt from their bytes,
+anything else is refused.
 
 | limit | value | raised by |
 |---|---|---|
@@ -24,105 +24,16 @@ import os
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from helo.data.pickle_parts import ADMITTED, Array, Dtype, UnsafePickle, text_of
 from helo.reading import memory, regular, shown, way_out
 
 #: most opcodes of a file; most values and letters of a text outside its arrays; most lists within lists
 OPCODES, VALUES, LETTERS, DEPTH = 500_000, 10_000, 10_000, 50
-_PLAIN = re.compile("[biufc][0-9]{1,2}")
-
-
-class UnsafePickle(ValueError):
-    """The pickle asks for something other than numpy arrays."""
-
-
-class _Type:
-    """Stands for numpy.ndarray where a pickle names it as the class to build."""
-
-    __slots__ = ()
-
-
-class _Dtype:
-    """numpy.dtype of plain numbers; its state may set the byte order and nothing else."""
-
-    __slots__ = ("_value",)
-    _value: np.dtype
-
-    def __call__(self, name, *_):
-        told = _text(name) if isinstance(name, (str, bytes)) and len(name) < 100 else "of no name"
-        if not _PLAIN.fullmatch(told):
-            raise UnsafePickle(f"holds an array of type {told}; expected plain numbers")
-        made = _Dtype()
-        made._value = np.dtype(told)
-        return made
-
-    def __setstate__(self, state):
-        order = state[1] if isinstance(state, tuple) and len(state) >= 5 else None
-        if order not in (*"<>=|", b"<", b">", b"=", b"|") or any(part is not None for part in state[2:5]):
-            raise UnsafePickle("describes a number in a way that numpy's own pickles never do")
-        self._value = self._value.newbyteorder(_text(order))
-
-
-class _Array:
-    """numpy's _reconstruct; the array is a view of the bytes in its state, so nothing is allocated for a mere shape."""
-
-    __slots__ = ("_value",)
-
-    def __call__(self, kind, shape, code):
-        if not isinstance(kind, _Type):
-            raise UnsafePickle("builds an array in a way that numpy's own pickles never do")
-        return _Array()
-
-    def __setstate__(self, state):
-        _, shape, dtype, fortran, content = state
-        if not isinstance(dtype, _Dtype) or not isinstance(content, bytes):
-            raise UnsafePickle("fills an array with something other than the bytes of numbers")
-        if not isinstance(shape, tuple) or len(shape) > 32 or not all(isinstance(length, int) for length in shape):
-            raise UnsafePickle("gives an array a shape that is none")
-        self._value = np.frombuffer(content, dtype._value).reshape(shape, order="F" if fortran else "C")
-
-
-class _FromBuffer:
-    """numpy's _frombuffer, by which protocol 5 writes an array."""
-
-    __slots__ = ()
-
-    def __call__(self, content, dtype, shape, order):
-        made = _Array()
-        made.__setstate__((1, shape, dtype, order in ("F", b"F"), content))
-        return made
-
-
-class _NoBytes:
-    """bytes(), by which Python 3 writes the content of an empty array into old protocols."""
-
-    __slots__ = ()
-
-    def __call__(self):
-        return b""
-
-
-class _Bytes:
-    """_codecs.encode, by which Python 3 writes bytes into old protocols."""
-
-    __slots__ = ()
-
-    def __call__(self, text, encoding="latin1"):
-        return text.encode("latin1")
-
-
-_ADMITTED = {
-    ("numpy", "ndarray"): _Type,
-    ("numpy", "dtype"): _Dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _Array,
-    ("numpy._core.multiarray", "_reconstruct"): _Array,
-    ("numpy.core.numeric", "_frombuffer"): _FromBuffer,
-    ("numpy._core.numeric", "_frombuffer"): _FromBuffer,
-    ("_codecs", "encode"): _Bytes,
-    ("__builtin__", "bytes"): _NoBytes,
-}
+_Base: Any = pickle._Unpickler
 
 
 class _Bounded(io.BufferedReader):
@@ -144,7 +55,9 @@ class _Bounded(io.BufferedReader):
         line = super().readline(LETTERS if size else self.most + 1)
         self._check(len(line))
         if size and line[-1:] != b"\n":
-            raise UnsafePickle(f"has a name or a number of more than {LETTERS} letters, or it ends there")
+            if len(line) < LETTERS:
+                raise EOFError("within a line")
+            raise UnsafePickle(f"has a name or a number of more than {LETTERS} letters")
         return line
 
     def _check(self, size):
@@ -178,16 +91,16 @@ def _counted(load):
 
 # The pure-Python unpickler: its memo is a dictionary, so a hostile index cannot make it allocate gigabytes, and an
 # object's bytes are one read, so it is no slower on a file of a few large arrays.
-class _Unpickler(pickle._Unpickler):
+class _Unpickler(_Base):
     def __init__(self, file):
         super().__init__(file, encoding="bytes")
         self.left = OPCODES
         self.made = file.size  # an honest file's texts become no more bytes than it has
 
     def find_class(self, module, name):
-        if (module, name) not in _ADMITTED:
+        if (module, name) not in ADMITTED:
             raise UnsafePickle(f"asks for {module}.{name}; only numpy arrays are read, since a pickle can run code")
-        return _ADMITTED[module, name]()
+        return ADMITTED[module, name]()
 
     def load_reduce(self):
         arguments = self.stack.pop()
@@ -201,7 +114,7 @@ class _Unpickler(pickle._Unpickler):
 
     def load_build(self):
         state = self.stack.pop()
-        if not isinstance(self.stack[-1], (_Array, _Dtype)):
+        if not isinstance(self.stack[-1], (Array, Dtype)):
             raise UnsafePickle("gives a state to what is no array")
         self.stack[-1].__setstate__(state)
 
@@ -246,12 +159,12 @@ class _Unpickler(pickle._Unpickler):
         "STRING": load_string,
         "UNICODE": load_unicode,
         "BINUNICODE": load_binunicode,
-        "BYTEARRAY8": pickle._Unpickler.load_binbytes8,  # its own is made before it is read, at any size declared
+        "BYTEARRAY8": _Base.load_binbytes8,  # its own is made before it is read, at any size declared
     }
     dispatch = _Dispatch()
     for _name in _OPCODES.split():
         _code = getattr(pickle, _name)[0]
-        dispatch[_code] = _counted(_own.get(_name, pickle._Unpickler.dispatch[_code]))
+        dispatch[_code] = _counted(_own.get(_name, _Base.dispatch[_code]))
 
 
 def _filled(target, items):
@@ -301,10 +214,6 @@ def read_arrays(path: str | Path) -> object:
         raise ValueError(shown(told)) from None
 
 
-def _text(value):
-    return value.decode("latin1") if isinstance(value, bytes) else value
-
-
 def _as_values(value, left, depth=0):
     """The stand-ins' arrays, and byte strings as text."""
     left[0] -= 1
@@ -312,12 +221,12 @@ def _as_values(value, left, depth=0):
         raise UnsafePickle(f"holds more than {VALUES:,} values outside its arrays")
     if depth > DEPTH:
         raise UnsafePickle(f"holds lists or dictionaries within one another, more than {DEPTH} deep")
-    if isinstance(value, _Array):
-        return value._value
-    if isinstance(value, (_Dtype, _Type, _FromBuffer, _Bytes, _NoBytes)):
+    if isinstance(value, Array):
+        return value.value
+    if isinstance(value, tuple(ADMITTED.values())):
         raise UnsafePickle("holds a piece of an array outside an array")
     if isinstance(value, dict):
-        found = {_text(k): _as_values(v, left, depth + 1) for k, v in value.items()}
+        found = {text_of(k): _as_values(v, left, depth + 1) for k, v in value.items()}
         if len(found) < len(value):
             raise UnsafePickle("has a key twice, as text and as bytes")
         return found
@@ -325,4 +234,4 @@ def _as_values(value, left, depth=0):
         return [_as_values(v, left, depth + 1) for v in value]
     if isinstance(value, (str, bytes)) and len(value) > LETTERS:
         raise UnsafePickle(f"holds a text of {len(value)} letters outside its arrays; expected at most {LETTERS}")
-    return _text(value)
+    return text_of(value)
