@@ -35,7 +35,7 @@ from helo.data.emowalk_people import CONDITIONS, EMOTIONS, PANAS, QUESTIONNAIRES
 from helo.progress import each
 from helo.reading import expanded, regular
 
-#: most bytes of a person's walks, and most rows; the release's have 3 MB and 55,000
+#: most bytes of a person's walks, and most rows; the release's have 1.5 MB and 20,000
 WALK, ROWS = 2**26, 1_000_000
 _RATES = 20, 32  # samples a second; the release's walks have 25
 # modality -> columns, unit, largest value a sensor gives
@@ -116,7 +116,7 @@ def _read_walks(person):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # an empty file
-            x = np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig", max_rows=ROWS + 1)
+            x = np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
     except (ValueError, UserWarning, OverflowError, MemoryError) as error:
         raise ValueError(f"{path}: not readable as rows of numbers ({str(error)[:200]})") from None
     if len(x) > ROWS:
@@ -131,7 +131,7 @@ def _read_walks(person):
             row = int(np.argmax(wrong.any(1)))
             raise ValueError(f"{path}: {m} in row {row + 1} is {x[row, columns]}; expected at most {most} {unit}")
     edges = np.r_[0, np.flatnonzero(np.diff(x[:, :2], axis=0).any(1)) + 1, len(x)]
-    found = [f"{condition:g} {emotion:g}" for condition, emotion in x[edges[:9][: len(edges) - 1], :2]]
+    found = [f"{condition:g} {emotion:g}" for condition, emotion in x[edges[:-1], :2]]
     expected = [f"{CONDITIONS[person.condition][0]} {STIMULI[letter][0]}" for letter in person.order]
     if found != expected:
         told = f"{some(expected)}, for {person.condition}-{person.order} in {STUDY}"

@@ -19,7 +19,7 @@ EMOTIONS = (
     *("irritable", "alert", "ashamed", "inspired", "nervous", "determined", "attentive", "jittery", "active", "afraid"),
 )
 STUDY, WALKS, PANAS = "user_study_encoding.csv", "walking_data", "PANAS"
-#: most bytes of a table; the release's have 50 kB
+#: most bytes of a table; the release's have 11 kB
 TABLE = 2**20
 #: Letter in the order of the stimuli -> code in the recordings, name.
 STIMULI = {"S": (-1, "sad"), "N": (0, "neutral"), "H": (1, "happy")}
@@ -100,8 +100,9 @@ def read_panas(path: Path) -> dict[str, tuple[str, np.ndarray]]:
     (_, header), *rows = _rows(path)
     count = 3 * QUESTIONNAIRES[path.name]
     if header[:3] != ["Timestamp", "ID", "Condition"] or len(header) != 3 + count * len(EMOTIONS):
+        first = [name[:50] for name in header[:3]]
         raise ValueError(
-            f"{path}: {len(header)} columns that begin with {some(header[:3])}; expected Timestamp, ID, Condition and "
+            f"{path}: {len(header)} columns that begin with {first}; expected Timestamp, ID, Condition and "
             f"{count} times the {len(EMOTIONS)} items"
         )
     for column, name in enumerate(header[3:]):
