@@ -143,10 +143,10 @@ def test_endless_recordings_of_wesad(tmp_path):
 
         return change
 
-    write_wesad(tmp_path, change=labelled(np.tile(np.arange(1, 5, dtype=np.int8), 6 * 3600 * 175)))
+    write_wesad(tmp_path, change=labelled(np.tile(np.arange(1, 5, dtype=np.int8), 3 * 3600 * 175)))
     refused("wesad", tmp_path, r"S2\.pkl: the labels run through the codes .* and \d+ more; expected", cache=False)
-    write_wesad(tmp_path, change=labelled(np.zeros(13 * 3600 * 700, np.int8)))
-    refused("wesad", tmp_path, r"S2\.pkl: 'label' lasts 13.0 hours; expected at most 12", cache=False)
+    write_wesad(tmp_path, change=labelled(np.zeros(5 * 3600 * 700, np.int8)))
+    refused("wesad", tmp_path, r"S2\.pkl: 'label' lasts 5.0 hours; expected at most 4", cache=False)
 
 
 def test_what_a_pickle_of_wesad_holds_is_not_shown_whole(tmp_path):

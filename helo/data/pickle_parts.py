@@ -6,6 +6,7 @@ numpy's own `__setstate__` is never called, since a forged state can damage the 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ class UnsafePickle(ValueError):
     """The pickle asks for something other than numpy arrays."""
 
 
-def text_of(value):
+def text_of(value: object) -> Any:
     """Byte strings of Python 2 as str; anything else as it is."""
     return value.decode("latin1") if isinstance(value, bytes) else value
 
