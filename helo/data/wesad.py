@@ -5,8 +5,8 @@ questionnaire of its condition: 24 ratings from 1 to 5, divided by their sum. Wr
 EDA, Resp and Temp of the chest) are physiological; ACC, the body's movement, is behavioral.
 
 Limits: a pickle as `helo.data.pickles` says (2 GB, raised by `HELO_MEMORY=8` in the environment, gigabytes), a
-questionnaire 1 MiB, a recording 4 hours. An hour of the wrist takes about 2 seconds, the chest longer. Memory: the largest
-pickle, its signals in float64 and the features of all.
+questionnaire 1 MiB, a recording 4 hours. An hour of the wrist takes about 2 seconds, the chest longer. Memory: the
+largest pickle, its signals in float64 and the features of all.
 """
 
 from __future__ import annotations
