@@ -90,7 +90,7 @@ def expanded(path: str | Path) -> Path:
         return whole
     except (OSError, ValueError, RuntimeError) as error:
         told = getattr(error, "strerror", None) or error
-        raise ValueError(f"{str(path)[:300]}: no file can be read there ({told})") from None
+        raise ValueError(f"{shown(path, 300)}: no file can be read there ({told})") from None
     return whole
 
 

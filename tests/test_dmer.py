@@ -1,5 +1,6 @@
 """DMER: files of exactly its format, written here; the data themselves need a signed agreement."""
 
+import os
 import shutil
 import zipfile
 
@@ -253,3 +254,15 @@ def test_missing_and_doubtful_sources(tmp_path, released):
             archive.write(released / "Features" / "1.mat", f"{folder}/1.mat")
     with pytest.raises(ValueError, match=r"holds 2 files 1\.mat; expected one"):
         helo.load("dmer", tmp_path)
+
+
+def test_a_changed_questionnaire_is_read_again_wherever_it_lies(tmp_path):
+    write_raw(tmp_path, people=(1,))
+    write_panas(tmp_path, people=(1,))
+    (tmp_path / "Questionnaires").rename(tmp_path / "own")
+    options = {"form": "raw", "faces": "none", "labels": "panas", "order": "clips", "panas": "own/{subject}.csv"}
+    before = helo.load("dmer", tmp_path, **options)
+    np.savetxt(tmp_path / "own" / "1.csv", np.tile([5, *[1] * 9], (CLIPS, 1)), fmt="%d", delimiter=",")
+    os.utime(tmp_path / "own" / "1.csv", (1, 1))
+    after = helo.load("dmer", tmp_path, **options)
+    assert len(after) == len(before) and (after.distributions.argmax(1) == 0).all()

@@ -163,12 +163,12 @@ def read_mat_and_others(path: str | Path) -> tuple[dict[str, np.ndarray], dict[s
     return _parse(path.read_bytes(), str(path))
 
 
-def parse_mat(content: bytes, source: str) -> dict[str, np.ndarray]:
-    """As `read_mat`, of a file's content; `source` names it in errors."""
-    return _parse(content, source)[0]
+def parse_mat(content: bytes, source: str, most: int | None = None) -> dict[str, np.ndarray]:
+    """As `read_mat`, of a file's content; `source` names it in errors; `most` bytes, for one that was packed itself."""
+    return _parse(content, source, most)[0]
 
 
-def _parse(content, source):
+def _parse(content, source, most=None):
     if content[:19] == b"MATLAB 7.3 MAT-file" or content[:8] == b"\x89HDF\r\n\x1a\n":
         raise ValueError(f"{source}: a MATLAB 7.3 file; save it with the option -v7")
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
@@ -176,7 +176,7 @@ def _parse(content, source):
         raise ValueError(f"{source}: not a MATLAB 5 to 7.2 file (no 'IM' or 'MI' at byte 126)")
     found: dict[str, np.ndarray] = {}
     others: dict[str, str] = {}
-    most = left = room(len(content))
+    most = left = most or room(len(content))
     try:
         for kind, body in _elements(memoryview(content)[128:], order):
             if kind == _COMPRESSED:
@@ -234,6 +234,9 @@ def _variable(body, order, most, inside=False):
     shape = [int(length) for length in np.frombuffer(parts[1][1], order + "i4")]
     if kind in _CLASSES:
         value = _numbers(where, next(rest, (0, b"")), order, shape)
+        needed = value.size * (16 if is_complex else np.dtype(_CLASSES[kind]).itemsize)
+        if needed > memory():  # whole numbers are stored in fewer bytes than they take here
+            raise Refused(f"{where} has shape {_short(shape)}, {needed} bytes; {way_out(needed)}")
         if is_complex:
             value = value.astype(np.complex128)
             value.imag = _numbers(where, next(rest, (0, b"")), order, shape)

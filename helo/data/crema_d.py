@@ -3,6 +3,8 @@
 Reads `tabulatedVotes.csv` of the release: 7,442 clips of 91 actors, each rated by about ten people from the voice
 alone, by others from the face alone, and by others from both. The task here: from the two single-modality vote records,
 predict the vote distribution of both. The clips themselves are not needed.
+
+Limits, enough for every clip of five digits and so not raised: 64 MiB, 300,000 rows, 200 letters a name.
 """
 
 from __future__ import annotations
@@ -11,15 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from helo.data.columns import NAME
-from helo.data.csv_files import csv_header
+from helo.data.columns import NAME, short
+from helo.data.csv_files import csv_rows
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData
-from helo.files import MissingFile
+from helo.reading import expanded, regular
 
 EMOTIONS = {"A": "angry", "D": "disgusted", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad"}
 #: The first column is 100000 * type + clip.
 TYPES = {1: "voice", 2: "face", 3: "both"}
 FILE = "tabulatedVotes.csv"
+#: most bytes and rows; the release has 4 MB and 22,326
+LARGEST, ROWS = 2**26, 300_000
 
 
 def load(root: str | Path, smoothing: float = 0.0) -> EmotionData:
@@ -34,26 +38,26 @@ def load(root: str | Path, smoothing: float = 0.0) -> EmotionData:
 
     Raises:
         MissingFile: no such file.
-        ValueError: columns, types, votes or names are not the release's; the message names row, found and expected.
+        ValueError: no regular file, or a too large one; or columns, types, votes or names are not the release's; the
+            message names row, found and expected.
     """
-    path = Path(root).expanduser()
+    path = expanded(root)
     path = path / FILE if path.is_dir() else path
-    if not path.is_file():
-        raise MissingFile(f"{path}: no such file; expected CREMA-D's {FILE}")
     if smoothing < 0:
         raise ValueError(f"smoothing is {smoothing}; expected at least 0")
-    table = _table(path)
-    codes = _integers(path, table.iloc[:, 0], "first column", 100001, 400000)
-    votes = np.stack([_integers(path, table[letter], letter, 0, 1000) for letter in EMOTIONS], 1).astype(float)
+    first, *cells, names = _columns(path)
+    codes = _integers(path, first, "first column", 100001, 400000)
+    counts = [_integers(path, own, letter, 0, 1000) for letter, own in zip(EMOTIONS, cells, strict=True)]
+    votes = np.stack(counts, 1).astype(float)
     if (votes.sum(1) == 0).any():
         raise ValueError(f"{path}: row {int(np.argmin(votes.sum(1))) + 2} has no vote; expected at least one")
     kinds, clips = codes // 100000, codes % 100000
-    names = np.array(table["fileName"])
+    names = np.array(names)
     parts = [name.split("_") for name in names]
-    wrong = [k for k, part in enumerate(parts) if len(part) != 4 or not part[0].isdigit() or len(names[k]) > NAME]
+    wrong = [k for k, part in enumerate(parts) if len(part) != 4 or not part[0].isdigit()]
     if wrong:
         raise ValueError(
-            f"{path}: row {wrong[0] + 2} has fileName {names[wrong[0]][:NAME]!r}; expected actor_sentence_emotion_level"
+            f"{path}: row {wrong[0] + 2} has fileName {str(names[wrong[0]])!r}; expected actor_sentence_emotion_level"
         )
     shares = votes + smoothing
     shares = (shares / shares.sum(1, keepdims=True)).astype(np.float32)
@@ -72,18 +76,26 @@ def load(root: str | Path, smoothing: float = 0.0) -> EmotionData:
     )
 
 
-def _table(path):
-    import pandas as pd
-
-    csv_header(path)
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:  # pandas' own parsing errors are ValueErrors
-        raise ValueError(f"{path}: not a readable CSV file ({error})") from None
-    missing = sorted({*EMOTIONS, "fileName"} - set(table.columns))
-    if missing or len(table.columns) < 8:
-        raise ValueError(f"{path}: columns {missing} are missing; expected A, D, F, H, N, S and fileName")
-    return table
+def _columns(path):
+    """The first column, one for each emotion, and fileName: each a list of its cells below the header."""
+    rows = csv_rows(regular(path, LARGEST, f"CREMA-D's {FILE}"))
+    _, header = next(rows, (0, []))
+    missing = sorted(name for name in (*EMOTIONS, "fileName") if header.count(name) != 1)
+    if missing:
+        raise ValueError(f"{path}: columns {missing} are missing or there twice; expected A, D, F, H, N, S, fileName")
+    wanted = [0, *(header.index(name) for name in (*EMOTIONS, "fileName"))]
+    found: list[list[str]] = [[] for _ in wanted]
+    for line, row in rows:
+        if row and len(row) != len(header):
+            raise ValueError(f"{path}: line {line} has more or fewer than the header's {len(header)} cells")
+        for column, k in zip(found, wanted, strict=True) if row else ():
+            if len(row[k]) > NAME:
+                told = f"a cell of {len(row[k])} letters"
+                raise ValueError(f"{path}: line {line}, {header[k][:NAME]!r}, has {told}; expected at most {NAME}")
+            column.append(row[k])
+        if len(found[0]) > ROWS:
+            raise ValueError(f"{path}: over {ROWS} rows; expected a type and a clip of five digits in each")
+    return found
 
 
 def _rows_by_type(path, kinds, clips, names):
@@ -107,7 +119,7 @@ def _integers(path, column, name, lowest, highest):
     for row, text in enumerate(column):
         if not (text.isascii() and text.isdigit() and len(text) < 10 and lowest <= int(text) <= highest):
             raise ValueError(
-                f"{path}: row {row + 2}, {name}, is {text!r}; expected a whole number from {lowest} to {highest}"
+                f"{path}: row {row + 2}, {name}, is {short(text)}; expected a whole number from {lowest} to {highest}"
             )
         numbers[row] = int(text)
     if not len(numbers):

@@ -10,12 +10,18 @@ The data are given out by their authors on a signed agreement (Zenodo 10.5281/ze
 A row of Features is a window of 5 seconds, and the next begins one second later: neighbours share 80 % of their signal,
 and all windows of a clip share one label. Clips differ in length, and length alone says something of the emotion;
 `python -m helo check` measures both. Split by subject or by trial.
+
+Limits: a person's .mat, or the zip, 2 GB, and what it unpacks to 64 MiB or 100 times its size, at most 2 GB
+(`HELO_MEMORY=8` in the environment, gigabytes, raises both); 100,000 files in a zip; a questionnaire 1 MiB; a clip of
+form "raw" an hour. A file is held whole: memory is twice the largest person's and the windows of all.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
+from glob import escape, glob
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +31,8 @@ from helo.data.dmer_files import CHANNELS, CLIPS, COLUMNS, array_of, find, peopl
 from helo.data.dmer_raw import BANDS, read_raw
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, ratings_to_distributions
 from helo.data.signals import normalise_by_subject
-from helo.files import MissingFile
 from helo.progress import each
+from helo.reading import expanded, regular
 
 EMOTIONS = (
     "inspired",
@@ -40,6 +46,8 @@ EMOTIONS = (
     "scared",
     "distressed",
 )
+#: most bytes of a person's questionnaire, 32 rows of 10 digits
+QUESTIONNAIRE = 2**20
 _FOLDERS = {"features": "Features", "raw": "Aligned_data"}
 _CHOICES = {
     "form": tuple(_FOLDERS),
@@ -94,7 +102,8 @@ def load(
 
     Raises:
         MissingFile: the folder or one of its files is missing.
-        ValueError: a file's content is not the release's; the message names file, field, found and expected.
+        ValueError: a file is too large, or its content is not the release's; the message names file, field, found and
+            expected.
     """
     options = {"form": form, "labels": labels, "scale": scale, "order": order, "panas": panas, "band": band}
     options |= {
@@ -105,7 +114,7 @@ def load(
         "normalise": normalise,
     }
     _check(options)
-    root, source = find(Path(root).expanduser(), _FOLDERS[form])
+    root, source = find(expanded(root), _FOLDERS[form])
 
     def make():
         return _extract(root, source, **options)
@@ -125,9 +134,8 @@ def _check(options):
 def _files(root, source, faces, panas):
     """All that form "raw" is made from."""
     files = list(source.rglob("*.mat")) if source.is_dir() else [source]
-    files += [*(root / faces).glob("*.npz"), *(root / faces).rglob("*.mat"), root / f"{faces}.zip"]
-    with people(source, "/datas.mat") as held:
-        files += [root / panas.replace("{subject}", who) for who in held]
+    for pattern in (f"{faces}.zip", f"{faces}/*.npz", f"{faces}/**/*.mat", panas.replace("{subject}", "*")):
+        files += map(Path, glob(os.path.join(escape(str(root)), pattern), recursive=True))
     return dict.fromkeys(f for f in files if f.is_file())
 
 
@@ -217,8 +225,7 @@ def _count_up(clips):
 
 def _panas(path, source, shown, options):
     """Ratings (32 clips, 10 emotions) of one person's questionnaire."""
-    if not path.is_file():
-        raise MissingFile(f"{path}: no such file; expected the PANAS ratings (option panas says where)")
+    path = regular(path, QUESTIONNAIRE, "the PANAS ratings (option panas says where)")
     if options["order"] == "clips":
         shown = range(CLIPS)
     elif shown is None:
@@ -226,8 +233,6 @@ def _panas(path, source, shown, options):
             f"{source}: does not say in which order the clips were shown, and {path} is in that order; "
             "expected a time row or clips in order of presentation (order='clips': the questionnaire is by clip number)"
         )
-    if path.stat().st_size > 2**20:
-        raise ValueError(f"{path}: {path.stat().st_size} bytes; expected {CLIPS} rows of {len(EMOTIONS)} ratings")
     lines = [line for line in path.read_text(encoding="latin1").splitlines() if line.strip(" ,;\t")]
     if len(lines) != len(shown):
         raise ValueError(f"{path}: {len(lines)} rows; expected {len(shown)}, one for each clip shown")

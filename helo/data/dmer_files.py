@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from helo.data.arrays import open_zip, parse_mat
+from helo.data.arrays import open_zip, parse_mat, room
+from helo.data.columns import check_spelling
 from helo.files import MissingFile
+from helo.reading import memory, regular, way_out
 
 CLIPS, REST, CHANNELS = 32, 40, 18
 Arrays = dict[str, np.ndarray]  # variable -> its array
@@ -31,30 +33,36 @@ def find(root: Path, name: str) -> tuple[Path, Path]:
 @contextmanager
 def people(source: Path, end: str) -> Iterator[Mapping[str, Callable[[], tuple[str, Arrays]]]]:
     """Person -> a function that reads the person's .mat file; from a folder or a zip file."""
-    pattern = re.compile(rf"(?:.*/)?(\d{{1,4}}){re.escape(end)}")
+    pattern = re.compile(rf"(?:.*/)?([0-9]{{1,4}}){re.escape(end)}")
     found: dict[str, list[tuple[str, Callable[[], bytes]]]] = {}
     if source.is_dir():
         for file in source.rglob("*.mat"):
             if match := pattern.fullmatch(file.relative_to(source).as_posix()):
-                found.setdefault(match[1], []).append((str(file), file.read_bytes))
-        yield _only(source, end, found)
+                found.setdefault(match[1], []).append((str(file), partial(_content, file)))
+        yield _only(source, end, found, None)
         return
     with open_zip(source) as archive:
         for name in archive.namelist():
             if match := pattern.fullmatch(name):
                 found.setdefault(match[1], []).append((f"{source}/{name}", partial(archive.read, name)))
-        yield _only(source, end, found)
+        # a .mat is packed itself: it may unpack to as much as all of the zip, not to a hundred times that again
+        yield _only(source, end, found, room(source.stat().st_size))
 
 
-def _only(source, end, found):
+def _content(path):
+    return regular(path, expected="a .mat file").read_bytes()
+
+
+def _only(source, end, found, most):
     if not found:
         raise MissingFile(f"{source}: holds no <id>{end}; expected DMER's")
     for who, files in found.items():
         if len(files) > 1:
             raise ValueError(f"{source}: holds {len(files)} files {who}{end}; expected one")
+    check_spelling(source, "a file's name", found)
 
     def reader(name, content):
-        return lambda: (name, parse_mat(content(), name))
+        return lambda: (name, parse_mat(content(), name, most))
 
     return {who: reader(*found[who][0]) for who in sorted(found, key=int)}
 
@@ -99,6 +107,8 @@ def array_of(
     ):
         told = ", ".join("rows" if e is None else str(e) for e in shape)
         raise ValueError(f"{path}: {name!r} has shape {x.shape}; expected ({told})")
+    if 8 * x.size > memory():
+        raise ValueError(f"{path}: {name!r} has shape {x.shape}, {8 * x.size} bytes; {way_out(8 * x.size)}")
     x = x.astype(np.float64)
     if finite and not np.isfinite(x).all():
         at = np.argwhere(~np.isfinite(x))[0].tolist()

@@ -17,6 +17,8 @@ from helo.files import MissingFile
 
 #: Bands of the EEG in Hz.
 BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 14), "beta": (14, 31), "gamma": (31, 45)}
+#: longest clip in seconds; the release's last minutes
+CLIP = 3600
 RATES = {"eeg": 300.0, "gsr": 4.0, "ppg": 100.0}
 
 
@@ -64,6 +66,8 @@ def read_raw(
     for clip in sorted({int(c) for c in ids["eeg"]} - {REST}):
         cut = {m: rows[m][:, ids[m] == clip] for m in rows}
         lengths = {m: x.shape[1] / rates[m] for m, x in cut.items() if x.shape[1]}
+        if max(lengths.values()) > CLIP:
+            raise ValueError(f"{path}: clip {clip} lasts {max(lengths.values()):.0f} s; expected at most {CLIP}")
         if max(lengths.values()) - min(lengths.values()) > 2:
             told = ", ".join(f"{m} {s:.1f} s" for m, s in lengths.items())
             raise ValueError(f"{path}: clip {clip} lasts {told}; expected the same length in all")
@@ -132,7 +136,7 @@ def _faces(root, who, faces, complex_values):
         return None
     folder = root / faces
     own = folder / f"{who}.npz"
-    if own.is_file():
+    if own.exists():
         return rows_of(str(own), read_npz(own), None, complex_values)
     source = folder if folder.is_dir() else root / f"{faces}.zip"
     if not source.exists():

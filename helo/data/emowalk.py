@@ -15,6 +15,8 @@ their questionnaires in `helo.data.emowalk_people`, their walks here:
 A window's emotion distribution is a questionnaire of its walk, its ratings divided by their sum. Heart rate is
 physiological; acceleration and rotation, how the arm swings, are behavioral. The stimulus tells little of the ratings,
 so little is to be had from the signals: a data set to see whether a benchmark says so.
+
+Limits: a person's walks 64 MiB and a million rows (11 hours), the study and a file of questionnaires 1 MiB each.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ from helo.data.columns import some
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
 from helo.data.emowalk_people import CONDITIONS, EMOTIONS, PANAS, QUESTIONNAIRES, STIMULI, STUDY, people_of
 from helo.progress import each
+from helo.reading import expanded, regular
 
+#: most bytes of a person's walks, and most rows; the release's have 1.5 MB and 20,000
+WALK, ROWS = 2**26, 1_000_000
 _RATES = 20, 32  # samples a second; the release's walks have 25
 # modality -> columns, unit, largest value a sensor gives
 _MODALITIES = {
@@ -69,7 +74,7 @@ def load(
         MissingFile: the folder or one of its files is missing.
         ValueError: a file's content is not the release's; the message names file, field, found and expected.
     """
-    root = Path(root).expanduser()
+    root = expanded(root)
     if ratings not in ("stimulus", "walk"):
         raise ValueError(f"ratings is {ratings!r}; expected 'stimulus' or 'walk'")
     if normalise not in ("subject", "causal", "none"):
@@ -97,7 +102,7 @@ def load(
 
 def recording(root: str | Path, subject: str) -> Recording:
     """The raw signals of one person: the three walks one after another, without the pauses between them."""
-    people = {p.name: p for p in people_of(Path(root).expanduser())}
+    people = {p.name: p for p in people_of(expanded(root))}
     if subject not in people:
         raise ValueError(f"{root}: no person {subject!r}; expected one of {some(people)}")
     x, _, rate = _read_walks(people[subject])
@@ -107,13 +112,15 @@ def recording(root: str | Path, subject: str) -> Recording:
 
 def _read_walks(person):
     """The recording (samples, 9), first and last sample of each walk, and samples a second."""
-    path = person.file
+    path = regular(person.file, WALK, "a person's walks")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # an empty file
             x = np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
     except (ValueError, UserWarning, OverflowError, MemoryError) as error:
         raise ValueError(f"{path}: not readable as rows of numbers ({str(error)[:200]})") from None
+    if len(x) > ROWS:
+        raise ValueError(f"{path}: over {ROWS} rows; expected at most so many")
     if x.shape[1] != 9:
         raise ValueError(
             f"{path}: {x.shape[1]} columns; expected 9: condition, emotion, 3 of acc, 3 of gyro, heart rate"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from helo.data.columns import some
+from helo.data.columns import short, some
 from helo.data.csv_files import csv_rows
 from helo.files import MissingFile
+from helo.reading import regular
 
 #: The items of a questionnaire, in the order of its columns.
 EMOTIONS = (
@@ -18,6 +19,8 @@ EMOTIONS = (
     *("irritable", "alert", "ashamed", "inspired", "nervous", "determined", "attentive", "jittery", "active", "afraid"),
 )
 STUDY, WALKS, PANAS = "user_study_encoding.csv", "walking_data", "PANAS"
+#: most bytes of a table; the release's have 11 kB
+TABLE = 2**20
 #: Letter in the order of the stimuli -> code in the recordings, name.
 STIMULI = {"S": (-1, "sad"), "N": (0, "neutral"), "H": (1, "happy")}
 #: Condition -> code in the recordings, file of its questionnaires.
@@ -48,7 +51,8 @@ def people_of(root: Path, ratings: str = "stimulus") -> list[Person]:
 
     Raises:
         MissingFile: the folder or one of its files is missing.
-        ValueError: a table's content is not the release's; the message names file, field, found and expected.
+        ValueError: a table is no regular file of at most `TABLE` bytes, or its content is not the release's; the
+            message names file, field, found and expected.
     """
     if not root.is_dir():
         raise MissingFile(f"{root}: no such folder; expected EmoWalk's, which holds {STUDY}, {WALKS} and {PANAS}")
@@ -64,7 +68,7 @@ def people_of(root: Path, ratings: str = "stimulus") -> list[Person]:
         name = _person(path, line, row, len(header), 0, people)
         condition, _, order = row[1].partition("-")
         if condition not in CONDITIONS or sorted(order) != sorted(STIMULI):
-            raise ValueError(f"{path}: {name}'s CONDITION is {row[1]!r}; expected such as 'Mo-SNH' or 'Mw-HNS'")
+            raise ValueError(f"{path}: {name}'s CONDITION is {short(row[1])}; expected such as 'Mo-SNH' or 'Mw-HNS'")
         if (condition, name) not in files:
             raise MissingFile(f"{root / WALKS}: no {condition.lower()}_{name}_*.csv; expected {name}'s walks, {row[1]}")
         file = CONDITIONS[condition][1]
@@ -72,7 +76,7 @@ def people_of(root: Path, ratings: str = "stimulus") -> list[Person]:
         prefix, _, letters = told.partition("-")
         if (prefix, _SLIPS.get(letters, letters)) != (condition, order):
             raise ValueError(
-                f"{root / PANAS / file}: {name}'s Condition is {told!r}; expected {row[1]!r} as in {STUDY}"
+                f"{root / PANAS / file}: {name}'s Condition is {short(told)}; expected {row[1]!r} as in {STUDY}"
             )
         if answers is not None:
             answers = answers[:, 0 if ratings == "stimulus" else -1]
@@ -96,14 +100,15 @@ def read_panas(path: Path) -> dict[str, tuple[str, np.ndarray]]:
     (_, header), *rows = _rows(path)
     count = 3 * QUESTIONNAIRES[path.name]
     if header[:3] != ["Timestamp", "ID", "Condition"] or len(header) != 3 + count * len(EMOTIONS):
+        first = [name[:50] for name in header[:3]]
         raise ValueError(
-            f"{path}: {len(header)} columns that begin with {header[:3]}; expected Timestamp, ID, Condition and "
+            f"{path}: {len(header)} columns that begin with {first}; expected Timestamp, ID, Condition and "
             f"{count} times the {len(EMOTIONS)} items"
         )
     for column, name in enumerate(header[3:]):
         item = f"{column % 20 + 1}. {EMOTIONS[column % 20].title()}"
         if name.replace(" ", "") != item.replace(" ", ""):  # one of them is "3.Excited"
-            raise ValueError(f"{path}: column {column + 4} is {name!r}; expected {item!r}")
+            raise ValueError(f"{path}: column {column + 4} is {short(name)}; expected {item!r}")
     found: dict[str, tuple[str, np.ndarray]] = {}
     for line, row in rows:
         if not any(row):
@@ -113,7 +118,7 @@ def read_panas(path: Path) -> dict[str, tuple[str, np.ndarray]]:
             if text not in ("1", "2", "3", "4", "5"):
                 which = f"{EMOTIONS[k % 20]!r} in questionnaire {k // 20 + 1}"
                 raise ValueError(
-                    f"{path}: {person}'s rating of {which} is {text!r}; expected a whole number from 1 to 5"
+                    f"{path}: {person}'s rating of {which} is {short(text)}; expected a whole number from 1 to 5"
                 )
         found[person] = row[2], np.array(row[3:], float).reshape(3, -1, len(EMOTIONS))
     return found
@@ -121,8 +126,9 @@ def read_panas(path: Path) -> dict[str, tuple[str, np.ndarray]]:
 
 def _rows(path):
     """Line number and cells of every row of a CSV file, at least one."""
-    if not path.is_file():
+    if not path.exists():
         raise MissingFile(f"{path}: missing; expected the files of EmoWalk's release")
+    regular(path, TABLE, "a table of EmoWalk's release")
     rows = [(line, [cell.strip() for cell in row]) for line, row in csv_rows(path)]
     if not rows:
         raise ValueError(f"{path}: is empty; expected a header and rows")
@@ -135,7 +141,7 @@ def _person(path, line, row, width, column, others):
         raise ValueError(f"{path}: line {line} has {len(row)} cells; expected {width}")
     name = row[column].lower()
     if not re.fullmatch(r"ew[0-9]{1,4}", name):
-        raise ValueError(f"{path}: line {line} has the person {row[column]!r}; expected EW and a number")
+        raise ValueError(f"{path}: line {line} has the person {short(row[column])}; expected EW and a number")
     if name in others:
         raise ValueError(f"{path}: line {line} is a second row of {name}; expected one a person")
     return name
@@ -144,10 +150,11 @@ def _person(path, line, row, width, column, others):
 def _files(folder):
     """(condition, person) -> recording."""
     found: dict[tuple[str, str], Path] = {}
+    seen: dict[str, Path] = {}
     for path in sorted(folder.glob("*.csv")):
         if parts := re.match(r"(mo|mu|mw)_(ew[0-9]{1,4})_", path.name.lower()):
-            other = next((p for key, p in found.items() if key[1] == parts[2]), None)
-            if other is not None:
+            other = seen.setdefault(parts[2], path)
+            if other != path:
                 raise ValueError(f"{path}: {other.name} is of {parts[2]} too; expected one file a person")
             found[parts[1].title(), parts[2]] = path
     return found
@@ -162,7 +169,7 @@ def _seconds(path, name, texts):
         if time is None or (times and time <= times[-1]):
             field = f"{('START', 'END')[k % 2]} W of walk {k // 2 + 1}"
             raise ValueError(
-                f"{path}: {name}'s {field} is {text!r}; expected hour.minute.second after the one before it"
+                f"{path}: {name}'s {field} is {short(text)}; expected hour.minute.second after the one before it"
             )
         times.append(time)
     return tuple(b - a for a, b in zip(times[::2], times[1::2], strict=True))

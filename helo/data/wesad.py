@@ -3,52 +3,31 @@
 Reads the release's own layout, `Sx/Sx.pkl` and `Sx/Sx_quest.csv`. A window's emotion distribution is the PANAS
 questionnaire of its condition: 24 ratings from 1 to 5, divided by their sum. Wrist BVP, EDA and TEMP (and ECG, EMG,
 EDA, Resp and Temp of the chest) are physiological; ACC, the body's movement, is behavioral.
+
+Limits: a pickle as `helo.data.pickles` says (2 GB, raised by `HELO_MEMORY=8` in the environment, gigabytes), a
+questionnaire 1 MiB, a recording 4 hours. An hour of the wrist takes about 2 seconds, the chest longer. Memory: the
+largest pickle, its signals in float64 and the features of all.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from pathlib import Path
 
 import numpy as np
 
 from helo.data import signals as features
 from helo.data.cache import cached
+from helo.data.columns import short
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
 from helo.data.pickles import read_arrays
-from helo.files import MissingFile
+from helo.data.wesad_people import CODES, EMOTIONS, people_of, read_panas
 from helo.progress import each
+from helo.reading import expanded
 
-EMOTIONS = (
-    "active",
-    "distressed",
-    "interested",
-    "inspired",
-    "annoyed",
-    "strong",
-    "guilty",
-    "scared",
-    "hostile",
-    "excited",
-    "proud",
-    "irritable",
-    "enthusiastic",
-    "ashamed",
-    "alert",
-    "nervous",
-    "determined",
-    "attentive",
-    "jittery",
-    "afraid",
-    "stressed",
-    "frustrated",
-    "happy",
-    "sad",
-)
-#: Condition in the questionnaire -> code in the label array, which has one code for both meditations.
-CODES = {"Base": 1, "TSST": 2, "Fun": 3, "Medi 1": 4, "Medi 2": 4}
 LABEL_RATE = 700.0
+#: longest recording; the release's last two
+HOURS = 4
 
 # modality -> (site, key in the pickle, rate in Hz, factor to the unit, unit, role, feature function)
 _MODALITIES = {
@@ -94,9 +73,10 @@ def load(
 
     Raises:
         MissingFile: the folder or one of its files is missing.
-        ValueError: a file's content is not the release's; the message names file, field, found and expected.
+        ValueError: a file is too large, or its content is not the release's; the message names file, field, found and
+            expected.
     """
-    root = Path(root).expanduser()
+    root = expanded(root)
     if site not in _SITES:
         raise ValueError(f"site is {site!r}; expected one of {list(_SITES)}")
     if normalise not in ("recording", "causal", "subject", "none"):
@@ -106,7 +86,7 @@ def load(
             f"window {window} s, step {step} s, context {context} s, tokens {tokens}: "
             "expected positive lengths and tokens of at least 2 s"
         )
-    subjects = _subjects(root)
+    subjects = people_of(root)
     options = {"site": site, "window": window, "step": step, "tokens": tokens}
     options |= {"context": context, "normalise": normalise}
     sources = [root / s / f"{s}{end}" for s in subjects for end in (".pkl", "_quest.csv")]
@@ -120,75 +100,8 @@ def load(
 
 def recording(root: str | Path, subject: str, site: str = "wrist") -> Recording:
     """The raw signals of one subject."""
-    raw, _ = _read_signals(Path(root).expanduser() / subject / f"{subject}.pkl", site)
+    raw, _ = _read_signals(expanded(root) / subject / f"{subject}.pkl", site)
     return Recording(raw, {m: _MODALITIES[m][2] for m in raw}, {m: _MODALITIES[m][4] for m in raw})
-
-
-def read_panas(path: Path) -> dict[str, np.ndarray]:
-    """PANAS ratings of one `Sx_quest.csv`: condition -> 24 ratings in the order of EMOTIONS.
-
-    The stress row rates Angry and Irritated before Sad and so has 26 values; those two are left out. A single missing
-    rating (S5 has one, "Nan") becomes the median of that person's other ratings of the same emotion, with a warning.
-
-    Raises:
-        ValueError: no ORDER, a condition without a row, a wrong number of ratings, or a rating outside 1 to 5.
-    """
-    lines = [line.rstrip("\r\n").split(";") for line in path.read_text(encoding="latin1").splitlines()]
-    order = next(([name.strip() for name in fields[1:6]] for fields in lines if fields[0] == "# ORDER"), None)
-    if order is None:
-        raise ValueError(f"{path}: no line '# ORDER'; expected the order of the conditions")
-    if sorted(order) != sorted(CODES):
-        raise ValueError(f"{path}: '# ORDER' begins with {order}; expected {list(CODES)} in some order")
-    rows = [fields[1:] for fields in lines if fields[0] == "# PANAS"]
-    if len(rows) != len(order):
-        raise ValueError(f"{path}: {len(rows)} lines '# PANAS'; expected {len(order)}, one per condition")
-    ratings = np.stack([_panas_row(path, condition, row) for condition, row in zip(order, rows, strict=True)])
-    for row, item in np.argwhere(np.isnan(ratings)):
-        if np.isnan(ratings[row]).sum() > 1:
-            count = int(np.isnan(ratings[row]).sum())
-            raise ValueError(f"{path}: {count} ratings of {order[row]!r} are missing; expected one at most")
-        ratings[row, item] = np.nanmedian(ratings[:, item])
-        warnings.warn(
-            f"{path}: the rating of {EMOTIONS[item]!r} in {order[row]!r} is missing; "
-            f"used {ratings[row, item]:g}, the median of this person's other ratings of it",
-            stacklevel=2,
-        )
-    return dict(zip(order, ratings, strict=True))
-
-
-def _panas_row(path, condition, fields):
-    values = [x.strip() for x in fields]
-    while values and values[-1] == "":
-        values.pop()
-    expected = 26 if condition == "TSST" else 24
-    if len(values) != expected:
-        raise ValueError(f"{path}: the PANAS row of {condition!r} has {len(values)} ratings; expected {expected}")
-    if condition == "TSST":
-        values = values[:23] + values[25:]
-    ratings = np.empty(24)
-    for i, text in enumerate(values):
-        try:
-            ratings[i] = float(text)
-        except ValueError:
-            ratings[i] = np.inf
-        if not (np.isnan(ratings[i]) or 1 <= ratings[i] <= 5):
-            raise ValueError(
-                f"{path}: the rating of {EMOTIONS[i]!r} in {condition!r} is {text!r}; expected a number from 1 to 5"
-            )
-    return ratings
-
-
-def _subjects(root):
-    if not root.is_dir():
-        raise MissingFile(f"{root}: no such folder; expected WESAD's folder, which holds S2, S3, ...")
-    names = sorted((p.name for p in root.glob("S*") if p.is_dir() and p.name[1:].isdigit()), key=lambda s: int(s[1:]))
-    if not names:
-        raise MissingFile(f"{root}: holds no folder S2, S3, ...; expected WESAD's folder")
-    for s in names:
-        for file in (root / s / f"{s}.pkl", root / s / f"{s}_quest.csv"):
-            if not file.is_file():
-                raise MissingFile(f"{file}: missing; expected {s}.pkl and {s}_quest.csv in {root / s}")
-    return names
 
 
 def _read_signals(path, site):
@@ -203,6 +116,8 @@ def _read_signals(path, site):
     if not isinstance(label, np.ndarray) or label.ndim != 1 or label.dtype.kind not in "iu" or not len(label):
         raise ValueError(f"{path}: 'label' is {_kind(label)}; expected a one-dimensional array of integers")
     seconds = len(label) / LABEL_RATE
+    if seconds > HOURS * 3600:
+        raise ValueError(f"{path}: 'label' lasts {seconds / 3600:.1f} hours; expected at most {HOURS}")
     signals = {}
     for modality, (place, key, rate, factor, *_) in _MODALITIES.items():
         if place not in _SITES[site]:
@@ -231,22 +146,22 @@ def _read_signals(path, site):
 def _kind(value):
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape}"
-    return repr(value) if isinstance(value, str) else type(value).__name__
+    return short(value) if isinstance(value, str) else type(value).__name__
 
 
 def _condition_runs(path, label, order):
     """(condition, start, stop) in seconds, from the label's runs of 1 to 4 in time order."""
-    edges = np.flatnonzero(np.diff(label)) + 1
+    edges = np.flatnonzero(label[1:] != label[:-1]) + 1
     starts, stops = np.r_[0, edges], np.r_[edges, len(label)]
-    runs = [(int(label[a]), a / LABEL_RATE, b / LABEL_RATE) for a, b in zip(starts, stops, strict=True)]
-    runs = [run for run in runs if run[0] in (1, 2, 3, 4)]
-    found, expected = [code for code, *_ in runs], [CODES[name] for name in order]
-    if found != expected:
+    known = np.isin(label[starts], (1, 2, 3, 4))
+    found, expected = label[starts[known]], [CODES[name] for name in order]
+    if found.tolist() != expected:
+        more = f" and {len(found) - 9} more" if len(found) > 9 else ""
         raise ValueError(
-            f"{path}: the labels run through the codes {found}; "
+            f"{path}: the labels run through the codes {found[:9].tolist()}{more}; "
             f"expected {expected} from the questionnaire's order {order}"
         )
-    return [(name, a, b) for name, (_, a, b) in zip(order, runs, strict=True)]
+    return list(zip(order, starts[known] / LABEL_RATE, stops[known] / LABEL_RATE, strict=True))
 
 
 def _extract(root, subjects, site, window, step, tokens, context, normalise):
