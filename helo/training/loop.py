@@ -68,7 +68,7 @@ def fit(
         refit: train again from the first weights, with the validation windows among the training windows, for as many
             epochs as were best: people who only said when to stop are too few to lose.
         precision: of a network's products: "float32", "bfloat16", or "auto": bfloat16 for a model of a million weights
-            and more on a device that computes with it (`helo.precision`); smaller ones have float32's numbers anywhere.
+            and more with large batches, on a device that computes with it (`helo.precision`); others have float32.
         on_epoch: called with the model and the epoch's row of the history; True ends training with the best epoch.
 
     Raises:
@@ -77,7 +77,7 @@ def fit(
             or weight, and the modality and window to look at. Later, training ends with the best epoch and a warning.
     """
     device = device_for(device)
-    precision = precision_for(precision, model, device)
+    precision = precision_for(precision, model, device, batch_size)
     rates = learning_rate, weight_decay, decay
     settings = Settings(epochs, batch_size, *rates, patience, device, centre_people, refit, precision, on_epoch)
     check_training(model, data, split)

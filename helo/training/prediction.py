@@ -46,7 +46,7 @@ def predict(
     """
     place = torch.device(device or where(model))
     with threads_for([model], place):
-        precision = precision_for(precision, model, place)
+        precision = precision_for(precision, model, place, batch_size)
         answer = answers(model, data, index, batch_size, device, explain, without, precision)
     wrong = ~np.isfinite(answer.distributions).all(1)
     if wrong.any():

@@ -65,7 +65,7 @@ def fit_together(
     device = device_for(device)
     files = [None] * len(models) if checkpoint is None else checkpoint
     _check_stack(models, data, splits, seeds, files)
-    precision = precision_for(precision, models[0], device)  # one model's size decides, as if it were alone
+    precision = precision_for(precision, models[0], device, batch_size)  # one model's size decides, as if it were alone
     rates = learning_rate, weight_decay, decay
     settings = Settings(epochs, batch_size, *rates, patience, device, centre_people, refit, precision, on_epoch)
     jobs = zip(models, splits, seeds, files, strict=True)
