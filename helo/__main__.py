@@ -100,7 +100,7 @@ def evaluate(
             workers=workers,
             folder=folder or None,
             epochs=epochs,
-            **({} if precision == "auto" else {"precision": precision}),
+            precision=precision,
             **({"centre_people": True} if centre_people else {}),  # left alone, it may be chosen
         )
     except (ValueError, OSError, FloatingPointError) as error:

@@ -68,11 +68,12 @@ def in_float32(function: Callable[..., Result]) -> Callable[..., Result]:
     """A function of tensors that is computed in float32 whatever its products would else be computed in."""
 
     @functools.wraps(function)
-    def computed(first: Tensor, *others: Any, **options: Any) -> Result:
-        if not torch.is_autocast_enabled(first.device.type):
-            return function(first, *others, **options)
-        with torch.autocast(first.device.type, enabled=False):
-            return function(widened(first), *map(widened, others), **widened(options))
+    def computed(*arguments: Any, **options: Any) -> Result:
+        kind = next(x for x in (*arguments, *options.values()) if isinstance(x, Tensor)).device.type
+        if not torch.is_autocast_enabled(kind):
+            return function(*arguments, **options)
+        with torch.autocast(kind, enabled=False):
+            return function(*widened(arguments), **widened(options))
 
     return computed
 
