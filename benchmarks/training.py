@@ -1,13 +1,17 @@
-"""One training step of HeLo at DMER's sizes, beside the plain ways of writing it: `python benchmarks/training.py`.
+"""One training step of HeLo at DMER's sizes, and one answer, beside the plain ways: `python benchmarks/training.py`.
 
 18 x 5 EEG, 28 GSR, 27 PPG and 768 video features, 10 emotions, width 128, batches of 128. The ways take turns; the
-median over the turns counts.
+median over the turns counts, and beside it the least time on the CPU, which others on the machine disturb less.
 
-    helo      as `helo.fit` trains: data in memory once, batches by index, transport with the implicit gradient,
-              dropout from bytes
-    unrolled  the same, but the plan by 20 iterations in the log domain that autograd passes through, and torch's
-              dropout
-    loader    a plain loop around that: a DataLoader over windows, Adam, the loss read after every step
+    helo, auto     as `helo.fit` trains: data in memory once, batches by index, transport with the implicit gradient,
+                   dropout from bytes; products in bfloat16 where the device has it (`helo.precision`)
+    helo, float32  the same in float32
+    unrolled       as that, but the plan by 20 iterations in the log domain that autograd passes through, and torch's
+                   dropout
+    loader         a plain loop around that: a DataLoader over windows, Adam, the loss read after every step
+    loader, autocast   the same with forward and losses under `torch.autocast`, bfloat16
+
+An answer is `helo.predict`, or the unrolled model called on batches of 512, under `torch.autocast` or not.
 """
 
 from __future__ import annotations
@@ -59,9 +63,15 @@ def torch_dropout(self, x):
     return torch.nn.functional.dropout(x, self.share, self.training)
 
 
-def by_fit(data, split, options) -> float:
-    """Seconds a step in `helo.fit`, validation not counted: there is none."""
-    run = helo.fit(
+def now() -> np.ndarray:
+    """Seconds on the clock, and on the CPU."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def by_fit(data, split, options, precision="auto") -> np.ndarray:
+    """Seconds a step in `helo.fit`, of the second epoch; validation not counted: there is none."""
+    marks: list[np.ndarray] = []
+    helo.fit(
         helo.build("helo", data, width=128),
         data,
         split,
@@ -69,11 +79,13 @@ def by_fit(data, split, options) -> float:
         batch_size=BATCH,
         progress=False,
         device=options.device,
+        precision=precision,
+        on_epoch=lambda *_: marks.append(now()),
     )
-    return run.history[-1]["seconds"] / (len(split.train) // BATCH)
+    return (marks[1] - marks[0]) / (len(split.train) // BATCH)
 
 
-def by_loader(data, split, options) -> float:
+def by_loader(data, split, options, autocast=False) -> np.ndarray:
     """Seconds a step in a plain loop."""
     signals = {m: torch.as_tensor(x) for m, x in data.signals.items()}
     masks = {m: torch.as_tensor(x) for m, x in data.masks.items()}
@@ -87,15 +99,38 @@ def by_loader(data, split, options) -> float:
     ]
     loader = torch.utils.data.DataLoader(windows, batch_size=BATCH, shuffle=True)
     for _ in range(2):
-        started = time.perf_counter()
+        started = now()
         for x, mask, target in loader:
             x, mask = ({m: v.to(options.device) for m, v in group.items()} for group in (x, mask))
-            loss = model.total(model.losses(model(x, mask), target.to(options.device)))
+            with torch.autocast(torch.device(options.device).type, torch.bfloat16, enabled=autocast):
+                loss = model.total(model.losses(model(x, mask), target.to(options.device)))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             loss.item()
-    return (time.perf_counter() - started) / len(loader)
+    return (now() - started) / len(loader)
+
+
+def answer(data, model, options, precision) -> np.ndarray:
+    """Seconds that `helo.predict` takes for all windows."""
+    started = now()
+    helo.predict(model, data, device=options.device, explain=False, precision=precision)
+    return now() - started
+
+
+@torch.no_grad()
+def plain_answer(data, model, options, autocast) -> np.ndarray:
+    """Seconds that the model called on batches takes."""
+    started = now()
+    model.to(options.device).eval()
+    for k in range(0, len(data), 512):
+        x, masks = (
+            {m: torch.as_tensor(v[k : k + 512], device=options.device) for m, v in group.items()}
+            for group in (data.signals, data.masks)
+        )
+        with torch.autocast(torch.device(options.device).type, torch.bfloat16, enabled=autocast):
+            model(x, masks).distributions.float().cpu().numpy()
+    return now() - started
 
 
 def products(data, split, options) -> float:
@@ -107,8 +142,25 @@ def products(data, split, options) -> float:
     return spent / 1e6 / (2 * (len(split.train) // BATCH))
 
 
+def plainly(way, *arguments, **options) -> np.ndarray:
+    """A way of computing with the unrolled plan and torch's dropout."""
+    with patch.object(transport, "plan", unrolled), patch.object(Dropout, "forward", torch_dropout):
+        return way(*arguments, **options)
+
+
+def table(title: str, times: dict[str, list[np.ndarray]]) -> None:
+    """Medians of the clock, least of the CPU, and how much faster the first way is by each."""
+    middle = {way: 1000 * statistics.median(t[0] for t in turns) for way, turns in times.items()}
+    least = {way: 1000 * min(t[1] for t in turns) for way, turns in times.items()}
+    first = next(iter(times))
+    print(f"\n| {title} | ms | least ms of CPU | {first} is faster by | by CPU |\n|---|---|---|---|---|")
+    for way in times:
+        gains = f"{middle[way] / middle[first]:.2f} | {least[way] / least[first]:.2f}"
+        print(f"| {way} | {middle[way]:.0f} | {least[way]:.0f} | {gains} |")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -116,19 +168,30 @@ def main() -> None:
     data = study(BATCH * options.steps)
     everything = np.arange(len(data))
     split = Split("all", everything, everything[:0], everything[:1])
+    trained = helo.build("helo", data, width=128)
+    trained.prepare(data, split)
     print(describe())
-    times = {"helo": [], "unrolled": [], "loader": []}
-    for _ in range(options.repeats):
-        times["helo"].append(by_fit(data, split, options))
-        with patch.object(transport, "plan", unrolled), patch.object(Dropout, "forward", torch_dropout):
-            times["unrolled"].append(by_fit(data, split, options))
-            times["loader"].append(by_loader(data, split, options))
-    fast = statistics.median(times["helo"])
-    print("\n| way | ms a step | helo is faster by |\n|---|---|---|")
-    for way, seconds in times.items():
-        print(f"| {way} | {1000 * statistics.median(seconds):.0f} | {statistics.median(seconds) / fast:.2f} |")
+    steps = {
+        "helo, auto": lambda: by_fit(data, split, options),
+        "helo, float32": lambda: by_fit(data, split, options, "float32"),
+        "unrolled": lambda: plainly(by_fit, data, split, options, "float32"),
+        "loader": lambda: plainly(by_loader, data, split, options),
+        "loader, autocast": lambda: plainly(by_loader, data, split, options, autocast=True),
+    }
+    answers = {
+        "helo, auto": lambda: answer(data, trained, options, "auto"),
+        "helo, float32": lambda: answer(data, trained, options, "float32"),
+        "plain": lambda: plainly(plain_answer, data, trained, options, False),
+        "plain, autocast": lambda: plainly(plain_answer, data, trained, options, True),
+    }
+    for title, ways in {"a training step": steps, f"an answer to {len(data)} windows": answers}.items():
+        times: dict[str, list[np.ndarray]] = {way: [] for way in ways}
+        for _ in range(options.repeats):
+            for way, run in ways.items():
+                times[way].append(run())
+        table(title, times)
     shared = 1000 * statistics.median(products(data, split, options) for _ in range(options.repeats))
-    print(f"\nmatrix products, which every way shares: {shared:.0f} ms of helo's step")
+    print(f"\nmatrix products of a step of helo, auto: {shared:.0f} ms")
 
 
 if __name__ == "__main__":

@@ -64,9 +64,7 @@ def evaluate(
         str, typer.Option(help="what is new in the test: subjects, both (people and clips), trials, or windows (leaks)")
     ] = "subjects",
     folds: Annotated[int, typer.Option(help="number of folds; 0: one subject at a time, five otherwise")] = 0,
-    calibrate: Annotated[
-        int, typer.Option(help="number of each test person's first trials that are trained on; for subjects")
-    ] = 0,
+    calibrate: Annotated[int, typer.Option(help="first trials of each test person to train on; for subjects")] = 0,
     seeds: Annotated[int, typer.Option(help="number of seeds")] = 1,
     epochs: Annotated[int, typer.Option(help="most epochs")] = 100,
     workers: Annotated[int, typer.Option(help="processes, one thread each; 0: as many as pay")] = 0,
@@ -80,6 +78,7 @@ def evaluate(
     centre_people: Annotated[
         bool, typer.Option("--centre-people", help="learn from ratings without each person's own tendency")
     ] = False,
+    precision: Annotated[str, typer.Option(help="of large models' products: auto, float32 or bfloat16")] = "auto",
 ) -> None:
     """Fit and score models on every fold and seed; print one table, best first by KL."""
     import helo
@@ -101,6 +100,7 @@ def evaluate(
             workers=workers,
             folder=folder or None,
             epochs=epochs,
+            precision=precision,
             **({"centre_people": True} if centre_people else {}),  # left alone, it may be chosen
         )
     _say(to_markdown(summarise(table).sort_values("kl")))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from helo.precision import in_float32
+
 
 def kl_divergence(log_prediction: Tensor, truth: Tensor) -> Tensor:
     """KL(truth || prediction) = sum_j l_j (log l_j - log p_j), mean over the batch; l_j = 0 counts 0.
@@ -22,6 +24,7 @@ def mean_over_windows(values: Tensor, truth: Tensor) -> Tensor:
     return (values * there).sum() / there.sum().clamp_min(1)
 
 
+@in_float32
 def cosine_correlation(embedding: Tensor) -> Tensor:
     """R(E)_jk = cos(e_j, e_k): the correlation a label embedding expresses, (L, d) -> (L, L), unit diagonal."""
     unit = torch.nn.functional.normalize(embedding, dim=-1)

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from helo.precision import in_float32
+
 #: iterations between two renewals of the kernel
 _ABSORB = 8
 #: iterations between two looks at the marginals, where a tolerance is given; a divisor of _ABSORB
@@ -23,6 +25,7 @@ _LOOK = 4
 _BLOCK = 65_536
 
 
+@in_float32
 def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
     """C_ij = 1 - cos(x_i, y_j), in [0, 2].
 
@@ -44,6 +47,7 @@ def uniform_marginal(mask: Tensor) -> Tensor:
     return there / there.sum(-1, keepdim=True).clamp_min(1)
 
 
+@in_float32
 def plan(
     cost: Tensor,
     epsilon: float,
@@ -248,6 +252,7 @@ def scalings(
     return torch.stack(steps)
 
 
+@in_float32
 def gromov_plan(
     cost_x: Tensor,
     cost_y: Tensor,
@@ -287,6 +292,7 @@ def marginal_error(plan: Tensor, u: Tensor, v: Tensor) -> Tensor:
     return (plan.sum(-1) - u).abs().sum(-1) + (plan.sum(-2) - v).abs().sum(-1)
 
 
+@in_float32
 def barycentric_map(plan: Tensor, x: Tensor) -> Tensor:
     """Carry the row tokens onto the columns: y_j = sum_i T_ij x_i / sum_i T_ij.
 

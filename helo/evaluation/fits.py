@@ -123,7 +123,8 @@ def _fitted(data: EmotionData, job: Job, named: dict, progress: bool) -> list[Fi
 
 def _asked(data: EmotionData, split: Split, run: Run) -> Fitted:
     """What a trained model says to its test windows, and how good it is on its validation windows."""
-    said = predict(run.model, data, np.concatenate([split.test, split.validation]), explain=False).distributions
+    asked = np.concatenate([split.test, split.validation])
+    said = predict(run.model, data, asked, explain=False, precision=run.precision).distributions
     answers, validated = said[: len(split.test)], said[len(split.test) :]
     truth = data.distributions[split.validation].astype(np.float64)
     score = float(kl(truth, validated.astype(np.float64)).mean()) if len(truth) else float("nan")

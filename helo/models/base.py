@@ -15,6 +15,7 @@ from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Layou
 from helo.data.split import Split
 from helo.losses import kl_divergence
 from helo.models.dropout import Dropout
+from helo.precision import products_in, widened
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 
@@ -44,7 +45,7 @@ class Prediction(Generic[Array]):
     @classmethod
     def from_logits(cls, logits: Tensor, **explanation: Any) -> Prediction[Tensor]:
         """Softmax of the logits, and what explains it."""
-        log = logits.log_softmax(-1)
+        log = widened(logits).log_softmax(-1)
         return Prediction(log.exp(), log, **explanation)
 
 
@@ -113,6 +114,14 @@ class EmotionModel(nn.Module):
     def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         """Predict B windows: signals[m] (B, tokens, features) and masks[m] (B, tokens), True where a token is there."""
         raise NotImplementedError
+
+    def respond(
+        self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor], precision: str = "float32"
+    ) -> Prediction[Tensor]:
+        """`forward` with products in that precision ("float32" or "bfloat16"); its numbers are float32 in any case."""
+        with products_in(precision, next(iter(signals.values())).device):
+            said = self(signals, masks)
+        return said if precision == "float32" else Prediction(**widened(vars(said)))
 
     @contextmanager
     def without(self, *parts: str) -> Iterator[None]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from helo.models.dropout import Dropout, kept
+from helo.precision import in_float32, reduced, widened
 
 
 class TokenEncoder(nn.Module):
@@ -60,11 +61,14 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, n, d) attends to y (B, m, d) where mask (B, m) is True -> (B, n, d) and the map (B, heads, n, m)."""
+        asked = reduced(x)
+        answering = asked if y is x else reduced(y)
         q, k, v = (
             f(t).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for f, t in ((self.query, x), (self.key, y), (self.value, y))
+            for f, t in ((self.query, asked), (self.key, answering), (self.value, answering))
         )  # (B, heads, tokens, d / heads)
-        weights = masked_softmax(q @ k.mT / q.shape[-1] ** 0.5, mask[:, None, None], self.dropkey * self.training)
+        logits = widened(q @ k.mT) / q.shape[-1] ** 0.5
+        weights = masked_softmax(logits, mask[:, None, None], self.dropkey * self.training)
         return self.out((weights @ v).transpose(1, 2).flatten(2)), weights
 
 
@@ -104,6 +108,7 @@ class TransformerBlock(nn.Module):
         return self.norm(x + self.feed(x))
 
 
+@in_float32
 def masked_softmax(logits: Tensor, mask: Tensor, drop: float = 0.0) -> Tensor:
     """Softmax over the last axis where mask is True; all 0 where nothing is.
 
@@ -111,7 +116,9 @@ def masked_softmax(logits: Tensor, mask: Tensor, drop: float = 0.0) -> Tensor:
     """
     if drop:
         mask = mask & kept(logits, drop)
-    weights = logits.masked_fill(~mask, torch.finfo(logits.dtype).min).softmax(-1)
+    # the lowest number swallows a logit that is added to it; to fill it in takes seven times as long
+    lowest = torch.zeros_like(mask, dtype=logits.dtype).masked_fill(~mask, torch.finfo(logits.dtype).min)
+    weights = (logits + lowest).softmax(-1)
     return weights * mask
 
 

@@ -14,6 +14,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from helo.precision import widened
+
 # (generator, windows) of each model of the stack that is running; None where a model runs alone
 _streams: ContextVar[Sequence[tuple[torch.Generator, int]] | None] = ContextVar("streams", default=None)
 
@@ -32,15 +34,16 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.share:
             return x
-        return (x * kept(x, self.share)).mul_(256 / (256 - _dropped(self.share)))
+        x = widened(x)
+        return x * kept(x, self.share, x.dtype).mul_(256 / (256 - _dropped(self.share)))
 
     def extra_repr(self) -> str:
         return f"{self.share}"
 
 
-def kept(x: Tensor, share: float) -> Tensor:
-    """Which entries of x (B, ...) stay, True with probability 1 - share; bool, of x's shape."""
-    return _draw(x.shape, share, x.device) if _streams.get() is None else _Kept.apply(x.detach(), share)
+def kept(x: Tensor, share: float, dtype: torch.dtype = torch.bool) -> Tensor:
+    """Which entries of x (B, ...) stay, True, or 1, with probability 1 - share; of x's shape."""
+    return _draw(x.shape, share, x.device, dtype) if _streams.get() is None else _Kept.apply(x.detach(), share, dtype)
 
 
 @contextmanager
@@ -57,7 +60,7 @@ class _Kept(torch.autograd.Function):
     """`kept` for a model under vmap: what each of the models draws is put side by side."""
 
     @staticmethod
-    def forward(x, share):
+    def forward(x, share, dtype):
         raise RuntimeError("inside `streams` models run under torch.func.vmap")
 
     @staticmethod
@@ -65,12 +68,12 @@ class _Kept(torch.autograd.Function):
         pass  # the input is detached: there is no gradient
 
     @staticmethod
-    def vmap(info, in_dims, x, share):
+    def vmap(info, in_dims, x, share, dtype):
         shape = x.movedim(in_dims[0], 0).shape[1:]
         own_streams = _streams.get() or ()
-        result = torch.zeros((len(own_streams), *shape), dtype=torch.bool, device=x.device)
+        result = torch.zeros((len(own_streams), *shape), dtype=dtype, device=x.device)
         for own, (generator, windows) in zip(result, own_streams, strict=True):
-            own[:windows] = _draw((windows, *shape[1:]), share, x.device, generator)
+            own[:windows] = _draw((windows, *shape[1:]), share, x.device, dtype, generator)
         return result, 0
 
 
@@ -78,7 +81,9 @@ def _dropped(share):
     return min(max(round(256 * share), 1), 255)
 
 
-def _draw(shape, share, device, generator=None):
+def _draw(shape, share, device, dtype, generator=None):
     count = prod(shape)
     words = torch.randint(-(2**63), 2**63 - 1, (-(-count // 8),), device=device, generator=generator)
-    return words.view(torch.uint8)[:count].view(shape) >= _dropped(share)
+    # straight into the type it is needed in: torch's conversions from and to bool take longer than the comparison
+    out = torch.empty(shape, dtype=dtype, device=device)
+    return torch.ge(words.view(torch.uint8)[:count].view(shape), _dropped(share), out=out)

@@ -20,6 +20,7 @@ from helo.data.split import Split
 from helo.models.base import EmotionModel, Prediction, both_roles
 from helo.models.blocks import CrossAttention, TokenEncoder, TransformerBlock, alone, masked_softmax
 from helo.models.fusion import head, start_at_mean
+from helo.precision import reduced, widened
 
 #: what can be taken out of a trained model, and what stands in its place
 _PARTS = {
@@ -207,7 +208,7 @@ class HeLo(EmotionModel):
 
     def read(self, carried: Tensor, behavioral: Tensor) -> Tensor:
         """A carried and a behavioral token as one, GELU(W [c_j; b_j]): which stands beside which now matters."""
-        return nn.functional.gelu(self.beside(torch.cat([carried, behavioral], -1)))
+        return nn.functional.gelu(self.beside(torch.cat([reduced(carried), reduced(behavioral)], -1)))
 
     def plan_tokens(self, data: EmotionData) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         """What the plan's rows and columns are: (stream, token) of each; a row's stream is the modality it asked."""
@@ -228,13 +229,14 @@ class HeLo(EmotionModel):
 
     def label_driven(self, fused: Tensor, mask: Tensor, attention: dict) -> Tensor:
         """Step 5, LCD: labels ask, fused tokens answer, R steers: A = softmax(Q K^T / sqrt(d) + gain R)."""
-        seeds, keys = (nn.functional.normalize(x, dim=-1) for x in (self.seeds, self.compress_key(fused)))
+        asked = self.seeds, widened(self.compress_key(fused))
+        seeds, keys = (nn.functional.normalize(x, dim=-1) for x in asked)
         cosines = seeds @ keys.mT
         cosines = self.part("compression", cosines, lambda: torch.zeros_like(cosines))
         pool = masked_softmax(self.sharpness * cosines, mask.unsqueeze(1))  # (B, L, tokens)
         compressed = self.compress_value(pool @ fused)  # (B, L, d)
         labels = self.part("label embedding", self.label_embedding, lambda: self.label_embedding.roll(1, 0))
-        logits = self.lcd_query(labels) @ self.lcd_key(compressed).mT / fused.shape[-1] ** 0.5
+        logits = widened(self.lcd_query(labels) @ self.lcd_key(compressed).mT) / fused.shape[-1] ** 0.5
         if self.steer:
             steer = self.gain * losses.cosine_correlation(labels)
             logits = logits + self.part("R", steer, lambda: torch.zeros_like(steer))

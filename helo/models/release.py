@@ -27,6 +27,7 @@ from helo import losses, transport
 from helo.data.emotion_data import Layout
 from helo.models.base import EmotionModel, Prediction, both_roles
 from helo.models.dropout import Dropout, kept
+from helo.precision import in_float32, widened
 
 _PROXIMAL_WEIGHT, _OUTER, _INNER, _CUT = 0.1, 5, 20, 0.1
 
@@ -166,13 +167,14 @@ class _Attention(nn.Module):
             f(t).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for f, t in ((self.query, x), (self.key, y), (self.value, y))
         )
-        scores = q @ k.mT
+        scores = widened(q @ k.mT)
         scores = (scores + (add.unsqueeze(1) if torch.is_tensor(add) else add)) / q.shape[-1] ** 0.5
         # where all keys of a row are hidden, -1e12 swallows the scores and every key counts alike
         weights = (scores - 1e12 * ~kept(scores, 0.5)).softmax(-1)
         return self.norm(x + (self.dropout(weights) @ v).transpose(1, 2).flatten(2)), weights
 
 
+@in_float32
 @torch.no_grad()
 def proximal_gromov_plan(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """The release's plan between tokens x (B, n, d) and y (B, m, d), and the cost it solved last, both (B, n, m).

@@ -17,6 +17,7 @@ from helo.data.emotion_data import EmotionData
 from helo.data.split import Split
 from helo.measures import mean_kl
 from helo.models import EmotionModel
+from helo.precision import precision_for
 from helo.progress import Progress
 from helo.training.centring import within_person
 from helo.training.faults import not_a_number, not_finite, suspect
@@ -42,6 +43,7 @@ def fit(
     progress: bool = True,
     centre_people: bool = False,
     refit: bool = False,
+    precision: str = "auto",
     on_epoch: OnEpoch | None = None,
 ) -> Run:
     """Train a model on a split's training windows; stop early and keep the best epoch by its validation windows.
@@ -65,6 +67,8 @@ def fit(
         centre_people: learn from `within_person` distributions, also to stop early: for models meant for new people.
         refit: train again from the first weights, with the validation windows among the training windows, for as many
             epochs as were best: people who only said when to stop are too few to lose.
+        precision: of a network's products: "float32", "bfloat16", or "auto": bfloat16 for a model of a million weights
+            and more with large batches, on a device that computes with it (`helo.precision`); others have float32.
         on_epoch: called with the model and the epoch's row of the history; True ends training with the best epoch.
 
     Raises:
@@ -73,18 +77,21 @@ def fit(
             or weight, and the modality and window to look at. Later, training ends with the best epoch and a warning.
     """
     device = device_for(device)
-    settings = Settings(
-        epochs, batch_size, learning_rate, weight_decay, decay, patience, device, centre_people, refit, on_epoch
-    )
+    precision = precision_for(precision, model, device, batch_size)
+    rates = learning_rate, weight_decay, decay
+    settings = Settings(epochs, batch_size, *rates, patience, device, centre_people, refit, precision, on_epoch)
     check_training(model, data, split)
     if model.closed_form:
-        data = within_person(data, split) if centre_people else data
-        model.cpu()
-        with threads_for([model], torch.device("cpu")):
-            model.prepare(data, split)
-            model.solve(data, split)
-        return Run(model.to(device).eval(), [], 0)
+        return _solve(model, within_person(data, split) if centre_people else data, split, device)
     return train([Member(model, data, split, seed, checkpoint, settings)], Alone, _tell, progress)[0]
+
+
+def _solve(model, data, split, device):
+    model.cpu()
+    with threads_for([model], torch.device("cpu")):
+        model.prepare(data, split)
+        model.solve(data, split)
+    return Run(model.to(device).eval(), [], 0)
 
 
 def check_training(model: EmotionModel, data: EmotionData, split: Split) -> None:
@@ -128,7 +135,7 @@ class Alone:
         model, optimizer, index = self.member.model, self.member.optimizer, rows[0].to(self.truth.device)
         model.train()
         x, masks = ({m: v[index] for m, v in group.items()} for group in (self.x, self.masks))
-        terms = model.losses(model(x, masks), self.truth[index])
+        terms = model.losses(model.respond(x, masks, self.member.settings.precision), self.truth[index])
         optimizer.zero_grad(set_to_none=True)
         model.total(terms).backward()
         broken = not_finite(model, terms)
@@ -140,7 +147,9 @@ class Alone:
         return {name: value.detach()[None] for name, value in terms.items()}
 
     def answers(self, rows: Sequence[Tensor]) -> Sequence[np.ndarray]:
-        return [answers(self.member.model, self.member.data, rows[0].numpy(), explain=False).log_distributions]
+        member, windows = self.member, rows[0].numpy()
+        precision = member.settings.precision
+        return [answers(member.model, member.data, windows, explain=False, precision=precision).log_distributions]
 
 
 def on_device(member: Member) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
@@ -169,7 +178,7 @@ def train(
     for first, second in zip(again, everybody, strict=True):
         first.run = second.run
     _tell_capped(members)
-    return [m.run or Run(m.model, m.history, m.best_epoch, m.capped) for m in members]
+    return [m.run or Run(m.model, m.history, m.best_epoch, m.capped, m.settings.precision) for m in members]
 
 
 def _tell_capped(members):

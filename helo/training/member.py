@@ -32,12 +32,14 @@ class Run:
             side), "seconds".
         best_epoch: the epoch whose weights the model has; 0 for closed-form models.
         capped: training ended at its cap of epochs, not because the validation KL had stopped falling.
+        precision: what the model's products were computed in, "float32" or "bfloat16".
     """
 
     model: EmotionModel
     history: list[dict[str, float]]
     best_epoch: int
     capped: bool = False
+    precision: str = "float32"
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Settings:
     device: torch.device
     centre_people: bool
     refit: bool
+    precision: str
     on_epoch: OnEpoch | None
 
     def __post_init__(self):
@@ -101,7 +104,8 @@ class Member:
     @cached_property
     def about(self) -> dict:
         """What two trainings share if one may go on from the other's checkpoint; the later may take more epochs."""
-        model, settings = self.model, ("batch_size", "learning_rate", "weight_decay", "decay", "patience")
+        model = self.model
+        settings = "batch_size", "learning_rate", "weight_decay", "decay", "patience", "precision"
         about = {"model": model.name, "options": model.options, "layout": layout_to_json(model.layout)}
         about |= {"first seed": model.seed, "seed": self.seed} | {k: getattr(self.settings, k) for k in settings}
         code = code_digest("training/*.py", "transport.py", "losses.py", "models/*.py")[:16]

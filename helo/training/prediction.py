@@ -9,6 +9,7 @@ import torch
 
 from helo.data.emotion_data import EmotionData
 from helo.models import EmotionModel, Prediction
+from helo.precision import precision_for
 from helo.training.faults import suspect
 from helo.training.threads import threads_for, where
 
@@ -22,6 +23,7 @@ def predict(
     device: str | torch.device | None = None,
     explain: bool = True,
     without: Sequence[str] = (),
+    precision: str = "auto",
 ) -> Prediction[np.ndarray]:
     """Predict windows; labels are not read.
 
@@ -33,6 +35,7 @@ def predict(
         device: where to compute; default where the model is.
         explain: also keep plans, costs and attention.
         without: modalities to leave out of every window, as if they had not been recorded.
+        precision: of a network's products, as in `helo.fit`; what is answered is float32.
 
     Returns:
         A `Prediction` of numpy arrays, one row per window of `index`, in its order.
@@ -41,8 +44,10 @@ def predict(
         ValueError: the model was built for other modalities, features or emotions.
         FloatingPointError: an answer is NaN; the message names the modality and window to look at.
     """
-    with threads_for([model], torch.device(device or where(model))):
-        answer = answers(model, data, index, batch_size, device, explain, without)
+    place = torch.device(device or where(model))
+    with threads_for([model], place):
+        precision = precision_for(precision, model, place, batch_size)
+        answer = answers(model, data, index, batch_size, device, explain, without, precision)
     wrong = ~np.isfinite(answer.distributions).all(1)
     if wrong.any():
         rows = (np.arange(len(data)) if index is None else np.asarray(index))[wrong]
@@ -59,6 +64,7 @@ def answers(
     device: str | torch.device | None = None,
     explain: bool = True,
     without: Sequence[str] = (),
+    precision: str = "float32",
 ) -> Prediction[np.ndarray]:
     """As `predict`, whose arguments these are, without a look at whether the answers are numbers."""
     check_layout(model, data)
@@ -76,9 +82,10 @@ def answers(
     parts = []
     for start in range(0, len(index), batch_size):
         rows = index[start : start + batch_size]
-        part = model(
+        part = model.respond(
             {m: torch.as_tensor(x[rows], device=device) for m, x in data.signals.items()},
             {m: torch.as_tensor(x[rows] & (m not in without), device=device) for m, x in data.masks.items()},
+            precision,
         )
         parts.append(part if explain else Prediction(part.distributions, part.log_distributions))
     model.train(was_training)

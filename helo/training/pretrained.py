@@ -30,7 +30,7 @@ from helo.training.member import Run, device_for
 
 FOLDER = Path(__file__).parents[1] / "pretrained"
 #: arguments of `fit` that leave the result as it is
-_NO_MATTER = ("device", "checkpoint", "progress", "on_epoch")
+_NO_MATTER = ("device", "checkpoint", "progress", "precision", "on_epoch")
 
 
 @dataclass

@@ -14,6 +14,7 @@ from helo.data.emotion_data import EmotionData
 from helo.data.split import Split
 from helo.models import EmotionModel
 from helo.models.dropout import streams
+from helo.precision import precision_for
 from helo.training.loop import check_training, fit, on_device, train
 from helo.training.member import Member, OnEpoch, Run, Settings, device_for
 
@@ -35,6 +36,7 @@ def fit_together(
     progress: bool = True,
     centre_people: bool = False,
     refit: bool = False,
+    precision: str = "auto",
     on_epoch: OnEpoch | None = None,
 ) -> list[Run]:
     """`helo.fit` for several models of one kind at once: one forward and backward pass for all (`torch.func.vmap`).
@@ -61,11 +63,11 @@ def fit_together(
         FloatingPointError: as `helo.fit`.
     """
     device = device_for(device)
-    settings = Settings(
-        epochs, batch_size, learning_rate, weight_decay, decay, patience, device, centre_people, refit, on_epoch
-    )
     files = [None] * len(models) if checkpoint is None else checkpoint
     _check_stack(models, data, splits, seeds, files)
+    precision = precision_for(precision, models[0], device, batch_size)  # one model's size decides, as if it were alone
+    rates = learning_rate, weight_decay, decay
+    settings = Settings(epochs, batch_size, *rates, patience, device, centre_people, refit, precision, on_epoch)
     jobs = zip(models, splits, seeds, files, strict=True)
     members = [Member(model, data, split, seed, file, settings) for model, split, seed, file in jobs]
     return train(members, Stack, _alone, progress)
@@ -96,12 +98,12 @@ def _alone(member):
 class _Loss(nn.Module):
     """A model's answer and losses as one call, so that `functional_call` reaches both."""
 
-    def __init__(self, model: EmotionModel):
+    def __init__(self, model: EmotionModel, precision: str = "float32"):
         super().__init__()
-        self.model = model
+        self.model, self.precision = model, precision
 
     def forward(self, signals, masks, truth):
-        answer = self.model(signals, masks)
+        answer = self.model.respond(signals, masks, self.precision)
         if truth is None:
             return answer.log_distributions
         terms = self.model.losses(answer, truth)
@@ -115,7 +117,7 @@ class Stack:
         self.members, device = members, members[0].settings.device
         self.x, self.masks, _ = on_device(members[0])  # members differ in their distributions alone
         self.truth = torch.stack([torch.as_tensor(m.data.distributions, device=device) for m in members])
-        self.module = _Loss(members[0].model)
+        self.module = _Loss(members[0].model, members[0].settings.precision)
         self.named = named = [dict(_Loss(m.model).named_parameters()) for m in members]
         self.parameters = {
             n: torch.stack([own[n].data for own in named]).requires_grad_(p.requires_grad) for n, p in named[0].items()
