@@ -66,7 +66,7 @@ def evaluate(
     folds: Annotated[int, typer.Option(help="number of folds; 0: one subject at a time, five otherwise")] = 0,
     calibrate: Annotated[int, typer.Option(help="first trials of each test person to train on; for subjects")] = 0,
     seeds: Annotated[int, typer.Option(help="number of seeds")] = 1,
-    epochs: Annotated[int, typer.Option(help="most epochs")] = 100,
+    epochs: Annotated[int | None, typer.Option(help="most epochs; default 100, or 2,000 steps")] = None,
     workers: Annotated[int, typer.Option(help="processes, one thread each; 0: as many as pay")] = 0,
     folder: Annotated[str, typer.Option(help="keeps finished fits; a second call goes on from there")] = "",
     nested: Annotated[

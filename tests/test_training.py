@@ -14,6 +14,7 @@ from helo import checksums
 from helo.data.splits import Split
 from helo.models import available
 from helo.training import checkpoints
+from helo.training.member import most_epochs
 
 SMALL = {"width": 16, "heads": 2, "tokens": 4}
 DATA = random_data()
@@ -341,3 +342,25 @@ def test_refit_is_a_training_with_everybody_for_the_best_number_of_epochs(simula
         **settings,
     )
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), resumed.model.parameters(), strict=True))
+
+
+def test_where_windows_are_few_epochs_are_counted_by_steps():
+    """At one step an epoch 100 epochs cut a training short; by default it goes on until it no longer gets better."""
+    data = helo.load("pairing", subjects=4, windows=25)
+    split = helo.splits.by_subject(data, folds=4)[0]
+    runs = [
+        helo.fit(helo.build("mlp", data, seed=0), data, split, progress=False, **asked)
+        for asked in ({"epochs": 100}, {})
+    ]
+    assert [run.capped for run in runs] == [True, False] and len(runs[1].history) > 100
+    lowest = [min(row["validation_kl"] for row in run.history) for run in runs]
+    assert lowest[1] < 0.95 * lowest[0], lowest
+    cut = [{k: row[k] for k in row if k != "seconds"} for row in runs[0].history]
+    assert cut == [{k: row[k] for k in row if k != "seconds"} for row in runs[1].history[:100]], "nothing else differs"
+
+
+def test_epochs_that_nobody_names():
+    many, few, alone = (
+        Split("fold", np.arange(n), np.arange(v), np.arange(3)) for n, v in ((2560, 9), (130, 9), (130, 0))
+    )
+    assert [most_epochs(split, 128) for split in (many, few, alone)] == [100, 1000, 100]

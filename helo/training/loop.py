@@ -21,7 +21,7 @@ from helo.precision import precision_for
 from helo.progress import Progress
 from helo.training.centring import within_person
 from helo.training.faults import not_a_number, not_finite, suspect
-from helo.training.member import Member, OnEpoch, Run, Settings, device_for
+from helo.training.member import Member, OnEpoch, Run, Settings, device_for, most_epochs
 from helo.training.prediction import answers, check_layout
 from helo.training.threads import threads_for
 
@@ -31,7 +31,7 @@ def fit(
     data: EmotionData,
     split: Split,
     *,
-    epochs: int = 100,
+    epochs: int | None = None,
     batch_size: int = 128,
     learning_rate: float = 3e-4,
     weight_decay: float = 1e-4,
@@ -56,7 +56,7 @@ def fit(
         model: from `helo.build`, built for this data's layout.
         data: the data set.
         split: from `helo.splits`. Without validation windows the last epoch is kept.
-        epochs: most epochs to train.
+        epochs: most epochs to train; default 100, or where windows are few as many as make 2,000 steps (`most_epochs`).
         batch_size: windows per step.
         learning_rate, weight_decay, decay: of Adam.
         patience: epochs without a better validation KL before stopping.
@@ -79,7 +79,8 @@ def fit(
     device = device_for(device)
     precision = precision_for(precision, model, device, batch_size)
     rates = learning_rate, weight_decay, decay
-    settings = Settings(epochs, batch_size, *rates, patience, device, centre_people, refit, precision, on_epoch)
+    most = most_epochs(split, batch_size) if epochs is None else epochs
+    settings = Settings(most, batch_size, *rates, patience, device, centre_people, refit, precision, on_epoch)
     check_training(model, data, split)
     if model.closed_form:
         return _solve(model, within_person(data, split) if centre_people else data, split, device)

@@ -20,6 +20,8 @@ from helo.training.centring import within_person
 from helo.training.checkpoints import layout_to_json, resume, weights, write_checkpoint
 
 OnEpoch = Callable[[EmotionModel, dict[str, float]], bool | None]
+#: most epochs, and the steps that they make at least, where none are named
+EPOCHS, STEPS = 100, 2000
 
 
 @dataclass
@@ -62,6 +64,16 @@ class Settings:
         for name in ("epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
+
+
+def most_epochs(split: Split, batch_size: int) -> int:
+    """Most epochs where none are named: 100, or where windows are few as many as make 2,000 steps.
+
+    An epoch of two steps teaches little, and a ranking of trainings that were all cut is one of their caps. Without
+    validation windows, which say when to stop, it is 100.
+    """
+    steps = max(1, -(-len(split.train) // max(1, batch_size)))
+    return max(EPOCHS, -(-STEPS // steps)) if len(split.validation) else EPOCHS
 
 
 def device_for(asked: str | torch.device | None) -> torch.device:

@@ -16,7 +16,7 @@ from helo.models import EmotionModel
 from helo.models.dropout import streams
 from helo.precision import precision_for
 from helo.training.loop import check_training, fit, on_device, train
-from helo.training.member import Member, OnEpoch, Run, Settings, device_for
+from helo.training.member import Member, OnEpoch, Run, Settings, device_for, most_epochs
 
 
 def fit_together(
@@ -25,7 +25,7 @@ def fit_together(
     splits: Sequence[Split],
     *,
     seeds: Sequence[int],
-    epochs: int = 100,
+    epochs: int | None = None,
     batch_size: int = 128,
     learning_rate: float = 3e-4,
     weight_decay: float = 1e-4,
@@ -67,9 +67,10 @@ def fit_together(
     _check_stack(models, data, splits, seeds, files)
     precision = precision_for(precision, models[0], device, batch_size)  # one model's size decides, as if it were alone
     rates = learning_rate, weight_decay, decay
-    settings = Settings(epochs, batch_size, *rates, patience, device, centre_people, refit, precision, on_epoch)
-    jobs = zip(models, splits, seeds, files, strict=True)
-    members = [Member(model, data, split, seed, file, settings) for model, split, seed, file in jobs]
+    most = [most_epochs(split, batch_size) if epochs is None else epochs for split in splits]
+    rest = batch_size, *rates, patience, device, centre_people, refit, precision, on_epoch
+    jobs = zip(models, splits, seeds, files, (Settings(each, *rest) for each in most), strict=True)
+    members = [Member(model, data, split, seed, file, settings) for model, split, seed, file, settings in jobs]
     return train(members, Stack, _alone, progress)
 
 

@@ -28,6 +28,7 @@ from helo.measures import score
 from helo.models import EmotionModel
 from helo.models.helo import HeLo
 from helo.training import Run, fit, predict
+from helo.training.member import most_epochs
 from helo.views.boxes import CONTROL, Explorer, show
 
 __all__ = ["answers", "correlation", "live", "numbers", "show", "tabs", "train", "transport", "windows"]
@@ -115,7 +116,8 @@ async def train(
     """
     stop, drawing, loop = threading.Event(), threading.Event(), asyncio.get_running_loop()
     rows: list[dict] = []
-    most = settings.get("epochs", inspect.signature(fit).parameters["epochs"].default)
+    batch = settings.get("batch_size", inspect.signature(fit).parameters["batch_size"].default)
+    most = settings.get("epochs") or most_epochs(split, batch)
     button = widgets.Button(description="stop, keep the best epoch", icon="stop", layout=widgets.Layout(width="18em"))
     button.on_click(lambda _: stop.set())
     box = Explorer([button], views.history([], reference=reference, epochs=most))
