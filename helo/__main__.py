@@ -1,4 +1,4 @@
-"""Command line: `python -m helo demo | evaluate | check | sweep | status | collect`."""
+"""Command line: `python -m helo demo | evaluate | check | cache | sweep | status | collect`."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def evaluate(
     from helo.models import ablations, available, systems
 
     kinds = {"systems": systems, "ablations": ablations, "all": available}
-    try:
+    with _told_plainly():
         data = helo.load(dataset, **({"root": root} if root else {}), **dict(map(_name_and_value, option or [])))
         table = helo.evaluate(
             kinds[models]() if models in kinds else [name.strip() for name in models.split(",")],
@@ -103,9 +103,6 @@ def evaluate(
             epochs=epochs,
             **({"centre_people": True} if centre_people else {}),  # left alone, it may be chosen
         )
-    except (ValueError, OSError, FloatingPointError) as error:
-        _say(f"helo: {error}", err=True)
-        raise typer.Exit(2) from None
     _say(to_markdown(summarise(table).sort_values("kl")))
 
 
@@ -120,14 +117,31 @@ def check(
     from helo.data.check import FAULT, findings_table, holdings, open_path
     from helo.data.check import check as examine
 
-    try:
+    with _told_plainly():
         data = open_path(path, dataset or None)
-    except (ValueError, OSError) as error:
-        _say(f"helo: {error}", err=True)
-        raise typer.Exit(2) from None
     found = examine(data)
     _say(f"{holdings(data)}\n\n{findings_table(found) if found else 'No fault found.'}")
     raise typer.Exit(int(any(f.level == FAULT for f in found)))
+
+
+@app.command()
+def cache(
+    name: Annotated[str, typer.Argument(help="a data set, such as wesad, or an entry; all without one")] = "",
+    clear: Annotated[bool, typer.Option("--clear", help="remove what would be listed")] = False,
+) -> None:
+    """List the features kept on disk, the longest unused first: name, size, time since the last use; or remove them."""
+    from helo.data import cache_folder
+
+    with _told_plainly():
+        found = cache_folder.clear(name) if clear else cache_folder.entries(name)
+        if name and not found:
+            raise ValueError(f"{cache_folder.folder()}: keeps no {name!r}")
+        for entry in found:
+            days = max(0.0, time.time() - entry.used) / 86400
+            _say(f"{entry.path.stem}  {entry.size / 1e6:.1f} MB, unused for {days:.1f} days")
+        told = "removed" if clear else f"at most {cache_folder.room() / 1e9:g} GB are kept (HELO_CACHE_SIZE)"
+        count = f"{len(found)} {'entry' if len(found) == 1 else 'entries'}"
+        _say(f"{cache_folder.folder()}: {count}, {sum(e.size for e in found) / 1e6:.1f} MB, {told}")
 
 
 @app.command()
@@ -209,12 +223,12 @@ def collect(
 
 @contextmanager
 def _told_plainly():
-    """A wrong input or a full disk is one line, and no traceback."""
+    """A wrong input, a full disk or a training that diverges is one line, and no traceback; so is a warning."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: _say(f"helo: {message}", err=True)
             yield
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         _say(f"helo: {error}", err=True)
         raise typer.Exit(2) from None
 

@@ -18,8 +18,14 @@ class MissingFile(FileNotFoundError, ValueError):
     """A file or folder that was named is not there: bad input, as any other."""
 
 
-def atomic_write(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: into a temporary neighbour, then renamed; on the disk when it returns."""
+def atomic_write(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a whole file or nothing: into a temporary neighbour, then renamed; on the disk when it returns.
+
+    Args:
+        path: the file.
+        content: all of it.
+        mode: who may read it: 0o600, its owner alone, where it holds what was measured of people.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
@@ -28,7 +34,7 @@ def atomic_write(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # a power cut after the renaming would leave an empty file otherwise
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

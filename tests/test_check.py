@@ -163,6 +163,20 @@ def test_the_command_tells_and_exits(tmp_path):
     assert run(tmp_path / "none").exit_code == 2
 
 
+@pytest.mark.parametrize("command", ["check", "evaluate"])
+def test_a_warning_is_one_line_without_escape_codes(command, tmp_path):
+    """Of a file whose name commands the terminal, and whose cells are empty in places."""
+    path = tmp_path / "own\x1b[31m\u202e.csv"
+    rows = [f"{s},{t},{s}.{t},{'' if t == 1 else 1},1,1,{t}" for s in range(1, 5) for t in (1, 2, 3)]
+    path.write_text("\n".join(["subject,trial,eda.a,eda.b,face.b,emotion.x,emotion.y", *rows]))
+    arguments = ["check", path] if command == "check" else ["evaluate", "--dataset", "table", "--root", path]
+    more = [] if command == "check" else ["--models", "mean,uniform", "--workers", "1", "--folds", "2"]
+    done = CliRunner().invoke(app, [*map(str, arguments), *more])
+    assert done.exit_code == 0, done.stderr
+    assert not set(done.output) & {"\x1b", "\u202e"} and "Warning" not in done.stderr
+    assert any(line.startswith("helo: ") and "own\\x1b[31m" in line for line in done.stderr.splitlines()), done.stderr
+
+
 def test_no_data_set_of_ours_has_a_fault(simulated):
     assert FAULT not in {f.level for f in check(simulated)}
     assert FAULT not in {f.level for f in check(helo.load("pairing"))}

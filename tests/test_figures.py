@@ -3,6 +3,7 @@
 After a wanted change: `HELO_BASELINE=write python -m pytest tests/test_figures.py`, look at tests/baseline/, commit.
 """
 
+import dataclasses
 import os
 from itertools import combinations
 
@@ -106,6 +107,54 @@ def test_picture_looks_as_before(name, simulated, tmp_path):
         kept.write_bytes(made.read_bytes())
     difference = compare_images(str(kept), str(made), tol=3)
     assert difference is None, difference
+
+
+@pytest.mark.parametrize("name", sorted(set(pictures(None)) - {"history"}))  # which shows no names from outside
+def test_a_name_with_two_dollar_signs_is_no_formula(name, simulated, tmp_path, monkeypatch):
+    """Emotions, modalities, features, people, conditions, models: $x^$ would be a broken one and end the picture."""
+
+    def cost(x):
+        return f"{x} $x^$"
+
+    signals, masks = ({cost(m): x for m, x in held.items()} for held in (simulated.signals, simulated.masks))
+    raw = simulated.recording(simulated.subjects[0])
+    raw = dataclasses.replace(
+        raw,
+        **{f: {cost(m): x for m, x in getattr(raw, f).items()} for f in ("signals", "rates", "units")},
+        channels={cost(m): tuple(map(cost, x)) for m, x in raw.channels.items()},
+    )
+    data = dataclasses.replace(
+        simulated,
+        signals=signals,
+        masks=masks,
+        roles={role: tuple(map(cost, ms)) for role, ms in simulated.roles.items()},
+        query=cost(simulated.query),
+        emotions=tuple(map(cost, simulated.emotions)),
+        features={cost(m): tuple(map(cost, names)) for m, names in simulated.features.items()},
+        tokens={cost(m): tuple(map(cost, names)) for m, names in simulated.tokens.items()},
+        conditions=[cost(c) for c in simulated.conditions],
+        recording=lambda _: raw,
+    )
+    monkeypatch.setitem(globals(), "EMOTIONS", tuple(map(cost, EMOTIONS)))
+    table, rows = people(), summary("skill")
+    told = table.assign(subject=table["subject"].map(cost), model=table["model"].map(cost))
+    own = {
+        "by_person": lambda: figures.by_person(told, cost("helo"), cost("early")),
+        "critical_difference": lambda: figures.critical_difference({cost("a"): 1.0, cost("b"): 2.5}, 1.2, cost("x")),
+        "curves": lambda: figures.curves([1, 2], {cost("up"): [1, 2]}, cost("epoch"), cost("loss")),
+        "forest": lambda: figures.forest(rows.rename(index=cost), cost("title")),
+        "forest_of_kl": lambda: figures.forest(summary("kl").rename(index=cost), cost("title")),
+        "knockout": lambda: figures.knockout(
+            pd.DataFrame(dict.fromkeys(("change", "kl", "worse", "worse_low", "worse_high"), 0.1), index=[cost("R")]),
+            cost("title"),
+        ),
+        "plan": lambda: figures.plan(np.eye(2) / 2, [cost("b")] * 2, [cost("f")] * 2, cost("a plan")),
+        "protocols": lambda: figures.protocols({cost("subjects"): {cost("a"): 1}}, cost("KL")),
+    }
+    drawn = (own | {k: v for k, v in pictures(data).items() if k not in own})[name]()
+    figures.save(drawn, tmp_path / "x.png", dpi=50)
+    texts = [text.get_text() for text in drawn.findobj(lambda artist: hasattr(artist, "get_text"))]
+    assert any("$" in text for text in texts), "no name is in the picture"
 
 
 def test_a_changed_picture_is_noticed(tmp_path):

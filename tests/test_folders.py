@@ -215,6 +215,40 @@ def test_a_killed_driver_leaves_no_daemon_and_no_temporary_folder(tmp_path, note
     wait_for(lambda: folders.state(folder) == "interrupted", 20)
 
 
+def test_temporary_folders_of_runs_that_were_killed_whole_go_with_the_next(notebook, tmp_path):
+    """Driver, supervisor and kernel at once, as a cluster does it: nobody is left to clear away."""
+    (tmp_path / "t" / "helo-mine").mkdir(parents=True)
+    (tmp_path / "t" / "helo-mine" / "notes").write_text("of somebody else")
+    (tmp_path / "s.toml").write_text(f'notebook = "{notebook}"\n[parameters]\nwhat = "wait"')
+    command = ("sweep", tmp_path / "s.toml", "--output", tmp_path / "s")
+
+    def held():
+        return set((tmp_path / "t").glob("helo-*/held"))
+
+    def start():
+        before = held()
+        driver = helo(*command, tmp=tmp_path / "t")
+        wait_for(lambda: held() - before and len(processes(driver, "kernel")) == 2)
+        return driver
+
+    driver = start()
+    (left,) = held()
+    for process in [*processes(driver, "kernel"), psutil.Process(driver.pid)]:
+        process.kill()  # kernel.py is the first of them, and has no time to see that its parent is gone
+    driver.communicate()
+    wait_for(lambda: folders.state(next((tmp_path / "s").glob("n-*"))) == "interrupted", 20)
+    assert left.exists()
+    (tmp_path / "s.toml").write_text(f'notebook = "{notebook}"\n[[axes]]\nwhat = ["wait"]\na = [5]')
+    again = start()
+    assert not left.exists() and len(held()) == 1
+    helo("sweep", tmp_path / "s.toml", "--output", tmp_path / "s2", "--limit", 1, tmp=tmp_path / "t").communicate()
+    assert processes(again, "kernel") and len(held()) == 1, "a run under way keeps its folder"
+    for process in [*processes(again, "kernel"), psutil.Process(again.pid)]:
+        process.kill()
+    again.communicate()
+    assert (tmp_path / "t" / "helo-mine" / "notes").exists()
+
+
 def test_it_says_what_it_waits_for(notebook, tmp_path):
     (tmp_path / "s.toml").write_text(f'notebook = "{notebook}"\n[parameters]\na = 1')
     with folders.claim(tmp_path / "s" / sweeps.run_id(notebook, {"a": 1})):

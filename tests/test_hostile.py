@@ -25,6 +25,7 @@ from hypothesis.extra import numpy as arrays_of
 from scipy.io import loadmat, savemat
 
 import helo
+from helo import checksums
 from helo.data.arrays import Refused, open_zip, read_mat, read_npz
 from helo.data.pickles import UnsafePickle, read_arrays
 
@@ -344,18 +345,12 @@ def test_models_and_checkpoints_load_without_pickle(tmp_path, monkeypatch):
 
 
 def edited(path, change):
-    """A model file whose configuration says something else."""
-    import json
+    """A model file whose configuration says something else, its checksum forged."""
+    from safetensors.torch import load, save
 
-    content = path.read_bytes()
-    size = struct.unpack("<Q", content[:8])[0]
-    header = json.loads(content[8 : 8 + size])
-    about = json.loads(header["__metadata__"]["helo"])
+    about, tensors = checksums.read(path, "helo", load)
     change(about)
-    header["__metadata__"]["helo"] = json.dumps(about)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + size :])
+    checksums.write(path, "helo", about, tensors, save)
     return path
 
 
@@ -373,6 +368,18 @@ def edited(path, change):
         (lambda a: a["layout"].update(emotions=[1, 2, 3, 4, 5]), "emotions are"),
         (lambda a: a["layout"].update(query="face"), "query is 'face'"),
         (lambda a: a["layout"]["shapes"].update(face=[1, -7]), "shape of 'face'"),
+        (lambda a: a["options"].update(heads=True), "heads is True; expected a divisor of width 16"),
+        (lambda a: a["options"].update(iterations=float("inf")), "iterations is inf; expected a whole number"),
+        (lambda a: a["options"].update(iterations=1e308), r"iterations is 1e\+308; expected a whole number"),
+        (lambda a: a["options"].update(iterations=10**9), "'iterations' is 1000000000; expected 0 to 100000"),
+        (lambda a: a["options"].update(epsilon=float("inf")), "epsilon is inf; expected above 0, and finite"),
+        (lambda a: a["options"].update(epsilon=True), "epsilon is True; expected above 0, and finite"),
+        (lambda a: a["options"].update(steer="no"), "steer is 'no'; expected False or True"),
+        (lambda a: a["options"].update(transport_weight=float("inf")), "transport_weight is inf; expected"),
+        (
+            lambda a: a.update(more=1),
+            r"it says \['layout', 'model', 'more', .*expected model, seed",
+        ),
     ],
 )
 def test_a_model_file_cannot_declare_more_than_it_holds(tmp_path, change, message):

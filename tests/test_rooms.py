@@ -10,6 +10,7 @@ from conftest import ROOT
 FLOORS = (
     "files",
     "reading",
+    "checksums",
     "progress",
     "measures",
     "losses",

@@ -491,7 +491,9 @@ def test_an_error_of_the_disk_ends_the_sweep_and_not_the_results(place, tmp_path
 
 def test_training_goes_on_from_its_checkpoint_after_a_kill(tmp_path):
     """kill -9 of the kernel in mid-training; the resumed run ends with the numbers of an uninterrupted one."""
-    from helo.training import checkpoints
+    from safetensors.torch import load
+
+    from helo import checksums
 
     run = {"epochs": 25, "folds": 3, "compare": ""}
     notebook = ROOT / "notebooks" / "02_train.ipynb"
@@ -500,7 +502,7 @@ def test_training_goes_on_from_its_checkpoint_after_a_kill(tmp_path):
     path = tmp_path / "killed" / sweeps.run_id(notebook, run) / "checkpoint.safetensors"
 
     def history():
-        return checkpoints._read(path, "helo-checkpoint")[0]["history"] if path.exists() else []
+        return checksums.read(path, "helo-checkpoint", load)[0]["history"] if path.exists() else []
 
     wait_for(lambda: len(history()) >= 5)
     for process in processes(driver, "kernel"):

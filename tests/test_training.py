@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, random_data
+from safetensors.torch import load, save
 
 import helo
+from helo import checksums
 from helo.data.splits import Split
 from helo.models import available
 from helo.training import checkpoints
@@ -82,7 +84,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, stop):
 
     with pytest.raises(KeyboardInterrupt):
         helo.fit(new(), DATA, SPLIT, epochs=8, checkpoint=tmp_path / "c", on_epoch=interrupt, **FIT)
-    assert len(checkpoints._read(tmp_path / "c", "helo-checkpoint")[0]["history"]) == stop
+    assert len(checksums.read(tmp_path / "c", "helo-checkpoint", load)[0]["history"]) == stop
     torch.manual_seed(99)  # the global state must not matter
     again = new()
     rest = helo.fit(again, DATA, SPLIT, epochs=8, checkpoint=tmp_path / "c", **FIT)
@@ -113,16 +115,10 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 @pytest.mark.parametrize("history", [{}, None, "", [[]]])
 def test_a_history_that_is_no_list_of_epochs_is_refused(tmp_path, history):
     """An empty dictionary once passed for an empty list; found by the fuzzer."""
-    from safetensors import safe_open
-    from safetensors.torch import save_file
-
     path = tmp_path / "c"
     helo.fit(new(), DATA, SPLIT, epochs=1, checkpoint=path, **FIT)
-    with safe_open(str(path), framework="pt") as file:
-        about = json.loads(file.metadata()["helo-checkpoint"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    about |= {"history": history, "best_epoch": 0}
-    save_file(tensors, path, metadata={"helo-checkpoint": json.dumps(about)})
+    about, tensors = checksums.read(path, "helo-checkpoint", load)
+    checksums.write(path, "helo-checkpoint", about | {"history": history, "best_epoch": 0}, tensors, save)
     with pytest.raises(ValueError, match="damaged checkpoint"):
         helo.fit(new(), DATA, SPLIT, epochs=2, checkpoint=path, **FIT)
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 
@@ -63,7 +64,7 @@ def supervised(
 
     timer = threading.Timer(limit or 0, end)
     timer.daemon = True
-    with TemporaryDirectory(prefix=kernel.PREFIX, ignore_cleanup_errors=True) as temporary:
+    with TemporaryDirectory(prefix=kernel.PREFIX, ignore_cleanup_errors=True) as temporary, _held(Path(temporary)):
         # jupyter's sockets lie there too: a path longer than 107 bytes would be none, so it is not in the run's folder
         own = {**environment, kernel.MARK: temporary, "TMPDIR": temporary}
         try:
@@ -82,6 +83,21 @@ def supervised(
             timer.cancel()
             _kernels.pop(str(folder), None)
             kernel.end_marked(temporary)
+
+
+@contextmanager
+def _held(temporary: Path) -> Iterator[None]:
+    """Mark a folder of temporary files as in use; remove those that nobody holds, since all of a run was killed."""
+    import fcntl
+
+    for left in temporary.parent.glob(f"{kernel.PREFIX}*/held"):
+        with suppress(OSError), left.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            rmtree(left.parent, ignore_errors=True)
+    with open(temporary / "new", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (temporary / "new").rename(temporary / "held")  # never there without its lock
+        yield
 
 
 def _manager(folder, lock, environment, log, sockets):

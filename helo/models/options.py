@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from numbers import Integral, Real
 from typing import Any
 
@@ -33,12 +34,12 @@ def _rule(name: str, options: Mapping[str, Any]) -> Rule:
     if name.endswith("dropout") or name == "dropkey":
         return lambda share: _is(Real, share) and 0 <= share < 1, f"0 <= {name} < 1"
     if name.endswith("_weight"):
-        return lambda x: _is(Real, x) and x >= 0, "at least 0"
+        return lambda x: _is(Real, x) and 0 <= x < inf, "at least 0, and finite"
     return _RULES.get(name, (lambda value: True, ""))
 
 
 def _is(kind: type, value: Any) -> bool:
-    return isinstance(value, kind)
+    return isinstance(value, kind) and not isinstance(value, bool)  # True is a number to Python, and none here
 
 
 def _whole(least: int) -> Rule:
@@ -50,11 +51,12 @@ def _one_of(*known: Any) -> Rule:
     return lambda value: value in known, f"{', '.join(first)} or {last}"
 
 
-_ABOVE_0: Rule = (lambda x: _is(Real, x) and x > 0, "above 0")
+_ABOVE_0: Rule = (lambda x: _is(Real, x) and 0 < x < inf, "above 0, and finite")
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("width", "tokens", "vectors", "rank", "small", "factors", "iterations"), _whole(1)),
     **dict.fromkeys(("depth", "conditions"), _whole(0)),
     **dict.fromkeys(("epsilon", "temperature", "sharpness"), _ABOVE_0),
+    **dict.fromkeys(("cross_attention", "detach_plan", "divide", "steer"), _one_of(False, True)),
     "stream": _one_of(0, 1),
     "transport": _one_of("wasserstein", "gromov", "none"),
     "correlation": _one_of("pearson", "cosine", "per-sample"),

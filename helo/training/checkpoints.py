@@ -1,4 +1,8 @@
-"""Models and half-finished trainings on disk: safetensors with the configuration inside, never a pickle."""
+"""Models and half-finished trainings on disk: safetensors with configuration and checksum inside, never a pickle.
+
+Both are readable by their owner alone: weights are learned from recordings of people and can betray who was among
+them; nearest neighbours and kernel methods keep the very windows. Who may share a model opens its file to others.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
+from helo import checksums
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, Layout
-from helo.files import MissingFile, atomic_write
 from helo.models import EmotionModel, available, from_layout
+from helo.reading import expanded
 
 
 def save(model: EmotionModel, path: str | Path) -> None:
@@ -20,17 +25,17 @@ def save(model: EmotionModel, path: str | Path) -> None:
     if not model.can_be_saved:
         raise ValueError(f"{path}: a {model.name!r} model cannot be saved; its library has no format but pickle")
     about = {"model": model.name, "seed": model.seed, "options": model.options, "layout": layout_to_json(model.layout)}
-    atomic_write(Path(path), to_bytes(weights(model), metadata={"helo": json.dumps(about)}))
+    checksums.write(expanded(path), "helo", about, weights(model), to_bytes)
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> EmotionModel:
-    """Read a model that `save` wrote; no pickle is involved.
+    """Read a model that `save` wrote; no pickle is involved. One without a checksum, of before, comes with a warning.
 
     Raises:
         MissingFile: no such file.
-        ValueError: not a model of this library.
+        ValueError: not a model of this library, or damaged.
     """
-    about, tensors = _read(Path(path), "helo")
+    about, tensors = checksums.read(Path(path), "helo", from_bytes, older=True)
     try:
         model = _rebuild(about, tensors)
     except Exception as error:  # a configuration from outside can fail anywhere in a model's constructor
@@ -39,6 +44,8 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> EmotionM
 
 
 def _rebuild(about, tensors):
+    if set(about) != {"model", "seed", "options", "layout"}:
+        raise ValueError(f"it says {sorted(about)}; expected model, seed, options and layout")
     layout, name, options = _layout_from_json(about["layout"]), about["model"], about["options"]
     if name not in available():
         raise ValueError(f"unknown model {name!r}; expected one of {list(available())}")
@@ -89,17 +96,6 @@ def _layout_from_json(about):
     return Layout(shapes, roles, emotions, query)
 
 
-def _read(path, key):
-    if not path.exists():
-        raise MissingFile(f"{path}: no such file; expected a {key} file")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            about = json.loads((file.metadata() or {})[key])
-            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, OSError) as error:
-        raise ValueError(f"{path}: not a {key} file ({type(error).__name__}: {error})") from None
-
-
 def write_checkpoint(
     path: Path,
     settings: dict,
@@ -114,7 +110,7 @@ def write_checkpoint(
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"adam/{i}/{k}": v.detach().cpu().contiguous() for k, v in state.items()}
     about = {"settings": settings, "history": history, "best_epoch": best_epoch}
-    atomic_write(path, to_bytes(tensors, metadata={"helo-checkpoint": json.dumps(about)}))
+    checksums.write(path, "helo-checkpoint", about, tensors, to_bytes)
 
 
 def resume(
@@ -123,10 +119,10 @@ def resume(
     """Put a checkpoint's weights into model and optimiser; gives history, best weights and best epoch.
 
     Raises:
-        ValueError: not a checkpoint, or one written with other settings; the message names them.
+        ValueError: not a checkpoint, a damaged one, or one written with other settings; the message names them.
     """
-    about, tensors = _read(path, "helo-checkpoint")
-    if not isinstance(about, dict) or set(about) != {"settings", "history", "best_epoch"}:
+    about, tensors = checksums.read(path, "helo-checkpoint", from_bytes)
+    if set(about) != {"settings", "history", "best_epoch"}:
         raise ValueError(f"{path}: not a helo-checkpoint file (it lacks settings, history or best_epoch)")
     if not isinstance(about["settings"], dict):
         raise ValueError(f"{path}: not a helo-checkpoint file (its settings are no dictionary)")

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
+from helo import checksums
 from helo.data.emotion_data import EmotionData
 from helo.data.split import Split
-from helo.files import atomic_write
 from helo.models import EmotionModel, defaults
 from helo.training.checkpoints import layout_to_json, weights
 from helo.training.loop import fit
@@ -120,9 +120,10 @@ def _open(file, model, asked, data, split, watch) -> Fitted | str:
     """What a file holds, or why it does not do."""
     if not file.exists():
         return f"there is no {file.name}"
-    with safe_open(str(file), framework="pt") as opened:
-        about = json.loads(opened.metadata()["helo-pretrained"])
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+    try:
+        about, tensors = checksums.read(file, "helo-pretrained", from_bytes)
+    except ValueError as error:
+        return str(error)
     differ = [name for name in asked if about["asked"].get(name) != asked[name]]
     if differ:
         name = differ[0]
@@ -149,7 +150,7 @@ def _write(file, asked, run, data, split, watched):
     tensors = weights(run.model) | {"data": _summary(data, split)}
     if watched is not None:
         tensors["watched"] = watched.contiguous()
-    atomic_write(file, to_bytes(tensors, metadata={"helo-pretrained": json.dumps(about)}))
+    checksums.write(file, "helo-pretrained", about, tensors, to_bytes)
     return file
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from helo.evaluation import paired_test, people
 from helo.views.palette import BLUE, VERMILION
+from helo.views.written import as_written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +63,7 @@ def compared(table: pd.DataFrame, model: str, reference: str, order: str) -> tup
     return wide, test, f"{model} − {reference}: {interval}; lower for {int(test['better'])} of {len(wide)} {unit}"
 
 
+@as_written
 def by_person(table: pd.DataFrame, model: str, reference: str, order: str = "difference") -> Figure:
     """`helo.views.by_person` to save: the same two panels, without hover."""
     wide, test, title = compared(table, model, reference, order)
