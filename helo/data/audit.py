@@ -90,7 +90,8 @@ def _ratings(data):
         if free - who.max() - 1 >= TRIALS:  # centred and scaled by person, as features often are
             closeness = np.maximum(closeness, np.abs(_correlation(_standard(x, who), _standard(d, who))))
         closeness[_same(x, d)] = 1
-        closeness[_whole(x, d) & (free >= TRIALS)] = 1
+        if free >= TRIALS:
+            closeness[_whole(x, d)] = 1
         for k in np.flatnonzero(closeness.max(1) > RATING):
             most = int(closeness[k].argmax())
             of = found.setdefault(m, {})
@@ -122,11 +123,20 @@ def _whole(x, d):
         return whole
     counts = (np.abs(x - np.round(x)).max(0) < 1e-6) & (x.min(0) >= 0) & (np.ptp(x, axis=0) > 0)
     alike = _correlation(x, d)
-    for k, j in np.argwhere(counts[:, None] & (alike > 0.5)):
+    for j in range(d.shape[1]):
+        rated = d[:, j] > 0
+        columns = np.flatnonzero(counts & (alike[:, j] > 0.5))
+        columns = columns[((x[:, columns] > 0) == rated[:, None]).all(0)]
+        if len(columns):  # one window's first shares tell most others apart; all pairs in full would take minutes
+            totals = x[np.ix_(rated, columns)] / d[rated, j][:, None]
+            some = d[rated, :8][0][:, None] * totals[0]
+            near = np.abs(some - np.round(some)).max(0) < 1e-3 * np.maximum(1, totals.max(0))
+            whole[columns[near], j] = True
+    for k, j in np.argwhere(whole):
         rated = d[:, j] > 0
         ratings = d[rated] * (x[rated, k] / d[rated, j])[:, None]
         near = np.abs(ratings - np.round(ratings)).max() < 1e-3 * max(1, ratings.max())
-        whole[k, j] = near and ((x[:, k] > 0) == rated).all()
+        whole[k, j] = near
     return whole
 
 

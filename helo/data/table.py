@@ -87,7 +87,8 @@ def load(
     rated, emotions, used = ratings(path, columns, said, floor, told)
     used |= set(names.values())
     groups = table_signals.group(path, columns, said, used, told)
-    _refuse_left(path, [c for c in columns if c not in used.union(*groups.values())], said, told)
+    known = used.union(*groups.values())
+    _refuse_left(path, [c for c in columns if c not in known], said, told)
     roles = _roles(path, told, said, list(groups))
     found, signals, masks = {}, {}, {}
     for m, own in groups.items():

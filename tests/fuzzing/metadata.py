@@ -109,13 +109,13 @@ def described(rng):
 
 def results() -> Reader:
     """A sweep's folder: its plan, results, errors and versions, of which one says something else."""
-    from helo.batch import collect
+    from helo.batch.collection import collect
 
     kept = {}
 
     def prepare(folder):
         runs = {f"run-{k}": {"seed": k, "width": 32} for k in range(3)}
-        kept["plan.json"] = {"notebook": "02_train.ipynb", "runs": runs}
+        kept["sweep.json"] = {"notebook": "02_train.ipynb", "runs": runs}
         for run in runs:
             kept[f"{run}/result.json"] = {"kl": 0.1, "each": {"a": 1, "b": [1, 2]}, "people": "[]"}
             kept[f"{run}/versions.json"] = {"code": "x", "seconds": 1.5}
@@ -143,4 +143,4 @@ def results() -> Reader:
         table.to_parquet(io.BytesIO())
         return table
 
-    return Reader(prepare, broken, load, tuple(["plan.json", "run-0/result.json", "run-1", "run-2/versions.json"]))
+    return Reader(prepare, broken, load, tuple(["sweep.json", "run-0/result.json", "run-1", "run-2/versions.json"]))
