@@ -29,18 +29,17 @@ import numpy as np
 from fuzzing import READERS
 from fuzzing.trial import FAULTS, Outcome, attempt, guard, put
 
-
 STILL = 100  # fifths of a second without a word, once it has begun: 20 s
 
 
-def work(names: list[str], seed: int, first: int, last: int, out: Path) -> None:
-    """Try the files first..last-1 of the first reader and all of the others; one line of JSON each."""
+def work(counts: dict[str, int], seed: int, first: int, out: Path) -> None:
+    """Try so many files of each reader, of the first one from the number `first` on; one line of JSON each."""
     import faulthandler
 
     faulthandler.disable()
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     guarded = False
-    for name in names:
+    for name, last in counts.items():
         reader = READERS[name]()
         with tempfile.TemporaryDirectory(dir=memory) as folder, out.open("a") as log:
             folder = Path(folder)
@@ -63,14 +62,21 @@ def generator(name: str, seed: int, k: int) -> np.random.Generator:
     return np.random.default_rng((seed, zlib.crc32(name.encode()), k))
 
 
-def run(names: list[str], seed: int, files: int, folder: Path) -> dict[str, dict[int, Outcome]]:
-    """reader -> number of the file -> outcome, from processes that are started again after a crash or a hang."""
+def run(names: list[str], seed: int, files: int | dict[str, int], folder: Path) -> dict[str, dict[int, Outcome]]:
+    """reader -> number of the file -> outcome, from processes that are started again after a crash or a hang.
+
+    Args:
+        names, seed: what to try.
+        files: how many of each, or of each reader.
+        folder: where the outcomes are written.
+    """
+    counts = files if isinstance(files, dict) else dict.fromkeys(names, files)
     out = folder / "outcomes.jsonl"
     out.unlink(missing_ok=True)
     results: dict[str, dict[int, Outcome]] = {name: {} for name in names}
     left, first = list(names), 0
     while left:
-        asked = ["--worker", ",".join(left), str(first), str(files), str(out)]
+        asked = ["--worker", ",".join(f"{name}:{counts[name]}" for name in left), str(first), str(out)]
         command = [sys.executable, __file__, "--seed", str(seed), *asked]
         with (folder / "worker.log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"TQDM_DISABLE": "1"})
@@ -93,7 +99,7 @@ def run(names: list[str], seed: int, files: int, folder: Path) -> dict[str, dict
                 log.write(json.dumps([name, k, *results[name][k]]) + "\n")
         if sum(map(len, results.values())) == before:
             raise RuntimeError(f"{left[0]}: the worker failed before its first file; see {folder / 'worker.log'}")
-        left = [name for name in left if len(results[name]) < files]
+        left = [name for name in left if len(results[name]) < counts[name]]
         first = len(results[left[0]]) if left else 0
     return results
 
@@ -113,11 +119,12 @@ def main() -> int:
     parser.add_argument("--reader", nargs="+", choices=list(READERS), help="default: all")
     parser.add_argument("--only", type=int, help="try this one file again, and show its traceback")
     parser.add_argument("--output", type=Path, default=Path("runs/fuzz"))
-    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        names, first, last, out = options.worker
-        work(names.split(","), options.seed, int(first), int(last), Path(out))
+        names, first, out = options.worker
+        counts = {name: int(count) for name, _, count in (part.partition(":") for part in names.split(","))}
+        work(counts, options.seed, int(first), Path(out))
         return 0
     if options.only is not None:
         return again(*options.reader, options.seed, options.only)

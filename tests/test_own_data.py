@@ -377,8 +377,8 @@ def test_features_that_are_a_structure_are_said(tmp_path):
     "header, row, message",
     [
         ("subject,trial," + ",".join(f"emotion.e{k}" for k in range(10_000)), None, "10000 emotions; .* at most 1000"),
-        ("subject,trial," + ",".join(["eda.x"] * 40_000), None, "columns 'eda.x'; expected every name once"),
-        (",".join(f"eda.{k}" for k in range(1_000_000)), None, "1000000 columns; expected at most 100000"),
+        ("subject,trial," + ",".join(["eda.x"] * 15_000), None, "columns 'eda.x'; expected every name once"),
+        (",".join(f"eda.{k}" for k in range(1_000_000)), None, "1000000 columns; expected at most 20000"),
         ("subject,trial,eda.x,note", "1,1,1," + "x" * 100_000, "line 2 has a cell of 100000 letters; .* 10000"),
         ("subject,trial,eda.x,note", "x" * 300 + ",1,1,", "row 0, subject, has 300 letters; expected at most 200"),
     ],

@@ -21,6 +21,8 @@ CLIP = 0.95
 ABSENCE, ABSENCE_P = 0.02, 0.01
 #: distance of a block of features from the distributions, beside theirs from their mean, below which it repeats them.
 REPEATED = 0.02
+#: places of a block of labels among the features that are looked at, times labels (and windows, of which at least 3)
+PLACES = 3_000_000
 #: fewer trials than this correlate by chance.
 TRIALS = 10
 
@@ -112,7 +114,9 @@ def _same(x, d):
     same = np.zeros((x.shape[1], d.shape[1]), bool)
     for j in range(d.shape[1]):
         if len(np.unique(d[:, j])) > 2:
-            same[:, j] = np.abs(x - d[:, j : j + 1]).max(0) < 1e-4
+            few = [0, len(x) // 2, -1]  # windows that most others differ in
+            near = np.flatnonzero((np.abs(x[few] - d[few, j, None]) < 1e-4).all(0))
+            same[near, j] = (np.abs(x[:, near] - d[:, j, None]) < 1e-4).all(0)
     return same
 
 
@@ -174,9 +178,12 @@ def _repeats(data):
         features = np.concatenate([x.reshape(len(x), -1), x.mean(1)], 1)
         if len(rows) < TRIALS or features.shape[1] < count:
             continue
-        some = rows[np.linspace(0, len(rows) - 1, min(len(rows), 100)).astype(int)]
+        # few windows tell that a block is none; many labels beside many features would take minutes
+        places = min(features.shape[1] - count + 1, PLACES // count)
+        few = max(3, min(len(rows), 100, PLACES // (places * count)))
+        some = rows[np.linspace(0, len(rows) - 1, few).astype(int)]
         blocks = np.lib.stride_tricks.sliding_window_view(features[some].astype(np.float64), count, axis=1)
-        for first in range(blocks.shape[1]):
+        for first in range(places):
             if not _repeat(blocks[:, first], d[some]):
                 continue
             block = features[rows, first : first + count].astype(np.float64)

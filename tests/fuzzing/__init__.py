@@ -28,7 +28,7 @@ def _cards() -> Reader:
     return MUTATED["table-card"]()._replace(broken=lambda rng: ("own.yaml", card(rng)))
 
 
-_STORED = {name: partial(kind.reader, mutated, numbers=name == "cache") for name, kind in KINDS.items()}
+_STORED = {name: partial(kind.reader, mutated, numbers=False) for name, kind in KINDS.items()}
 _WIDE = {
     "wide-csv": tables.wide(MUTATED["table-csv"], "own.csv", tables.csv),
     "wide-parquet": tables.wide(MUTATED["table-parquet"], "own.parquet", tables.parquet),
@@ -48,7 +48,7 @@ READERS: dict[str, Callable[[], Reader]] = {
     "metadata-card": _cards,
     "metadata-parquet": metadata.parquet,
     "metadata-results": metadata.results,
-    **{f"metadata-{name}": partial(kind.reader, metadata.hostile, name == "cache") for name, kind in KINDS.items()},
+    **{f"metadata-{name}": partial(kind.reader, metadata.hostile, False) for name, kind in KINDS.items()},
     **{f"special-{name}": special(of) for name, of in (MUTATED | _STORED | {"results": metadata.results}).items()},
     **{f"flip-{name}": partial(kind.reader, flipped, True) for name, kind in KINDS.items()},
 }

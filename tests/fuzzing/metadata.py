@@ -15,6 +15,7 @@ from fuzzing.pickles import size
 from fuzzing.stored import split_file
 from fuzzing.trial import Reader, written
 from fuzzing.writers import parquet_bytes, safetensors_bytes
+from helo.checksums import sealed
 
 _VALUES = [True, False, None, 0, -1, 1, 2, 3, 10**5, 10**6, 2**31, 2**62, 10**400, 0.5, 1e-320, 1e-5, 1e308, -1e308]
 _VALUES += [float("inf"), float("-inf"), float("nan"), "", "true", "inf", "x" * 5000, "\x1b[31m", [], {}, [1], {"a": 1}]
@@ -39,8 +40,12 @@ def hostile(rng, whole: bytes) -> bytes:
                 tensor(rng, header)
             case 4:
                 header["__metadata__"][str(CELLS[rng.integers(len(CELLS))])] = "x" * size(rng, 100_000)
+    sign = rng.random() < 0.8  # as a forger does; a checksum keeps the others out
+    if sign:
+        about = {"sha256": "0" * 64} | {name: x for name, x in about.items() if name != "sha256"}
     header["__metadata__"][key] = json.dumps(about) if rng.random() < 0.95 else "[" * size(rng, 100_000)
-    return safetensors_bytes(rng, header, body)
+    content = safetensors_bytes(rng, header, body)
+    return sealed(content) if sign else content
 
 
 def value(rng):

@@ -133,7 +133,7 @@ def special(of: Callable[[], Reader]) -> Callable[[], Reader]:
 
         def broken(rng):
             name = reader.files[rng.integers(len(reader.files))]
-            if rng.random() < 0.1:
+            if not reader.writes and rng.random() < 0.1:
                 return name, lambda path: path.symlink_to(path.parent / ".aside"), paths(rng)
             kind = KINDS[rng.integers(len(KINDS))]
             return name, lambda path: kind(rng, path)
