@@ -93,7 +93,7 @@ def run(names: list[str], seed: int, files: int | dict[str, int], folder: Path) 
         for line in out.read_text().splitlines() if out.exists() else []:
             name, k, *outcome = json.loads(line)
             results[name][k] = Outcome(*outcome)
-        if still > STILL:
+        if still > STILL and results[name][k].kind == "crash":
             results[name][k] = Outcome("hang", "inside C code", STILL / 5)
             with out.open("a") as log:
                 log.write(json.dumps([name, k, *results[name][k]]) + "\n")

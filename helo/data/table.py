@@ -51,7 +51,7 @@ from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, ratin
 from helo.data.table_files import READERS
 from helo.data.table_ratings import ratings
 from helo.data.table_signals import GAPS
-from helo.reading import regular
+from helo.reading import expanded, regular
 
 
 def load(
@@ -78,6 +78,9 @@ def load(
         MissingFile: no such file.
         ValueError: the message names file, column, row (0 is the first below the header), found and expected.
     """
+    path = expanded(path)
+    if path.exists() and path.suffix.lower() not in READERS:
+        raise ValueError(f"{path}: ends in {path.suffix[:50]!r}; expected one of {list(READERS)}")
     path = regular(path, expected="a .csv, .parquet, .npz or .mat file")
     _check_options(floor, smoothing, normalise, gaps)
     said, told = read_card(path, card)
@@ -126,8 +129,6 @@ def _check_options(floor, smoothing, normalise, gaps):
 
 def _read(path, card, told):
     """The file's columns; what is no array of numbers or text is never passed over without a word."""
-    if path.suffix.lower() not in READERS:
-        raise ValueError(f"{path}: ends in {path.suffix[:50]!r}; expected one of {list(READERS)}")
     columns, others = READERS[path.suffix.lower()](path)
     ignored = set(matching(list(others), card.get("ignore", []), told))
     left = {name: kind for name, kind in others.items() if name not in ignored}

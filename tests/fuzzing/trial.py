@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import shutil
 import signal
@@ -9,6 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,7 +83,8 @@ class Hang(BaseException):
     pass
 
 
-_guard = {"on": False}
+_guard = {"reads": False, "on": False}
+_ROOT = not os.geteuid()
 _FORBIDDEN = (
     "os.system",
     "os.exec",
@@ -103,6 +107,12 @@ _FORBIDDEN = (
 
 
 def _audit(event, arguments):
+    if not _guard["reads"]:
+        return
+    if event in ("open", "os.listdir", "os.scandir") and _ROOT and isinstance(arguments[0], str | bytes | os.PathLike):
+        with suppress(FileNotFoundError, NotADirectoryError, ValueError):  # root reads what others may not
+            if not os.stat(arguments[0]).st_mode & 0o777:
+                raise PermissionError(errno.EACCES, "Permission denied", os.fspath(arguments[0]))
     if not _guard["on"]:
         return
     writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
@@ -173,7 +183,7 @@ def _read(reader, where, folder, size, valid):
         Path("/proc/self/clear_refs").write_text("5")
     before, started = _memory("VmRSS"), time.perf_counter()
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    _guard["on"] = not reader.writes
+    _guard.update(reads=True, on=not reader.writes)
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
@@ -195,7 +205,7 @@ def _read(reader, where, folder, size, valid):
     except Exception as error:
         kind, told = "raw error", f"{type(error).__name__}: {error}"
     finally:
-        _guard["on"] = False
+        _guard.update(reads=False, on=False)
         signal.setitimer(signal.ITIMER_REAL, 0)
     seconds, grown = time.perf_counter() - started, _memory("VmHWM") - before
     if kind in ("loaded", "error"):
