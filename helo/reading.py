@@ -60,7 +60,8 @@ def regular(path: str | Path, limit: int | None = None, expected: str = "a file"
 
     Raises:
         MissingFile: nothing there.
-        ValueError: something else than a regular file, an empty one, a path that no file can have, or more bytes than the limit.
+        ValueError: something else than a regular file, an empty one, a path that no file can have, or more bytes than
+            the limit.
     """
     path = expanded(path)
     try:

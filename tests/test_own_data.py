@@ -392,6 +392,35 @@ def test_wide_tables_are_refused_quickly(tmp_path, header, row, message):
     assert time.perf_counter() - started < 10 and len(str(error.value)) < 2000 and "own.csv" in str(error.value)
 
 
+def test_many_columns_and_emotions_are_read_and_checked_in_linear_time(tmp_path):
+    """Looking through all columns for each of them took 2 minutes; each pair of feature and emotion, more."""
+    rng, rows = np.random.default_rng(0), 12
+    about = {"subject": np.arange(rows) // 4, "trial": np.arange(rows)}
+    names = (
+        [f"eda.f{k}" for k in range(8000)] + [f"face.f{k}" for k in range(10)] + [f"emotion.{k}" for k in range(900)]
+    )
+    values = pd.DataFrame(rng.integers(0, 5, (rows, len(names))), columns=names).assign(**{"emotion.0": 1})
+    path = write(pd.concat([pd.DataFrame(about), values], axis=1), tmp_path / "own.csv")
+    started = time.perf_counter()
+    data = helo.load("table", path)
+    check(data)
+    assert data.signals["eda"].shape == (rows, 1, 8000) and time.perf_counter() - started < 20
+
+
+@pytest.mark.parametrize("dataset", ["table", "ldl", "crema-d"])
+def test_what_may_not_be_read_is_said_with_the_files_name(tmp_path, monkeypatch, dataset):
+    path = tmp_path / {"table": "own.csv", "ldl": "x.mat", "crema-d": "tabulatedVotes.csv"}[dataset]
+    path.write_bytes(b"x")
+
+    def broken(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    for name in ("open", "read_bytes", "read_text"):
+        monkeypatch.setattr(type(path), name, broken)
+    with pytest.raises(ValueError, match=rf"{path.name}: cannot be read \(Input/output error\)"):
+        helo.load(dataset, path)
+
+
 def test_wide_text_takes_no_more_than_it_holds(tmp_path):
     """A note of 9 kB in one row of 20,000: numpy's own text would take 720 MB a column."""
     import tracemalloc
