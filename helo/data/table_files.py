@@ -9,7 +9,7 @@
 | letters of a cell | 10,000 | |
 | letters of a name (a person's, a trial's, an emotion's, a vote's) | 200 | |
 | emotions | 1,000 | |
-| bytes of a card; letters of its values; its patterns times columns | 256 KiB; 1,000; 10 million | |
+| bytes of a card; letters of its values; its patterns times columns | 64 KiB; 1,000; 10 million | |
 """
 
 from __future__ import annotations
