@@ -200,7 +200,7 @@ def test_columns_left_out_of_a_modality_s_list_are_named(tmp_path):
         ("scale: [5, 1]", "the least and the most"),
         ("name: a\nname: b", "'name' more than once"),
         ("window: " + ":".join(["1"] * 100_000), "a value of 199999 letters; expected at most 1000"),
-        ("a: b\n" * 100_000, "500000 bytes; expected a card in YAML of at most 262144"),
+        ("a: b\n" * 100_000, "500000 bytes; expected a card in YAML of at most 65536"),
     ],
 )
 def test_bad_cards_are_refused_quickly(tmp_path, card, message):

@@ -78,10 +78,7 @@ def load(
         MissingFile: no such file.
         ValueError: the message names file, column, row (0 is the first below the header), found and expected.
     """
-    path = expanded(path)
-    if path.exists() and path.suffix.lower() not in READERS:
-        raise ValueError(f"{path}: ends in {path.suffix[:50]!r}; expected one of {list(READERS)}")
-    path = regular(path, expected="a .csv, .parquet, .npz or .mat file")
+    path = _regular(path)
     _check_options(floor, smoothing, normalise, gaps)
     said, told = read_card(path, card)
     columns = _read(path, said, told)
@@ -117,6 +114,13 @@ def load(
         features={m: modality.features for m, modality in found.items() if modality.features},
         tokens={m: modality.tokens for m, modality in found.items() if modality.tokens},
     )
+
+
+def _regular(path):
+    path = expanded(path)
+    if path.exists() and path.suffix.lower() not in READERS:
+        raise ValueError(f"{path}: ends in {path.suffix[:50]!r}; expected one of {list(READERS)}")
+    return regular(path, expected="a .csv, .parquet, .npz or .mat file")
 
 
 def _check_options(floor, smoothing, normalise, gaps):
