@@ -64,19 +64,20 @@ def regular(path: str | Path, limit: int | None = None, expected: str = "a file"
             the limit.
     """
     path = expanded(path)
+    told = shown(path, 900)
     try:
         about = path.stat()
     except OSError:
-        raise MissingFile(f"{path}: no such file; expected {expected}") from None
+        raise MissingFile(f"{told}: no such file; expected {expected}") from None
     if not stat.S_ISREG(about.st_mode):
         kind = _KINDS.get(stat.S_IFMT(about.st_mode), "something else")
-        raise ValueError(f"{path}: is {kind}; expected {expected}, a regular file")
+        raise ValueError(f"{told}: is {kind}; expected {expected}, a regular file")
     if not about.st_size:  # so are those of /proc, which may go on for ever
-        raise ValueError(f"{path}: is empty; expected {expected}")
+        raise ValueError(f"{told}: is empty; expected {expected}")
     most = memory() if limit is None else limit
     if about.st_size > most:
         more = f"; {way_out(about.st_size)}" if limit is None else ""
-        raise ValueError(f"{path}: {about.st_size} bytes; expected {expected} of at most {most}{more}")
+        raise ValueError(f"{told}: {about.st_size} bytes; expected {expected} of at most {most}{more}")
     return path
 
 
