@@ -73,7 +73,7 @@ def regular(path: str | Path, limit: int | None = None, expected: str = "a file"
         kind = _KINDS.get(stat.S_IFMT(about.st_mode), "something else")
         raise ValueError(f"{told}: is {kind}; expected {expected}, a regular file")
     if not about.st_size:  # so are those of /proc, which may go on for ever
-        raise ValueError(f"{told}: is empty; expected {expected}")
+        raise ValueError(f"{told}: not {expected} (it is empty)")
     most = memory() if limit is None else limit
     if about.st_size > most:
         more = f"; {way_out(about.st_size)}" if limit is None else ""
