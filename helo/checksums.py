@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from helo.files import atomic_write
-from helo.reading import regular
+from helo.reading import regular, shown
 
 _FIELD, _BLANK = "sha256", "0" * 64
 _HEADER = 25_000_000  # most bytes of names, shapes and metadata: as Python objects they take some twenty times as many
@@ -71,7 +71,7 @@ def read(
             raise ValueError("it holds no checksum: damaged, or written by an older version")
         arrays = deserialise(content)
     except Exception as error:  # what is damaged, or made up, can fail anywhere
-        raise ValueError(f"{path}: not a {kind} file ({type(error).__name__}: {error})") from None
+        raise ValueError(f"{path}: not a {kind} file ({type(error).__name__}: {shown(error, 900)})") from None
     if said is None:
         told = "holds no checksum, as files of before November 2026: damage would go unseen; save it again"
         warnings.warn(f"{path}: {told}", stacklevel=3)

@@ -50,7 +50,8 @@ def way_out(needed: float) -> str:
 def regular(path: str | Path, limit: int | None = None, expected: str = "a file") -> Path:
     """The path of a regular file of no more than a limit, with ~ expanded; links are followed.
 
-    A named pipe would wait for ever, a device never end; so a file is looked at before it is opened.
+    A named pipe would wait for ever, a device never end, an empty file holds nothing (or is one of /proc that never
+    ends); so a file is looked at before it is opened.
 
     Args:
         path: the file.
@@ -59,20 +60,24 @@ def regular(path: str | Path, limit: int | None = None, expected: str = "a file"
 
     Raises:
         MissingFile: nothing there.
-        ValueError: something else than a regular file, a path that no file can have, or more bytes than the limit.
+        ValueError: something else than a regular file, an empty one, a path that no file can have, or more bytes than
+            the limit.
     """
     path = expanded(path)
+    told = shown(path, 900)
     try:
         about = path.stat()
     except OSError:
-        raise MissingFile(f"{path}: no such file; expected {expected}") from None
+        raise MissingFile(f"{told}: no such file; expected {expected}") from None
     if not stat.S_ISREG(about.st_mode):
         kind = _KINDS.get(stat.S_IFMT(about.st_mode), "something else")
-        raise ValueError(f"{path}: is {kind}; expected {expected}, a regular file")
+        raise ValueError(f"{told}: is {kind}; expected {expected}, a regular file")
+    if not about.st_size:  # so are those of /proc, which may go on for ever
+        raise ValueError(f"{told}: not {expected} (it is empty)")
     most = memory() if limit is None else limit
     if about.st_size > most:
         more = f"; {way_out(about.st_size)}" if limit is None else ""
-        raise ValueError(f"{path}: {about.st_size} bytes; expected {expected} of at most {most}{more}")
+        raise ValueError(f"{told}: {about.st_size} bytes; expected {expected} of at most {most}{more}")
     return path
 
 

@@ -74,3 +74,9 @@ def test_broken_files_are_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=message) as error:
         helo.load("ldl", tmp_path / "small.mat")
     assert "small" in str(error.value)
+
+
+def test_a_set_of_too_many_labels_is_refused(tmp_path):
+    savemat(tmp_path / "wide.mat", {"features": np.zeros((3, 2)), "labels": np.full((3, 1001), 1 / 1001)})
+    with pytest.raises(ValueError, match=r"wide\.mat: 'labels' has 1001 columns; expected at most 1000"):
+        helo.load("ldl", tmp_path / "wide.mat")

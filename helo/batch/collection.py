@@ -37,7 +37,7 @@ def collect(folder: str | Path) -> pd.DataFrame:
             own = {"run": run, **parameters}
             result = {f"result.{k}" if k == "seconds" or own.get(k, v) != v else k: v for k, v in result.items()}
             about = _versions(path)
-            codes.add(about.get("code"))
+            codes.add(str(about.get("code")))
             rows.append({**own, **result, "seconds": about.get("seconds")})
     if len(codes) > 1:
         warnings.warn(f"{folder}: results of {len(codes)} versions of the code", stacklevel=2)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from helo.batch.folders import claim, read_json
 from helo.files import MissingFile, code_digest, write_json
+from helo.reading import expanded, shown
 
 PLAN = "sweep.json"
 
@@ -76,10 +77,13 @@ def read_plan(folder: str | Path) -> dict:
         MissingFile: no such file.
         ValueError: the file is damaged, or names a run that is no folder of the sweep's.
     """
-    file = Path(folder) / PLAN
+    file = expanded(Path(folder) / PLAN)
     if not file.is_file():
-        raise MissingFile(f"{file}: no such file; expected the folder of a sweep")
-    plan = read_json(file)
+        raise MissingFile(f"{shown(file)}: no such file; expected the folder of a sweep")
+    try:
+        plan = read_json(file)
+    except OSError as error:
+        raise ValueError(f"{shown(file)}: cannot be read ({error.strerror or error})") from None
     listed = plan.get("runs")
     if not isinstance(plan.get("notebook"), str) or not isinstance(listed, dict):
         raise ValueError(f"{file}: keys are {sorted(plan)}; expected notebook and runs")

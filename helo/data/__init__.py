@@ -71,3 +71,6 @@ def load(name: str = "simulated", path: str | Path | None = None, **options) -> 
             raise ValueError(told) from None
         error.args = (told,)
         raise
+    except OSError as error:  # may not be opened, or a broken disk
+        told = f"{error.filename or options.get(place)}: cannot be read ({error.strerror or error})"
+        raise ValueError(shown(told)) from None

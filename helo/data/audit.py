@@ -21,6 +21,8 @@ CLIP = 0.95
 ABSENCE, ABSENCE_P = 0.02, 0.01
 #: distance of a block of features from the distributions, beside theirs from their mean, below which it repeats them.
 REPEATED = 0.02
+#: places of a block of labels among the features that are looked at, times labels (and windows, of which at least 3)
+PLACES = 3_000_000
 #: fewer trials than this correlate by chance.
 TRIALS = 10
 
@@ -90,7 +92,8 @@ def _ratings(data):
         if free - who.max() - 1 >= TRIALS:  # centred and scaled by person, as features often are
             closeness = np.maximum(closeness, np.abs(_correlation(_standard(x, who), _standard(d, who))))
         closeness[_same(x, d)] = 1
-        closeness[_whole(x, d) & (free >= TRIALS)] = 1
+        if free >= TRIALS:
+            closeness[_whole(x, d)] = 1
         for k in np.flatnonzero(closeness.max(1) > RATING):
             most = int(closeness[k].argmax())
             of = found.setdefault(m, {})
@@ -111,7 +114,9 @@ def _same(x, d):
     same = np.zeros((x.shape[1], d.shape[1]), bool)
     for j in range(d.shape[1]):
         if len(np.unique(d[:, j])) > 2:
-            same[:, j] = np.abs(x - d[:, j : j + 1]).max(0) < 1e-4
+            few = [0, len(x) // 2, -1]  # windows that most others differ in
+            near = np.flatnonzero((np.abs(x[few] - d[few, j, None]) < 1e-4).all(0))
+            same[near, j] = (np.abs(x[:, near] - d[:, j, None]) < 1e-4).all(0)
     return same
 
 
@@ -122,11 +127,20 @@ def _whole(x, d):
         return whole
     counts = (np.abs(x - np.round(x)).max(0) < 1e-6) & (x.min(0) >= 0) & (np.ptp(x, axis=0) > 0)
     alike = _correlation(x, d)
-    for k, j in np.argwhere(counts[:, None] & (alike > 0.5)):
+    for j in range(d.shape[1]):
+        rated = d[:, j] > 0
+        columns = np.flatnonzero(counts & (alike[:, j] > 0.5))
+        columns = columns[((x[:, columns] > 0) == rated[:, None]).all(0)]
+        if len(columns):  # one window's first shares tell most others apart; all pairs in full would take minutes
+            totals = x[np.ix_(rated, columns)] / d[rated, j][:, None]
+            some = d[rated, :8][0][:, None] * totals[0]
+            near = np.abs(some - np.round(some)).max(0) < 1e-3 * np.maximum(1, totals.max(0))
+            whole[columns[near], j] = True
+    for k, j in np.argwhere(whole):
         rated = d[:, j] > 0
         ratings = d[rated] * (x[rated, k] / d[rated, j])[:, None]
         near = np.abs(ratings - np.round(ratings)).max() < 1e-3 * max(1, ratings.max())
-        whole[k, j] = near and ((x[:, k] > 0) == rated).all()
+        whole[k, j] = near
     return whole
 
 
@@ -164,9 +178,12 @@ def _repeats(data):
         features = np.concatenate([x.reshape(len(x), -1), x.mean(1)], 1)
         if len(rows) < TRIALS or features.shape[1] < count:
             continue
-        some = rows[np.linspace(0, len(rows) - 1, min(len(rows), 100)).astype(int)]
+        # few windows tell that a block is none; many labels beside many features would take minutes
+        places = min(features.shape[1] - count + 1, PLACES // count)
+        few = max(3, min(len(rows), 100, PLACES // (places * count)))
+        some = rows[np.linspace(0, len(rows) - 1, few).astype(int)]
         blocks = np.lib.stride_tricks.sliding_window_view(features[some].astype(np.float64), count, axis=1)
-        for first in range(blocks.shape[1]):
+        for first in range(places):
             if not _repeat(blocks[:, first], d[some]):
                 continue
             block = features[rows, first : first + count].astype(np.float64)

@@ -23,6 +23,7 @@ from helo import checksums
 from helo.data import cache_folder
 from helo.data.emotion_data import EmotionData
 from helo.files import code_digest
+from helo.reading import shown
 
 #: source files of up to so many bytes are known by their content, which takes 6 ms each
 SMALL = 4 * 2**20
@@ -59,7 +60,7 @@ def cached(name: str, options: dict, files: Iterable[Path], make: Callable[[], E
                 os.utime(path)  # used just now
             return data
         except Exception as error:  # a damaged cache is rebuilt, whatever is wrong with it
-            warnings.warn(f"{path}: unreadable cache ({error}); building it again", stacklevel=3)
+            warnings.warn(f"{path}: unreadable cache ({shown(error, 900)}); building it again", stacklevel=3)
     data = make()
     if key == _key(name, options, files):  # no file has changed meanwhile
         try:

@@ -68,7 +68,7 @@ KINDS = {
 }
 _KEYS = {"name", "window", "modalities", "emotions", "scale", "query", "ignore", *COLUMNS}
 #: most bytes of a card, and letters of one of its values: YAML reads some numbers in quadratic time
-CARD, VALUE = 2**18, 1000
+CARD, VALUE = 2**16, 1000
 #: most patterns times columns that are looked at
 MATCHES = 10_000_000
 

@@ -12,8 +12,8 @@ import numpy as np
 
 #: Columns that say who, which clip, what was shown and when.
 COLUMNS = ("subject", "trial", "condition", "start")
-#: most columns of a table, most letters of a name
-WIDEST, NAME = 100_000, 200
+#: most columns of a table (each costs pandas half a millisecond), most letters of a name
+WIDEST, NAME = 20_000, 200
 
 
 def check_names(path: Path, names: Sequence[str]) -> None:

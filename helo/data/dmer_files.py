@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helo.data.arrays import open_zip, parse_mat, room
+from helo.data.arrays import ARRAYS, open_zip, parse_mat, room
 from helo.data.columns import check_spelling
 from helo.files import MissingFile
 from helo.reading import memory, regular, way_out
@@ -36,7 +36,9 @@ def people(source: Path, end: str) -> Iterator[Mapping[str, Callable[[], tuple[s
     pattern = re.compile(rf"(?:.*/)?([0-9]{{1,4}}){re.escape(end)}")
     found: dict[str, list[tuple[str, Callable[[], bytes]]]] = {}
     if source.is_dir():
-        for file in source.rglob("*.mat"):
+        for count, file in enumerate(source.rglob("*")):
+            if count >= ARRAYS:  # a link to the whole disk
+                raise ValueError(f"{source}: over {ARRAYS} files and folders; expected DMER's, some hundred")
             if match := pattern.fullmatch(file.relative_to(source).as_posix()):
                 found.setdefault(match[1], []).append((str(file), partial(_content, file)))
         yield _only(source, end, found, None)

@@ -16,6 +16,8 @@ from helo.data.arrays import read_mat_and_others
 from helo.data.emotion_data import BEHAVIORAL, EmotionData
 from helo.reading import regular
 
+#: most labels
+MOST = 1000
 #: The files do not name their emotions; SJAFFE's columns are in the order of JAFFE's own table of ratings.
 EMOTIONS = {"SJAFFE": ("happiness", "sadness", "surprise", "anger", "disgust", "fear")}
 
@@ -35,6 +37,8 @@ def load(path: str | Path) -> EmotionData:
             found = others.get(name, "missing") if x is None else f"{x.dtype} {x.shape}"
             raise ValueError(f"{path}: {name!r} is {found}; expected numbers (rows, columns)")
     x, labels = arrays["features"], arrays["labels"].astype(np.float64)
+    if labels.shape[1] > MOST:
+        raise ValueError(f"{path}: 'labels' has {labels.shape[1]} columns; expected at most {MOST}")
     if len(x) != len(labels):
         raise ValueError(f"{path}: {len(x)} rows of 'features' and {len(labels)} of 'labels'; expected as many")
     sums = labels.sum(1)

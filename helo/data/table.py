@@ -51,7 +51,7 @@ from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, ratin
 from helo.data.table_files import READERS
 from helo.data.table_ratings import ratings
 from helo.data.table_signals import GAPS
-from helo.reading import regular
+from helo.reading import expanded, regular
 
 
 def load(
@@ -78,7 +78,7 @@ def load(
         MissingFile: no such file.
         ValueError: the message names file, column, row (0 is the first below the header), found and expected.
     """
-    path = regular(path, expected="a .csv, .parquet, .npz or .mat file")
+    path = _regular(path)
     _check_options(floor, smoothing, normalise, gaps)
     said, told = read_card(path, card)
     columns = _read(path, said, told)
@@ -87,7 +87,8 @@ def load(
     rated, emotions, used = ratings(path, columns, said, floor, told)
     used |= set(names.values())
     groups = table_signals.group(path, columns, said, used, told)
-    _refuse_left(path, [c for c in columns if c not in used.union(*groups.values())], said, told)
+    known = used.union(*groups.values())
+    _refuse_left(path, [c for c in columns if c not in known], said, told)
     roles = _roles(path, told, said, list(groups))
     found, signals, masks = {}, {}, {}
     for m, own in groups.items():
@@ -115,6 +116,13 @@ def load(
     )
 
 
+def _regular(path):
+    path = expanded(path)
+    if path.exists() and path.suffix.lower() not in READERS:
+        raise ValueError(f"{path}: ends in {path.suffix[:50]!r}; expected one of {list(READERS)}")
+    return regular(path, expected="a .csv, .parquet, .npz or .mat file")
+
+
 def _check_options(floor, smoothing, normalise, gaps):
     for name, value, known in (("normalise", normalise, ("none", "subject")), ("gaps", gaps, GAPS)):
         if value not in known:
@@ -125,8 +133,6 @@ def _check_options(floor, smoothing, normalise, gaps):
 
 def _read(path, card, told):
     """The file's columns; what is no array of numbers or text is never passed over without a word."""
-    if path.suffix.lower() not in READERS:
-        raise ValueError(f"{path}: ends in {path.suffix[:50]!r}; expected one of {list(READERS)}")
     columns, others = READERS[path.suffix.lower()](path)
     ignored = set(matching(list(others), card.get("ignore", []), told))
     left = {name: kind for name, kind in others.items() if name not in ignored}

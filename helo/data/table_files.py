@@ -5,11 +5,11 @@
 | bytes of a file | 2 GB | `HELO_MEMORY=8` in the environment, gigabytes |
 | cells times 8 bytes | 2 GB | `HELO_MEMORY` |
 | bytes a packed file (.parquet, .npz, .mat) unpacks to | 64 MiB or 100 times its size | `HELO_MEMORY` |
-| columns | 100,000 | an array for each modality (.npz, .mat) |
+| columns of a .csv or .parquet | 20,000 | an array for each modality (.npz, .mat) |
 | letters of a cell | 10,000 | |
 | letters of a name (a person's, a trial's, an emotion's, a vote's) | 200 | |
 | emotions | 1,000 | |
-| bytes of a card; letters of its values; its patterns times columns | 256 KiB; 1,000; 10 million | |
+| bytes of a card; letters of its values; its patterns times columns | 64 KiB; 1,000; 10 million | |
 """
 
 from __future__ import annotations

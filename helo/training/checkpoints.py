@@ -17,7 +17,7 @@ from safetensors.torch import save as to_bytes
 from helo import checksums
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, Layout
 from helo.models import EmotionModel, available, from_layout
-from helo.reading import expanded
+from helo.reading import expanded, shown
 
 
 def save(model: EmotionModel, path: str | Path) -> None:
@@ -39,7 +39,9 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> EmotionM
     try:
         model = _rebuild(about, tensors)
     except Exception as error:  # a configuration from outside can fail anywhere in a model's constructor
-        raise ValueError(f"{path}: configuration and weights do not fit a model of this version ({error})") from None
+        raise ValueError(
+            f"{path}: configuration and weights do not fit a model of this version ({shown(error, 900)})"
+        ) from None
     return model.to(device).eval()
 
 
@@ -129,12 +131,12 @@ def resume(
     found, expected = about["settings"], json.loads(json.dumps(settings))
     differ = [name for name in expected if found.get(name) != expected[name]]
     if differ:
-        told = "; ".join(f"{name} was {found.get(name)}, now {expected[name]}" for name in differ)
+        told = shown("; ".join(f"{name} was {found.get(name)}, now {expected[name]}" for name in differ), 900)
         raise ValueError(f"{path}: checkpoint of another run ({told}); delete it or choose another file")
     try:
         history, best, best_epoch = _continue(about, tensors, model, optimizer)
     except Exception as error:  # what is damaged can fail anywhere
-        raise ValueError(f"{path}: damaged checkpoint ({error}); delete it") from None
+        raise ValueError(f"{path}: damaged checkpoint ({shown(error, 900)}); delete it") from None
     return history, best, best_epoch
 
 
