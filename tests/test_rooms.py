@@ -15,6 +15,7 @@ FLOORS = (
     "progress",
     "measures",
     "losses",
+    "sinkhorn",
     "transport",
     "data",
     "models",

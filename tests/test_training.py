@@ -346,10 +346,10 @@ def test_refit_is_a_training_with_everybody_for_the_best_number_of_epochs(simula
 
 def test_where_windows_are_few_epochs_are_counted_by_steps():
     """At one step an epoch 100 epochs cut a training short; by default it goes on until it no longer gets better."""
-    data = helo.load("pairing", subjects=4, windows=25)
+    data = helo.load("pairing", subjects=4, windows=50)
     split = helo.splits.by_subject(data, folds=4)[0]
     runs = [
-        helo.fit(helo.build("mlp", data, seed=0), data, split, progress=False, **asked)
+        helo.fit(helo.build("early", data, seed=0), data, split, progress=False, **asked)
         for asked in ({"epochs": 100}, {})
     ]
     assert [run.capped for run in runs] == [True, False] and len(runs[1].history) > 100
