@@ -392,6 +392,20 @@ def test_wide_tables_are_refused_quickly(tmp_path, header, row, message):
     assert time.perf_counter() - started < 10 and len(str(error.value)) < 2000 and "own.csv" in str(error.value)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("cell, value", [("1e2147483648", np.inf), ("1e-4294967000", 0), ("-0E004454133120083229", 0)])
+def test_an_exponent_beyond_32_bits_is_read(tmp_path, suffix, cell, value):
+    """pandas 2.3 ends by a segmentation fault, or reads another number; found by tests/fuzz.py."""
+    table = frame().astype({"face.AU1": str})
+    table.loc[3, "face.AU1"] = cell
+    if value:
+        with pytest.raises(ValueError, match="'face', row 3, is infinite"):
+            helo.load("table", write(table, tmp_path / f"own{suffix}"))
+    else:
+        data = helo.load("table", write(table, tmp_path / f"own{suffix}"))
+        assert data.signals["face"][3, 0, 0] == 0
+
+
 def test_many_columns_and_emotions_are_read_and_checked_in_linear_time(tmp_path):
     """Looking through all columns for each of them took 2 minutes; each pair of feature and emotion, more."""
     rng, rows = np.random.default_rng(0), 12

@@ -31,7 +31,9 @@ def test_nothing_else_is_opened(tmp_path):
         (tmp_path / "endless").symlink_to("/proc/self/pagemap")
         for name, message in {
             "empty": r"empty: not a table \(it is empty\)",
-            "endless": r"endless: not a table \(it is empty\)" if os.path.exists("/proc/self/pagemap") else "no such file",
+            "endless": r"endless: not a table \(it is empty\)"
+            if os.path.exists("/proc/self/pagemap")
+            else "no such file",
             "pipe": "pipe: is a named pipe; expected a table, a regular file",
             "1.mat": "1.mat: is a folder",
             "zero": "zero: is a device",

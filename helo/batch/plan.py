@@ -86,10 +86,12 @@ def read_plan(folder: str | Path) -> dict:
         raise ValueError(f"{shown(file)}: cannot be read ({error.strerror or error})") from None
     listed = plan.get("runs")
     if not isinstance(plan.get("notebook"), str) or not isinstance(listed, dict):
-        raise ValueError(f"{file}: keys are {sorted(plan)}; expected notebook and runs")
+        raise ValueError(f"{shown(file)}: keys are {shown(sorted(plan), 500)}; expected notebook and runs")
     for run, parameters in listed.items():
-        if not run or run in (".", "..") or Path(run).name != run or not isinstance(parameters, dict):
-            raise ValueError(f"{file}: run {run!r} with {parameters!r:.200}; expected a folder's name and parameters")
+        plain = run not in ("", ".", "..") and Path(run).name == run and len(run.encode(errors="replace")) <= 255
+        if not plain or not isinstance(parameters, dict):
+            told = f"run {run[:300]!r} with {parameters!r:.200}"
+            raise ValueError(f"{shown(file)}: {told}; expected a folder's name and parameters")
     return plan
 
 

@@ -34,13 +34,23 @@ def numbers(path: Path, column: str, values: np.ndarray) -> np.ndarray:
     if values.dtype.kind in "OU" and values.ndim == 1:
         import pandas as pd
 
-        numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        numbers = np.array([_number(value) for value in values], np.float64)
         for row in np.flatnonzero(np.isnan(numbers) & ~pd.isna(values)):
             if str(values[row]) != "":
                 found = short(values[row])
                 raise ValueError(f"{path}: row {row}, {column}, is {found}; expected a number or an empty cell")
         return numbers
     raise ValueError(f"{path}: {column!r} is of type {values.dtype}; expected numbers")
+
+
+def _number(value):
+    """A cell's number, NaN where it is none. Not by pandas, which 1e2147483648 ends by a crash of the process."""
+    if isinstance(value, str) and ("_" in value or not value.isascii()):  # Python's own 1_000
+        return np.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
 
 
 def finite(path: Path, column: str, values: np.ndarray) -> np.ndarray:

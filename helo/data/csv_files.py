@@ -71,6 +71,8 @@ def read_csv(path: Path) -> dict[str, np.ndarray]:
     check_names(path, header[1:] if header[:1] == [""] else header)
     kinds = {c: str for c in header if "." not in c or c.startswith("vote.")}
     form = {"sep": delimiter, "decimal": decimal, "index_col": False, "encoding": "utf-8-sig"}
+    # pandas' other ways end the process by a crash where a cell is 1e2147483648, and read 1e-4294967000 as 1e296
+    form |= {"float_precision": "round_trip"}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)

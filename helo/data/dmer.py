@@ -134,7 +134,7 @@ def _check(options):
 def _files(root, source, faces, panas):
     """All that form "raw" is made from."""
     files = list(source.rglob("*.mat")) if source.is_dir() else [source]
-    for pattern in (f"{faces}.zip", f"{faces}/*.npz", f"{faces}/**/*.mat", panas.replace("{subject}", "*")):
+    for pattern in ("Questionnaires/**/*", f"{faces}*", f"{faces}/**/*", panas.replace("{subject}", "*")):
         files += map(Path, glob(os.path.join(escape(str(root)), pattern), recursive=True))
     return dict.fromkeys(f for f in files if f.is_file())
 
