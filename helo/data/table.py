@@ -116,7 +116,7 @@ def load(
     )
 
 
-def _regular(path):
+def _regular(path: str | Path) -> Path:
     path = expanded(path)
     if path.exists() and path.suffix.lower() not in READERS:
         raise ValueError(f"{path}: ends in {path.suffix[:50]!r}; expected one of {list(READERS)}")
