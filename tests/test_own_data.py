@@ -435,6 +435,15 @@ def test_what_may_not_be_read_is_said_with_the_files_name(tmp_path, monkeypatch,
         helo.load(dataset, path)
 
 
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(tmp_path):
+    (tmp_path / "own.csv").touch()
+    os.truncate(tmp_path / "own.csv", 1_900_000_000)  # a hole, which takes no room on the disk
+    started = time.perf_counter()
+    with pytest.raises(ValueError, match=r"own\.csv: a line of 33554432 letters or more"):
+        helo.load("table", tmp_path / "own.csv")
+    assert time.perf_counter() - started < 5
+
+
 def test_wide_text_takes_no_more_than_it_holds(tmp_path):
     """A note of 9 kB in one row of 20,000: numpy's own text would take 720 MB a column."""
     import tracemalloc

@@ -16,6 +16,8 @@ from helo.reading import memory, regular, way_out
 
 #: most letters of a cell, of any column
 LONGEST = 10_000
+#: most letters of a line
+LINE = 2**25
 _COMMA_NUMBER = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")
 
@@ -30,7 +32,7 @@ def csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]
     path = regular(path, expected="a CSV file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, delimiter=delimiter)
+            reader = csv.reader(_lines(path, file), delimiter=delimiter)
             for row in reader:
                 if row and len(longest := max(row, key=len)) > LONGEST:
                     raise ValueError(
@@ -40,6 +42,14 @@ def csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]
                 yield reader.line_num, row
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a readable CSV file in UTF-8 ({error})") from None
+
+
+def _lines(path, file):
+    """The lines of a file, none so long that it alone would fill the memory."""
+    while line := file.readline(LINE):
+        if len(line) == LINE:
+            raise ValueError(f"{path}: a line of {LINE} letters or more; expected rows of cells")
+        yield line
 
 
 def csv_header(path: Path, delimiter: str = ",") -> list[str]:

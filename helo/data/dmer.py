@@ -12,7 +12,8 @@ and all windows of a clip share one label. Clips differ in length, and length al
 `python -m helo check` measures both. Split by subject or by trial.
 
 Limits: a person's .mat, or the zip, 2 GB, and what it unpacks to 64 MiB or 100 times its size, at most 2 GB
-(`HELO_MEMORY=8` in the environment, gigabytes, raises both); 100,000 files in a zip; a questionnaire 1 MiB; a clip of
+(`HELO_MEMORY=8` in the environment, gigabytes, raises both); 100,000 files in a zip,
+10,000 in a folder; a questionnaire 1 MiB; a clip of
 form "raw" an hour. A file is held whole: memory is twice the largest person's and the windows of all.
 """
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from helo.data.arrays import ARRAYS, open_zip, parse_mat, room
+from helo.data.arrays import open_zip, parse_mat, room
 from helo.data.columns import check_spelling
 from helo.files import MissingFile
 from helo.reading import memory, regular, way_out
 
 CLIPS, REST, CHANNELS = 32, 40, 18
+#: most files and folders below Features or Aligned_data
+FILES = 10_000
 Arrays = dict[str, np.ndarray]  # variable -> its array
 COLUMNS = {"eeg": slice(0, 90), "gsr": slice(90, 118), "ppg": slice(118, 145), "video": slice(145, 913)}
 
@@ -37,8 +39,8 @@ def people(source: Path, end: str) -> Iterator[Mapping[str, Callable[[], tuple[s
     found: dict[str, list[tuple[str, Callable[[], bytes]]]] = {}
     if source.is_dir():
         for count, file in enumerate(source.rglob("*")):
-            if count >= ARRAYS:  # a link to the whole disk
-                raise ValueError(f"{source}: over {ARRAYS} files and folders; expected DMER's, some hundred")
+            if count >= FILES:  # a link to the whole disk
+                raise ValueError(f"{source}: over {FILES} files and folders; expected DMER's, some hundred")
             if match := pattern.fullmatch(file.relative_to(source).as_posix()):
                 found.setdefault(match[1], []).append((str(file), partial(_content, file)))
         yield _only(source, end, found, None)

@@ -30,7 +30,9 @@ def hostile(rng, whole: bytes) -> bytes:
     for _ in range(rng.integers(1, 4)):
         match rng.integers(5):
             case 0 | 1:  # an option, a setting
-                group = [g for g in (about.get("options"), about.get("settings"), about) if isinstance(g, dict) and g]
+                group = [
+                    g for g in (about.get("options"), about.get("settings"), about) if isinstance(g, dict) and g
+                ] or [{"x": 1}]
                 group = group[rng.integers(len(group))]
                 group[list(group)[rng.integers(len(group))]] = value(rng)
             case 2:
