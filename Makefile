@@ -16,8 +16,10 @@ test: $(VENV)/test
 	$(RUN) -m mypy helo
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
+# threads that wait sleep, whatever a notebook imports first (helo/waiting.py)
+lab dashboard: export OMP_WAIT_POLICY = PASSIVE
 lab: $(VENV)/notebooks
-	OMP_WAIT_POLICY=PASSIVE $(RUN) -m jupyterlab --ServerApp.root_dir=. notebooks/00_index.ipynb
+	$(RUN) -m jupyterlab --ServerApp.root_dir=. notebooks/00_index.ipynb
 
 # to this machine only, with a token; no file but the page; at most four visitors' kernels, ended after half an hour idle
 DASHBOARD := --Voila.ip=127.0.0.1 --VoilaConfiguration.file_denylist='.*' \
@@ -25,7 +27,7 @@ DASHBOARD := --Voila.ip=127.0.0.1 --VoilaConfiguration.file_denylist='.*' \
 	--MappingKernelManager.cull_idle_timeout=1800 --MappingKernelManager.cull_interval=60 \
 	--MappingKernelManager.cull_connected=True
 dashboard: $(VENV)/notebooks
-	OMP_WAIT_POLICY=PASSIVE $(RUN) -m voila notebooks/dashboard.ipynb --Voila.auto_token=True $(DASHBOARD)
+	$(RUN) -m voila notebooks/dashboard.ipynb --Voila.auto_token=True $(DASHBOARD)
 
 figures: $(VENV)/test
 	$(RUN) -m helo demo --figures figures
