@@ -131,9 +131,11 @@ def test_what_if_a_modality_were_missing(page, lab, study):
     assert kept == first and changed != second
 
 
-EXPLORERS = """import helo, ipywidgets, numpy as np
+EXPLORERS = """import dataclasses, helo, ipywidgets, numpy as np
 from helo import explore, views
-data, many = helo.load("simulated"), helo.load("circumplex")
+from helo.data import wesad
+data = helo.load("simulated")
+many = dataclasses.replace(helo.load("circumplex"), emotions=wesad.EMOTIONS)  # as many, and longer names
 data.masks["eda"][3, 1:3] = False
 model = helo.build("ridge", data)
 split = helo.splits.by_subject(data, folds=4)[0]
