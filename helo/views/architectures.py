@@ -136,7 +136,8 @@ def _step(model, step, top, bottom, root):
         name, told = _said(model, step)
         links = f"{_place(getattr(type(model), step), root)} {_taught(model, step, root)}"
     room = (bottom - top - 8) // 14 - 2 - (len(name) > 24)
-    links = f'<span style="white-space: nowrap; font-size: 11px">{links}</span>'  # two lines of them would push the text out of its band
+    # two lines of them would push the text out of its band
+    links = f'<span style="white-space: nowrap; font-size: 11px">{links}</span>'
     inside = f'<b>{html.escape(name)}</b><br>{links}<span style="{_CLIP}{room}">{html.escape(told)}</span>'
     inside = f'<div style="width: {_NAMES - 10}px" title="{html.escape(told)}">{inside}</div>'
     return f'<div style="{_BAND}; top: {top}px; height: {bottom - top}px; padding: 4px 0">{inside}</div>'
