@@ -56,7 +56,7 @@ def through(walk: Walk, row: int, recording: Recording | None = None) -> go.Figu
     tall = max(inner, 15 * len(data.emotions))
     _signals(paper, walk, row, recording, tall - inner)
     _answer(paper, walk, row, top, tall)
-    paper.down = top + tall + _GAP + 22  # below the name of the seconds
+    paper.down = top + tall + _GAP + 34  # below the name of the seconds
     top = paper.down
     tall = max(_BAR * len(walk.without), 150 if walk.attention else 0)
     _knocked(paper, walk, row, top, tall)
@@ -109,7 +109,7 @@ def _curve(paper, walk, row):
     hover = {"text": who, "hovertemplate": "%{text}: %{y:.3f}<extra></extra>"}
     here = {"x": [walk.index[row]], "y": [walk.kl[row]], "marker": {"size": 11, "color": CARRIED, "symbol": "diamond"}}
     paper.traces += [marks | hover | place, marks | here | {"hoverinfo": "skip"} | place]
-    paper.down = _CURVE + _GAP - 10
+    paper.down = _CURVE + _GAP + 8
 
 
 def _signals(paper, walk, row, recording, spare):
@@ -246,14 +246,14 @@ def _answer(paper, walk, row, top, tall):
     """Rated and predicted; and what each emotion adds to the KL."""
     data = walk.data
     names = {"autorange": "reversed", "dtick": 1, "tickfont": {"size": 9 if len(data.emotions) > 16 else 10}} | NAMES
-    first = paper.panel(_ANSWER, top, tall, {"rangemode": "tozero", "nticks": 4}, names, "rated, predicted ◆")
+    first = paper.panel(_ANSWER, top, tall, {"rangemode": "tozero", "nticks": 4}, names, "rated,<br>predicted ◆")
     truth = data.distributions[walk.index[row]]
     mark = {"type": "scatter", "mode": "markers", "marker": _DIAMOND}
     hover = {"name": "predicted", "hovertemplate": "%{y}: %{x:.3f} predicted<extra></extra>"}
     paper.traces += [bars(data.emotions, truth) | first]
     paper.traces += [mark | hover | {"x": walk.said[row], "y": list(data.emotions)} | first]
     second = paper.panel(
-        _COST, top, tall, {"nticks": 3}, names | {"showticklabels": False, "ticks": ""}, "part of the KL"
+        _COST, top, tall, {"nticks": 3}, names | {"showticklabels": False, "ticks": ""}, "part of<br>the KL"
     )
     part = walk.shares[row]
     bar = {"type": "bar", "orientation": "h", "x": part, "y": list(data.emotions), "name": "part of the KL"}
@@ -269,9 +269,10 @@ def _knocked(paper, walk, row, top, tall):
     names = {"autorange": "reversed", "dtick": 1, "tickfont": {"size": 10}} | NAMES
     titles = ("answer moves by", "KL rises by")
     for k, (across, title) in enumerate(zip((_MOVED, _WORSE), titles, strict=True)):
-        own = {"nticks": 4, "rangemode": "tozero"}
+        own = {"nticks": 3, "rangemode": "tozero", "tickangle": 0}
+        above = title.replace(" ", "<br>", 1)  # on two lines neighbours do not touch where the cell is narrow
         place = paper.panel(
-            across, top, tall, own, names | ({"showticklabels": False, "ticks": ""} if k else {}), title
+            across, top, tall, own, names | ({"showticklabels": False, "ticks": ""} if k else {}), above
         )
         values = [value[k] for value in found.values()]
         color = [ORANGE] * len(values) if k == 0 else [CARRIED if x > 0 else SKY for x in values]
