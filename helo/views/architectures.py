@@ -16,7 +16,7 @@ from helo.views.palette import BLUE, GREEN, GREY, VERMILION
 from helo.views.tracing import Block, blocks, code
 
 #: pixels: a block's height, between rows, around a step; the column of the steps' names
-_BLOCK, _BETWEEN, _AROUND, _NAMES = 46, 16, 11, 156
+_BLOCK, _BETWEEN, _AROUND, _NAMES = 46, 16, 11, 150
 #: where a step is taught: class and method -> notebook
 _TAUGHT = {
     "HeLo.encode": "01_explore",
@@ -38,7 +38,8 @@ def architecture(model: EmotionModel, root: str | None = "../") -> HTML:
 
     Nothing is typed in: the picture is what one forward pass on windows of zeros computes (`helo.views.tracing`), for
     any system, data set and option. Blue comes from the body, green from behavior, orange from both, grey from neither.
-    It is plain HTML that fits its place from 600 pixels on and takes its colors from the theme.
+    It is plain HTML that takes its colors from the theme and fits its place from 560 pixels on, or from 600 where a
+    long name stands in a narrow block.
 
     Args:
         model: from `helo.build`; one that is solved must have been.
@@ -56,7 +57,9 @@ def architecture(model: EmotionModel, root: str | None = "../") -> HTML:
     loss, height = _loss(model, drawn, height, root)
     area = f"position: absolute; left: {_NAMES}px; right: 0; top: 0; height: {flow}px"
     told = html.escape(summary(model, drawn))
-    whole = f"position: relative; min-width: 600px; max-width: 1100px; height: {height}px; line-height: 14px"
+    name = max((10 + 7 * len(block.name)) / width for block, width in zip(drawn, places.widths, strict=True))
+    least = min(600, max(560, round(_NAMES + 100 * name)))  # a bold letter of 11 pixels takes up to 7
+    whole = f"position: relative; min-width: {least}px; max-width: 1100px; height: {height}px; line-height: 14px"
     return HTML(
         f'<div role="group" aria-label="{told}" style="{whole}; font-size: 12px">{steps}{loss}'
         f'<div style="{area}">{_arrows(places, tops, flow)}{"".join(boxes)}</div></div>'

@@ -35,6 +35,8 @@ def test_every_system_fits_from_600_pixels_on(page, lab, study, theme):
         seen = len(boxes)
         room = page.locator(".jp-OutputArea-output").first.bounding_box()
         assert not [b["name"] for b in boxes if b["cut"]], width
+        first = [b for b in boxes if b["y"] < page.get_by_text("trained weights").first.bounding_box()["y"]]
+        assert room["width"] >= 560 and all(b["right"] <= room["x"] + room["width"] + 1 for b in first), width  # HeLo
         if room["width"] >= 600:
             assert all(b["x"] >= room["x"] - 1 and b["right"] <= room["x"] + room["width"] + 1 for b in boxes), width
         for k, a in enumerate(boxes):
