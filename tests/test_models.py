@@ -9,7 +9,7 @@ import torch
 from conftest import as_batch, random_data
 
 import helo
-from helo import losses, models
+from helo import losses, models, transport
 from helo.data.splits import Split
 from helo.measures import correlation_gap
 from helo.models.options import check
@@ -277,6 +277,17 @@ def test_unknown_names_and_options():
 def test_helo_refuses_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         helo.build("helo", DATA, **options)
+
+
+def test_helos_tolerance_stops_its_transport():
+    """With it every window's plan is as near its marginals as asked for, and no nearer than it has to be."""
+    plans = {}
+    for tolerance in (0.0, 1e-2):
+        model = helo.build("helo", DATA, seed=0, epsilon=0.01, iterations=2000, tolerance=tolerance).eval()
+        plans[tolerance] = model(*as_batch(DATA)).plans
+    u, v = ((plans[0.0].sum(axis) > 0).float() for axis in (2, 1))
+    errors = {t: transport.marginal_error(p, u / u.sum(1, True), v / v.sum(1, True)) for t, p in plans.items()}
+    assert (errors[0.01] <= 0.0101).all() and errors[0.01].max() > 10 * errors[0.0].max()
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - set(CLOSED)))
