@@ -32,20 +32,26 @@ def available() -> tuple[str, ...]:
     return tuple(_SOURCES)
 
 
-def load(name: str = "simulated", path: str | Path | None = None, **options) -> EmotionData:
+def load(name: str = "simulated", path: str | Path | None = None, features: str = "whole", **options) -> EmotionData:
     """Load a data set by name.
 
     Args:
         name: "simulated", "pairing", "matching" or "circumplex" (embedded, nothing to download); "wesad", "emowalk",
             "dmer", "crema-d", "ldl" (label distributions in a .mat) or "table" (your own), which need a path.
         path: the data set's folder or file; root=... is the same.
+        features: "whole": filters and beats see the whole recording; "causal": every feature of a window, its context
+            and normalisation too, is made of what came before the window's end, as live use must
+            (`helo.data.causal_windows`). For "simulated" and the wrist of "wesad".
         **options: arguments of that source's `load`, for example root, window, step, seed.
 
     Raises:
-        ValueError: unknown name, or an option the source does not have; or the source's, which names the file.
+        ValueError: unknown name, features that the data set does not have, or an option the source does not have; or
+            the source's, which names the file.
     """
     if name not in _SOURCES:
         raise ValueError(f"unknown data set {name!r}; expected one of {list(_SOURCES)}")
+    if features not in ("whole", "causal"):
+        raise ValueError(f"features is {features!r}; expected 'whole' or 'causal'")
     source = importlib.import_module(_SOURCES[name]).load
     parameters = inspect.signature(source).parameters
     place = "root" if "root" in parameters else "path"
@@ -61,6 +67,10 @@ def load(name: str = "simulated", path: str | Path | None = None, **options) -> 
         problem = f"does not take {unknown}" if unknown else f"needs {missing}"
         raise ValueError(f"data set {name!r} {problem}; its options are {list(parameters)}")
     try:
+        if features == "causal":
+            from helo.data.causal_windows import load as causally
+
+            return causally(source, options)
         return source(**options)
     except ValueError as error:
         where, told = options.get(place), str(error)
