@@ -17,8 +17,8 @@ end. A whole recording goes through the same objects (`helo.data.causal_windows`
 
 The delays are the filters' group delays.
 
-A sample that is NaN has been lost: filters go on with the last that was there, and begin with the first that is. A token
-that lacks more than LOST of its samples is masked.
+A sample that is NaN has been lost: filters go on with the last that was there, and begin with the first that is. A
+token that lacks more than LOST of its samples is masked.
 """
 
 from __future__ import annotations
