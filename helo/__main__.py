@@ -1,4 +1,4 @@
-"""Command line: `python -m helo demo | evaluate | check | cache | sweep | status | collect`."""
+"""Command line: `python -m helo demo | evaluate | live | check | cache | sweep | status | collect`."""
 
 from __future__ import annotations
 
@@ -104,6 +104,26 @@ def evaluate(
             **({"centre_people": True} if centre_people else {}),  # left alone, it may be chosen
         )
     _say(to_markdown(summarise(table).sort_values("kl")))
+
+
+@app.command()
+def live(
+    model: Annotated[Path, typer.Argument(help="file of helo.save; its setup, NAME.live.json, lies beside it")],
+    replay: Annotated[str, typer.Option(help="a log's folder, 'simulated', or WESAD's folder")] = "",
+    stream: Annotated[
+        list[str] | None, typer.Option(help="Lab Streaming Layer: a name, or MODALITY=NAME, which may be repeated")
+    ] = None,
+    subject: Annotated[str, typer.Option(help="whose recording to replay; default the first")] = "",
+    speed: Annotated[float, typer.Option(help="of a replay; 1: as recorded, 0: as fast as it goes")] = 1.0,
+    seconds: Annotated[float, typer.Option(help="when to end; 0: with the recording, or never")] = 0,
+    log: Annotated[str, typer.Option(help="new folder that keeps what came and what was answered")] = "",
+) -> None:
+    """Answer every second, of sensors or a recording; of a log, say whether today's answers are the same bits."""
+    from helo.live.command import listen
+
+    with _told_plainly():
+        for line in listen(model, replay, stream or [], subject, speed or float("inf"), seconds or float("inf"), log):
+            _say(line)
 
 
 @app.command()

@@ -136,18 +136,17 @@ class Kept:
             size = len(x) if self._most is None else 2 * self._most
             self._held = np.empty((max(1, size), *x.shape[1:]), x.dtype)
         if self._filled + len(x) > len(self._held):
-            self._make_room(len(x))
+            self._make_room(self._held, len(x))
         self._held[self._filled : self._filled + len(x)] = x
         self._filled += len(x)
 
-    def _make_room(self, coming):
+    def _make_room(self, held: np.ndarray, coming: int) -> None:
         if self._most is None:
-            grown = np.empty((2 * (self._filled + coming), *self._held.shape[1:]), self._held.dtype)
-            grown[: self._filled] = self._held[: self._filled]
-            self._held = grown
+            self._held = np.empty((2 * (self._filled + coming), *held.shape[1:]), held.dtype)
+            self._held[: self._filled] = held[: self._filled]
             return
-        keep = min(self._filled, self._most, len(self._held) - coming)
-        self._held[:keep] = self._held[self._filled - keep : self._filled].copy()
+        keep = min(self._filled, self._most, len(held) - coming)
+        held[:keep] = held[self._filled - keep : self._filled].copy()
         self.first += self._filled - keep
         self._filled = keep
 

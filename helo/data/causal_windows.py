@@ -187,11 +187,18 @@ def load(source: Callable[..., EmotionData], options: dict[str, Any]) -> Emotion
         raise ValueError(
             f"{name}: has no windows of recordings, every so many seconds; causal features are made of them"
         )
-    asked = {name: p.default for name, p in known.items() if name in ("tokens", "context", "step")} | options
+    asked: dict[str, Any] = {
+        name: p.default for name, p in known.items() if name in ("tokens", "context", "step")
+    } | options
     normalise = options.get("normalise", "causal")
     if normalise not in ("causal", "none"):
         raise ValueError(f"normalise is {normalise!r}; features='causal' expects 'causal' or 'none'")
     plain = {"tokens": 1, "context": 0.0, "normalise": "none"}
     data = source(**options | {name: value for name, value in plain.items() if name in known})
-    tokens = asked.get("tokens", next(iter(data.signals.values())).shape[1])
-    return causal(data, tokens, 2 * asked.get("context", 0.0), asked["step"] if normalise == "causal" else 0.0)
+    (own, *_) = data.signals.values()
+    return causal(
+        data,
+        int(asked["tokens"] if "tokens" in asked else own.shape[1]),
+        2 * asked.get("context", 0.0),
+        asked["step"] if normalise == "causal" else 0.0,
+    )

@@ -1,0 +1,99 @@
+"""What `python -m helo live` does, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from helo.data import wesad
+from helo.data.emotion_data import Recording
+from helo.data.simulated import load as simulated
+from helo.data.wesad_people import people_of
+from helo.live.log import ABOUT, Log, again
+from helo.live.session import Answer, Confidence, Session
+from helo.live.setup import Setup
+from helo.live.sources import replay, run
+from helo.live.streams import streams
+from helo.reading import expanded
+from helo.training.checkpoints import load_model
+
+
+def listen(
+    model: Path,
+    recorded: str,
+    sensors: Sequence[str],
+    subject: str = "",
+    speed: float = 1.0,
+    seconds: float = np.inf,
+    log: str = "",
+    confidence: Confidence | None = None,
+) -> Iterator[str]:
+    """Lines to print: an answer each.
+
+    Args:
+        model: file of a model; beside it its setup, with .live.json in place of .safetensors.
+        recorded: a log's folder, "simulated", WESAD's folder; or "".
+        sensors: names of streams, or MODALITY=NAME; or none.
+        subject: whose recording; "": the first.
+        speed: of a replay.
+        seconds: when to end.
+        log: a new folder; "": nothing is kept.
+        confidence: says how sure the model is.
+
+    Raises:
+        ValueError: neither a recording nor streams are named, or both; or what those who read them say.
+    """
+    if bool(recorded) == bool(sensors):
+        raise ValueError("expected either --replay or --stream")
+    network = load_model(model)
+    if recorded and (expanded(recorded) / ABOUT).exists():
+        yield from _again(recorded, network, confidence)
+        return
+    setup = Setup.load(model.with_suffix(".live.json"))
+    session = Session(network, setup, confidence=confidence)
+    named = dict(x.split("=", 1) for x in sensors if "=" in x)
+    source = (
+        replay(recording_of(recorded, subject), setup, speed)
+        if recorded
+        else streams(setup, named if named else sensors[0])
+    )
+    delays = []
+    with Log(log, session) if log else nullcontext() as kept:
+        for answer in run(session, source, log=kept, seconds=seconds):
+            delays.append(answer.delay)
+            yield line(answer, setup.emotions)
+    if delays:
+        told = f"{1e3 * np.median(delays):.0f} ms, the slowest {1e3 * max(delays):.0f} ms"
+        yield f"{len(delays)} answers, from a window's end to its answer {told}"
+
+
+def recording_of(place: str, subject: str = "") -> Recording:
+    """A recording of the simulated study or of WESAD's folder; of the first person, where none is named."""
+    if place == "simulated":
+        data = simulated()
+        assert data.recording is not None
+        return data.recording(subject or str(data.subjects[0]))
+    return wesad.recording(place, subject or people_of(expanded(place))[0])
+
+
+def line(answer: Answer, emotions: Sequence[str], most: int = 3) -> str:
+    """An answer in a line: its time, the strongest emotions, and what is not as it should be."""
+    said = "nothing is seen"
+    if answer.distribution is not None:
+        order = np.argsort(-answer.distribution, kind="stable")[:most]
+        said = ", ".join(f"{emotions[k]} {answer.distribution[k]:.2f}" for k in order)
+    return f"{answer.time:6.0f} s  {said}" + "".join(f"  ({told})" for told in answer.told)
+
+
+def _again(folder, network, confidence):
+    count = other = 0
+    for answer, then in again(folder, network, confidence):
+        count += 1
+        now = answer.distribution
+        same = then is None if now is None else then is not None and np.array_equal(now, then)
+        other += not same
+        yield line(answer, network.layout.emotions)
+    yield f"{count} answers, " + (f"{other} of them other than logged" if other else "the same bits as logged")

@@ -1,0 +1,173 @@
+"""A model that listens to one person: what came goes in, and at any time its answer to the window that just ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from helo.live.arrivals import Arrivals, Event
+from helo.live.setup import Setup
+from helo.models import EmotionModel
+from helo.training.threads import where
+
+#: seconds kept beyond a window and the patience: how far signals may come ahead of the answers
+_AHEAD = 60.0
+#: lateness in seconds, share of lost samples, and strangeness from which on an answer says so
+_SILENT, _LOST, _STRANGE = 2.0, 0.02, 1.0
+
+
+class Confidence(Protocol):
+    """What says how sure a model is, such as `helo.evaluation.confidence`'s: a radius, and how strange inputs are."""
+
+    @property
+    def radius(self) -> float:
+        """Of the region around an answer, a total variation from 0 to 1."""
+        ...
+
+    def by_modality(self, signals: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """How far each modality of n windows lies from training: above 1, farther than any training person's."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a model says of the window that ends at `time`, and on what.
+
+    Args:
+        time: end of the window, in seconds since the session's beginning.
+        distribution: shape (L,); None where no sensor has a token in the window.
+        seen: modality -> share of its tokens that are there, 0 to 1.
+        silent: modality -> seconds between its newest sample and the window's end; infinite: none has come yet.
+        lost: modality -> share of the window's samples that are not there.
+        clock: modality -> seconds its clock has fallen behind (`Arrivals.shift`), already taken off.
+        strange: modality -> how far its features lie from training; empty without a confidence.
+        radius: of the region around the distribution; None without a confidence.
+        delay: seconds from the window's end to the answer: of a replay, what it took to compute.
+    """
+
+    time: float
+    distribution: np.ndarray | None
+    seen: dict[str, float]
+    silent: dict[str, float]
+    lost: dict[str, float]
+    clock: dict[str, float]
+    strange: dict[str, float] = field(default_factory=dict)
+    radius: float | None = None
+    delay: float = 0.0
+
+    @property
+    def told(self) -> list[str]:
+        """What is not as it should be, in words; empty where all is well."""
+        found = []
+        for m, share in self.seen.items():
+            if self.silent[m] > _SILENT:
+                since = f"silent for {self.silent[m]:.0f} s" if np.isfinite(self.silent[m]) else "has not come yet"
+                found.append(f"{m}: {since}" + ("" if share else ", not seen"))
+            elif share < 1:
+                found.append(f"{m}: {share:.0%} of its tokens are there")
+            elif self.lost[m] > _LOST:
+                found.append(f"{m}: {self.lost[m]:.0%} of its samples are lost")
+            if self.strange.get(m, 0) > _STRANGE:
+                found.append(f"{m}: {self.strange[m]:.1f} times as far from training as any training person")
+        return found
+
+
+class Session:
+    """One person, one model.
+
+    Args:
+        model: a trained model.
+        setup: how signals become its windows.
+        patience: seconds to wait for a late sample; an answer never waits.
+        confidence: says how sure the model is; None: nothing does.
+        start: stamp at which the recording begins, in seconds; None: that of the first sample.
+
+    Raises:
+        ValueError: the model takes other modalities, tokens, features or emotions than the setup makes.
+    """
+
+    def __init__(
+        self,
+        model: EmotionModel,
+        setup: Setup,
+        *,
+        patience: float = 2.0,
+        confidence: Confidence | None = None,
+        start: float | None = None,
+    ):
+        shapes = {m: (setup.tokens, len(setup.features[m])) for m in setup.features}
+        if model.layout.shapes != shapes or model.layout.emotions != setup.emotions:
+            raise ValueError(
+                f"the setup makes (tokens, features) {shapes} for {len(setup.emotions)} emotions; "
+                f"the model takes {model.layout.shapes} for {len(model.layout.emotions)}"
+            )
+        self.model, self.setup, self.patience = model.eval(), setup, patience
+        self.confidence, self.start = confidence, start
+        self._person = setup.person(setup.cut.window + patience + _AHEAD)
+        self.arrivals = {m: Arrivals(rate, patience) for m, rate in setup.rates.items()}
+
+    def take(self, event: Event) -> None:
+        """Take samples; a modality that the model does not know is passed over.
+
+        Raises:
+            ValueError: another number of channels than the setup's.
+        """
+        if event.modality not in self.arrivals or not len(event.stamps):
+            return
+        expected = (len(event.stamps), self.setup.channels[event.modality])
+        if event.samples.shape != expected:
+            raise ValueError(f"{event.modality!r}: samples have shape {event.samples.shape}; expected {expected}")
+        if self.start is None:
+            self.start = float(event.stamps[0])
+        stamps = np.asarray(event.stamps, np.float64) - self.start
+        self._person.push(
+            event.modality, self.arrivals[event.modality].take(stamps, event.samples, event.arrived - self.start)
+        )
+
+    def answer(self, end: float, now: float | None = None) -> Answer:
+        """The answer to the window that ends at `end`; answers go forward in time.
+
+        Args:
+            end: in seconds since the beginning.
+            now: when this is asked, in the same seconds; None: at the window's end.
+        """
+        began, now = time.perf_counter(), end if now is None else now
+        for m, arrivals in self.arrivals.items():
+            self._person.push(m, arrivals.give_up(now))
+        made = self._person.window(end)
+        signals = {m: values[None] for m, (values, _) in made.items()}
+        masks = {m: mask[None] for m, (_, mask) in made.items()}
+        there = any(mask.any() for mask in masks.values())
+        distribution = self._asked(signals, masks) if there else None
+        strange, radius = {}, None
+        if self.confidence is not None:
+            radius = self.confidence.radius
+            if there:
+                strange = {m: float(far[0]) for m, far in self.confidence.by_modality(signals, masks).items()}
+        cut = self.setup.cut
+        seen = {m: self._person.signals[m].seen(end, cut.tokens, cut.length) for m in made}
+        return Answer(
+            time=end,
+            distribution=distribution,
+            seen={m: float(mask.mean()) for m, (_, mask) in made.items()},
+            silent={m: max(0.0, end - a.newest - 1 / a.rate) for m, a in self.arrivals.items()},
+            lost={m: 1 - float(share.mean()) for m, share in seen.items()},
+            clock={m: a.shift for m, a in self.arrivals.items()},
+            strange=strange,
+            radius=radius,
+            delay=now - end + time.perf_counter() - began,
+        )
+
+    def _asked(self, signals, masks):
+        device = where(self.model)
+        with torch.inference_mode():
+            said = self.model.respond(
+                {m: torch.as_tensor(x, device=device) for m, x in signals.items()},
+                {m: torch.as_tensor(x, device=device) for m, x in masks.items()},
+            )
+        return said.distributions[0].cpu().numpy()

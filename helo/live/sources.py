@@ -1,0 +1,108 @@
+"""Where events come from when nobody wears a sensor, and the loop that turns events into answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from helo.data.emotion_data import Recording
+from helo.live.arrivals import Event
+from helo.live.log import Log
+from helo.live.session import Answer, Session
+from helo.live.setup import Setup
+from helo.training.threads import threads_for, where
+
+
+class Replay:
+    """A recording, sent as sensors would send it: in pieces, each when its last sample has been measured.
+
+    Iterate over it once. `unplugged` and `speed` may be changed on the way.
+
+    Args:
+        recording: the raw signals.
+        setup: which modalities to send.
+        speed: 1: as fast as it was recorded; infinite: as fast as it can be taken.
+        piece: seconds of a piece.
+        start: seconds of the recording to begin at; the events' times begin at 0 all the same.
+        seconds: how many to send; None: to the end.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        setup: Setup,
+        speed: float = np.inf,
+        piece: float = 0.25,
+        start: float = 0.0,
+        seconds: float | None = None,
+    ):
+        missing = [m for m in setup.rates if m not in recording.signals]
+        other = {
+            m: recording.rates[m] for m in setup.rates if m not in missing and recording.rates[m] != setup.rates[m]
+        }
+        if missing or other:
+            raise ValueError(f"the recording lacks {missing} and has {other} Hz; expected {setup.rates}")
+        if not (speed > 0 and piece > 0):
+            raise ValueError(f"speed is {speed} and piece {piece} s; expected positive numbers")
+        self.recording, self.setup, self.speed, self.piece, self.start = recording, setup, speed, piece, start
+        #: modalities whose sensor is off: nothing comes of them
+        self.unplugged: set[str] = set()
+        longest = max(len(recording.signals[m]) / recording.rates[m] for m in setup.rates) - start
+        self.seconds = longest if seconds is None else min(seconds, longest)
+
+    def __iter__(self) -> Iterator[Event]:
+        first = {m: round(self.start * rate) for m, rate in self.setup.rates.items()}
+        sent = dict.fromkeys(first, 0)
+        due = time.monotonic()
+        for k in range(1, int(np.ceil(self.seconds / self.piece - 1e-9)) + 1):
+            arrived = min(k * self.piece, self.seconds)
+            if np.isfinite(self.speed):
+                due += self.piece / self.speed
+                time.sleep(max(0.0, due - time.monotonic()))
+            for m, rate in self.setup.rates.items():
+                stop = int(arrived * rate + 1e-6)
+                samples = self.recording.signals[m][first[m] + sent[m] : first[m] + stop]
+                stamps = np.arange(sent[m], sent[m] + len(samples)) / rate
+                sent[m] = stop
+                if len(samples) and m not in self.unplugged:
+                    yield Event(arrived, m, stamps, samples)
+            yield Event(arrived)
+
+
+def replay(recording: Recording, setup: Setup, speed: float = np.inf, **options: float) -> Replay:
+    """A recording as a source of events; arguments as of `Replay`."""
+    return Replay(recording, setup, speed, **options)
+
+
+def run(
+    session: Session, source: Iterable[Event], every: float = 1.0, log: Log | None = None, seconds: float = np.inf
+) -> Iterator[Answer]:
+    """Answers at 1, 2, 3 ... times `every` seconds, each as soon as an empty event says that so much time has gone by.
+
+    An answer does not wait for what is late: that is in the next one.
+
+    Args:
+        session: who listens.
+        source: what comes, in the order of arrival.
+        every: seconds between two answers.
+        log: keeps what came and what was answered.
+        seconds: when to end.
+    """
+    due = 1
+    with threads_for([session.model], where(session.model)):  # once: to set them takes as long as an answer
+        for event in source:
+            if event.modality:
+                if log is not None:
+                    log.came(event)
+                session.take(event)
+                continue
+            while session.start is not None and event.arrived - session.start >= due * every - 1e-9:
+                answer = session.answer(due * every, event.arrived - session.start)
+                if log is not None:
+                    log.answered(answer, event.arrived - session.start)
+                yield answer
+                due += 1
+                if due * every > seconds:
+                    return

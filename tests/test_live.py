@@ -1,0 +1,362 @@
+"""A model that listens: late, lost and stopped sensors, clocks that run off, an hour's memory, a log to go through."""
+
+import os
+import subprocess
+import sys
+import time
+import tracemalloc
+import uuid
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import helo
+from helo import live
+from helo.data.emotion_data import Recording
+from helo.live.command import line, listen
+
+STEP = 12.0
+
+
+@pytest.fixture(scope="module")
+def data():
+    return helo.load("simulated", subjects=4, clips=4, seconds=48, seed=0, features="causal")
+
+
+@pytest.fixture(scope="module")
+def setup(data):
+    return live.Setup.of(data, STEP)
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    model = helo.build("early", data, seed=0)
+    helo.fit(model, data, helo.splits.by_subject(data, folds=2)[0], epochs=3, progress=False)
+    return model
+
+
+@pytest.fixture(scope="module")
+def recording(data):
+    return data.recording("P1")
+
+
+@pytest.fixture(scope="module")
+def told(model, setup, recording):
+    """Answers to a recording of which nothing is lost."""
+    return list(live.run(live.Session(model, setup), live.replay(recording, setup)))
+
+
+class Shaken:
+    """A replay with late, lost and doubled pieces, and clocks of their own."""
+
+    def __init__(self, source, late=None, lost=(), clock=None, twice=()):
+        self.source, self.late, self.lost = source, late or {}, lost
+        self.clock, self.twice = clock or {}, twice
+
+    def __iter__(self):
+        waiting, count = [], 0
+        for event in self.source:
+            due = [w for w in waiting if w[0] <= event.arrived and not event.modality]
+            for arrives, old in due:
+                waiting.remove((arrives, old))
+                yield live.Event(event.arrived, old.modality, old.stamps, old.samples)
+            if event.modality:
+                count += 1
+                if count in self.lost:
+                    continue
+                stamps = event.stamps * self.clock.get(event.modality, 1.0)
+                event = live.Event(event.arrived, event.modality, stamps, event.samples)
+                if count in self.late:
+                    waiting.append((event.arrived + self.late[count], event))
+                    continue
+                if count in self.twice:
+                    yield event
+            yield event
+
+
+def same(some, others):
+    return len(some) == len(others) and all(
+        (a.distribution is None and b.distribution is None) or np.array_equal(a.distribution, b.distribution)
+        for a, b in zip(some, others, strict=True)
+    )
+
+
+def test_live_answers_are_those_to_the_data_set(data, model, told):
+    """What the model learned from is, bit for bit, what it sees live."""
+    rows = np.flatnonzero(data.subjects == "P1")
+    by_time = {answer.time: answer for answer in told}
+    assert len(told) == 192 and told[0].distribution is None and told[3].distribution is not None
+    said = helo.predict(model, data, rows, explain=False).distributions
+    live_said = np.stack([by_time[data.starts[k] + data.window].distribution for k in rows])
+    np.testing.assert_allclose(live_said, said, atol=1e-6)
+    assert not told[50].told and told[50].seen == dict.fromkeys(data.signals, 1.0)
+
+
+def test_live_windows_are_the_data_sets_bits(data, setup, recording):
+    rows = np.flatnonzero(data.subjects == "P1")
+    person, first = setup.person(keep=200), dict.fromkeys(data.signals, 0)
+    for row in rows:
+        end = data.starts[row] + data.window
+        for m in data.signals:
+            stop = int(end * setup.rates[m] + 1e-6)
+            person.push(m, recording.signals[m][first[m] : stop])
+            first[m] = stop
+        for m, (values, mask) in person.window(end).items():
+            np.testing.assert_array_equal(values, data.signals[m][row])
+            np.testing.assert_array_equal(mask, data.masks[m][row])
+
+
+@pytest.mark.parametrize("piece", [0.1, 1.0, 2.5])
+def test_the_size_of_pieces_does_not_matter(model, setup, recording, told, piece):
+    found = list(live.run(live.Session(model, setup), live.replay(recording, setup, piece=piece, seconds=60.0)))
+    whole = [a for a, b in zip(told, found, strict=False) if piece != 2.5 or a.time % 2.5 == 0]
+    found = [a for a in found if piece != 2.5 or a.time % 2.5 == 0]  # the others come when more is known already
+    assert len(found) >= 12 and same(whole[: len(found)], found)
+
+
+def test_late_and_doubled_samples_change_only_the_answers_that_could_not_know(model, setup, recording, told):
+    source = Shaken(live.replay(recording, setup), late={300: 0.5, 301: 1.5, 402: 0.25}, twice={350, 351})
+    session = live.Session(model, setup)
+    found = list(live.run(session, source))
+    assert all(a.lost == 0 for a in session.arrivals.values())
+    assert sum(a.dropped for a in session.arrivals.values()) > 0  # the second ones
+    differ = [a.time for a, b in zip(told, found, strict=True) if not same([a], [b])]
+    assert 0 < len(differ) <= 4 and max(differ) < 30
+    assert same(told[40:], found[40:]), "what came late is there from then on, bit for bit"
+
+
+def test_lost_samples_are_given_up_and_said(model, setup, recording):
+    lost = range(800, 840)  # 2.5 s of all sensors, about the 50th second
+    session = live.Session(model, setup)
+    found = list(live.run(session, Shaken(live.replay(recording, setup), lost=lost)))
+    counts = {m: a.lost for m, a in session.arrivals.items()}
+    assert counts == {m: round(2.5 * rate) for m, rate in setup.rates.items()}
+    assert all(a.distribution is not None and np.isfinite(a.distribution).all() for a in found[5:])
+    assert found[55].told and all(0.05 < share < 0.15 for share in found[60].lost.values())
+    assert found[60].seen["eda"] == 5 / 6 and "eda: 83% of its tokens are there" in found[60].told
+    assert not found[90].told, "forgotten a window later"
+
+
+def test_a_sensor_that_stops_is_masked_and_comes_back(model, setup, recording, told):
+    source = live.replay(recording, setup)
+    found = []
+    for answer in live.run(live.Session(model, setup), source):
+        found.append(answer)
+        source.unplugged = {"eda"} if 60 <= answer.time < 120 else set()
+    assert found[59].seen["eda"] == 1 and found[66].silent["eda"] == pytest.approx(7)
+    assert found[66].seen["eda"] < 1 and "eda: silent for 7 s" in found[66].told
+    assert found[100].seen["eda"] == 0 and found[100].seen["bvp"] == 1
+    assert "eda: silent for 41 s, not seen" in found[100].told
+    assert same(told[:60], found[:60]) and not same(told[100:101], found[100:101])
+    assert found[160].seen["eda"] == 1 and not found[160].told
+
+
+def test_without_any_sensor_there_is_no_answer(model, setup, recording):
+    source = live.replay(recording, setup)
+    found = []
+    for answer in live.run(live.Session(model, setup), source):
+        found.append(answer)
+        source.unplugged = set(setup.rates) if answer.time >= 30 else set()
+    assert found[-1].distribution is None and found[-1].time == 192 and len(found[-1].told) == 4
+    assert "nothing is seen" in line(found[-1], setup.emotions)
+
+
+def slow(rate, seconds):
+    """Arrivals of a sensor with a clock that runs `1 - rate` too slow: the stamps of pieces of a second."""
+    for k in range(seconds):
+        yield k + 1.0, (k + np.arange(64) / 64) * rate
+
+
+@pytest.mark.parametrize("rate", [0.999, 1.001])
+def test_a_clock_that_runs_off_is_followed(rate):
+    """A thousandth is 1.8 s in half an hour; what is left is less than is noticed, and a minute's fall."""
+    arrivals = live.Arrivals(64.0, patience=2.0)
+    for arrived, stamps in slow(rate, 1800):
+        arrivals.take(stamps, np.full((64, 1), arrived), arrived)
+        arrivals.give_up(arrived)
+    assert arrivals.shift == pytest.approx((1 - rate) * 1800, abs=0.1)
+    assert abs(arrivals.newest - 1800) < 0.25
+    assert arrivals.dropped + arrivals.lost < 0.002 * 64 * 1800 + 64, "no more than what is too many or too few"
+
+
+def test_even_jitter_moves_no_sample():
+    rng = np.random.default_rng(0)
+    arrivals = live.Arrivals(64.0, patience=2.0)
+    passed = []
+    for k in range(300):
+        stamps = k + np.arange(64) / 64 + rng.normal(0, 0.001, 64)
+        passed.append(arrivals.take(stamps, np.arange(64 * k, 64 * (k + 1))[:, None], k + 1 + rng.uniform(0, 0.2)))
+    np.testing.assert_array_equal(np.concatenate(passed)[:, 0], np.arange(64 * 300))
+    assert arrivals.dropped == arrivals.lost == 0
+
+
+def test_a_stamp_from_nowhere_is_dropped():
+    arrivals = live.Arrivals(4.0, patience=2.0)
+    arrivals.take(np.arange(8) / 4, np.zeros((8, 1)), 2.0)
+    assert not len(arrivals.take(np.array([np.nan]), np.ones((1, 1)), 2.1)) and arrivals.dropped == 1
+    assert arrivals.next == 8
+
+
+def test_delay_and_memory_of_an_hour(data, setup):
+    """No more is held at the end of an hour than after its first minutes; an answer takes less than 100 ms."""
+    model = helo.build("ridge", data)
+    helo.fit(model, data, helo.splits.by_subject(data, folds=2)[0], progress=False)
+    raw = data.recording("P1")
+    long = {m: np.resize(x, (round(3600 * raw.rates[m]), x.shape[1])) for m, x in raw.signals.items()}
+    source = live.replay(Recording(long, raw.rates, raw.units), setup, piece=5.0)
+    held, delays = {}, []
+    tracemalloc.start()
+    for answer in live.run(live.Session(model, setup), source, every=30):
+        delays.append(answer.delay)
+        if answer.time % 300 == 0:
+            held[answer.time] = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(delays) == 120 and held[3600] - held[300] < 200_000 and held[3600] < 10e6
+    assert np.median(delays) < 0.1
+
+
+def test_a_log_replays_to_the_same_bits(model, setup, recording, tmp_path):
+    source = Shaken(
+        live.replay(recording, setup, seconds=100.0), late={300: 1.5}, lost={700, 701}, clock={"temp": 1.0001}
+    )
+    session = live.Session(model, setup)
+    with live.Log(tmp_path / "log", session, seconds=20) as log:
+        told = list(live.run(session, source, log=log))
+    files = sorted(p.name for p in (tmp_path / "log").iterdir())
+    assert len(files) > 4 and files[-1] == "session.json"
+    if os.name == "posix":
+        assert {p.stat().st_mode & 0o777 for p in (tmp_path / "log").iterdir()} == {0o600}
+    pairs = list(live.again(tmp_path / "log", model))
+    assert same(told, [now for now, _ in pairs])
+    for now, then in pairs:
+        np.testing.assert_array_equal(now.distribution, then)
+    assert [a.told for a in told] == [now.told for now, _ in pairs]
+
+
+def test_a_log_that_was_cut_short_replays_what_is_there(model, setup, recording, tmp_path):
+    session = live.Session(model, setup)
+    log = live.Log(tmp_path / "log", session, seconds=20)
+    told = list(live.run(session, live.replay(recording, setup, seconds=50.0), log=log))  # and never closed
+    (tmp_path / "log" / ".000009.parquet.abc.unfinished").write_bytes(b"half")
+    pairs = list(live.again(tmp_path / "log", model))
+    assert 38 <= len(pairs) < 50 and same(told[: len(pairs)], [now for now, _ in pairs])
+    (tmp_path / "log" / "000000.parquet").unlink()
+    with pytest.raises(ValueError, match=r"000000.parquet is missing"):
+        list(live.again(tmp_path / "log", model))
+    with pytest.raises(ValueError, match="is not empty"):
+        live.Log(tmp_path / "log", session)
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("session.json", b"[]", "not the beginning of a log"),
+        ("session.json", b'{"setup": {"rates": {"bvp": 1e99}}}', "not the beginning of a log"),
+        ("000000.parquet", b"PAR1 and nothing", "not a file of a log"),
+    ],
+)
+def test_a_broken_log_says_so(model, setup, recording, tmp_path, name, content, message):
+    session = live.Session(model, setup)
+    with live.Log(tmp_path / "log", session) as log:
+        list(live.run(session, live.replay(recording, setup, seconds=5.0), log=log))
+    (tmp_path / "log" / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        list(live.again(tmp_path / "log", model))
+
+
+class Unsure:
+    """The least that says how sure a model is."""
+
+    radius = 0.3
+
+    def by_modality(self, signals, masks):
+        return {m: np.where(m == "face", 2.5, 0.5) * masks[m].any(1) for m in signals}
+
+
+def test_what_the_model_is_not_sure_of_is_said(model, setup, recording):
+    session = live.Session(model, setup, confidence=Unsure())
+    *_, last = live.run(session, live.replay(recording, setup, seconds=60.0))
+    assert last.radius == 0.3 and last.strange["eda"] == 0.5
+    assert last.told == ["face: 2.5 times as far from training as any training person"]
+
+
+def test_setup_is_written_and_read(setup, tmp_path):
+    setup.save(tmp_path / "m.live.json")
+    assert live.Setup.load(tmp_path / "m.live.json") == setup
+    (tmp_path / "m.live.json").write_text('{"rates": 1}')
+    with pytest.raises(ValueError, match=r"m.live.json: not a setup"):
+        live.Setup.load(tmp_path / "m.live.json")
+
+
+def test_what_does_not_fit_is_refused(data, simulated, model, setup, recording):
+    with pytest.raises(ValueError, match="comes out otherwise with a step of 10 s"):
+        live.Setup.of(data, 10.0)
+    with pytest.raises(ValueError, match="expected features='causal'"):
+        live.Setup.of(simulated, STEP)
+    with pytest.raises(ValueError, match="the model takes"):
+        live.Session(helo.build("ridge", helo.load("pairing")), setup)
+    with pytest.raises(ValueError, match=r"the recording lacks \['face'\]"):
+        live.replay(Recording({m: recording.signals[m] for m in ("bvp", "eda", "temp")}, recording.rates, {}), setup)
+    with pytest.raises(ValueError, match=r"'eda': samples have shape \(4, 2\); expected \(4, 1\)"):
+        live.Session(model, setup).take(live.Event(1.0, "eda", np.arange(4.0), np.zeros((4, 2))))
+
+
+def test_the_command_replays_and_repeats(model, setup, study, tmp_path):
+    """`study` is in the cache, for the command to find."""
+    helo.save(model, tmp_path / "m.safetensors")
+    setup.save(tmp_path / "m.live.json")
+    command = [sys.executable, "-m", "helo", "live", str(tmp_path / "m.safetensors")]
+    kept = ["--speed", "0", "--seconds", "20", "--log", str(tmp_path / "log")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--replay", "simulated", *kept], capture_output=True, text=True, check=True, env=environment
+    )
+    assert "    20 s  " in done.stdout and "20 answers, from a window's end to its answer" in done.stdout
+    lines = list(listen(tmp_path / "m.safetensors", str(tmp_path / "log"), []))
+    assert lines[-1] == "20 answers, the same bits as logged"
+    with pytest.raises(ValueError, match="either --replay or --stream"):
+        list(listen(tmp_path / "m.safetensors", "", []))
+
+
+def test_lab_streaming_layer_on_loopback(model, setup, recording):
+    """Sensors send in real time, each its stream; one stops; the answers are those to the recording, within 100 ms."""
+    lsl = pytest.importorskip("mne_lsl.lsl", reason="mne-lsl is not installed: pip install mne-lsl")
+    import threading
+
+    name, ready, seconds = f"helo-{uuid.uuid4().hex[:8]}", threading.Event(), 9.0
+    outlets = {
+        m: lsl.StreamOutlet(lsl.StreamInfo(name, m, setup.channels[m], rate, "float64", f"{name}-{m}"))
+        for m, rate in setup.rates.items()
+    }
+
+    def send():
+        ready.wait(20)
+        time.sleep(0.3)
+        began = lsl.local_clock()
+        for event in live.replay(recording, setup, speed=1.0, seconds=seconds):
+            if event.modality and not (event.modality == "temp" and event.arrived > 5):
+                stamps = np.ascontiguousarray(began + event.stamps)
+                outlet = outlets[event.modality]
+                if len(stamps) > 1:
+                    outlet.push_chunk(np.ascontiguousarray(event.samples), timestamp=stamps)
+                else:
+                    outlet.push_sample(event.samples[0], timestamp=stamps[0])
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    session = live.Session(model, setup)
+    source = live.streams(setup, name)
+    ready.set()
+    found = list(live.run(session, source, seconds=8))
+    sender.join()
+    expected = list(live.run(live.Session(model, setup), live.replay(recording, setup, seconds=8.0)))
+    assert len(found) == 8 and np.median([a.delay for a in found]) < 0.1
+    assert found[4].distribution is not None
+    # a piece may arrive after the answer was given: it is in the next one
+    close = [np.abs(a.distribution - b.distribution).max() for a, b in zip(found[4:5], expected[4:5], strict=True)]
+    assert max(close) < 0.1
+    assert all(abs(shift) < 0.01 for a in found for shift in a.clock.values())
+    assert found[7].silent["temp"] > 2 and any(t.startswith("temp: silent") for t in found[7].told)
+    with pytest.raises(ValueError, match=r"no stream 'nobody' of"):
+        live.streams(setup, "nobody", wait=0.6)
