@@ -7,9 +7,9 @@ run = helo.fit(model, data, split, epochs=50)
 answer = helo.predict(model, data, split.test)
 helo.score(data.distributions[split.test], answer.distributions)
 
-The rooms, each of which knows only those after it: views, batch; evaluation; training; models; data; transport, losses,
-measures, progress, checksums, reading, files, sinkhorn, precision, waiting. `from helo import figures, explore, sweeps`
-gives those of views and batch.
+The rooms, each of which knows only those after it: views, batch; evaluation; live; training; models; data; transport,
+losses, measures, progress, checksums, reading, files, sinkhorn, precision, waiting. `from helo import figures, explore,
+sweeps` gives those of views and batch.
 """
 
 import importlib

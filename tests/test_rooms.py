@@ -20,6 +20,7 @@ FLOORS = (
     "data",
     "models",
     "training",
+    "live",
     "evaluation",
     "batch",
     "views",
@@ -30,6 +31,7 @@ HEAVY = {
     "measures": {"torch", "pandas"},
     "models": {"pandas", "matplotlib", "plotly", "papermill"},
     "training": {"pandas", "matplotlib", "plotly", "papermill"},
+    "live": {"pandas", "matplotlib", "plotly", "papermill", "mne_lsl", "pyarrow"},
     "evaluation": {"matplotlib", "plotly", "papermill"},
     "batch": {"torch", "matplotlib", "plotly"},
 }
