@@ -160,7 +160,8 @@ def confidence(
     Args:
         models: a trained model, or several.
         data: the data set.
-        splits: what each was trained on.
+        splits: what each was trained on. A model of closed form learns from the validation people of a split too, and
+            its region would be too narrow; `helo.evaluation.members` keeps them from it.
         level: share of a new person's windows that is to be covered, on average over people.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def predict(
 
         p = 1/K sum_k p_k,    spread_j = sqrt(1/K sum_k (p_kj - p_j)^2)
 
-    The spread is what other training people and first weights change. Ratings lie much further off: docs/uncertainty.md.
+    The spread is what other training people and first weights change. Ratings lie further off: docs/uncertainty.md.
 
     Args:
         model: a trained model, or several of the same data: those of `helo.splits.nested`, or of other seeds.
@@ -75,6 +75,8 @@ def members(
 ) -> tuple[list[EmotionModel], list[Split]]:
     """Models that answer together, as `helo.evaluate` makes them: each stopped by another group of training people.
 
+    Those of closed form, which nobody stops, are each solved without its group.
+
     Args:
         model: a name from `helo.models.available()`.
         data: the data set.
@@ -92,7 +94,9 @@ def members(
     models = [build(model, data, seed=own, **(options or {})) for own in seeds]
     if models[0].stackable:
         fit_together(models, data, splits, seeds=seeds, **training)
-    else:
-        for one, part, own in zip(models, splits, seeds, strict=True):
-            fit(one, data, part, seed=own, **training)
+        return models, splits
+    for one, part, own in zip(models, splits, seeds, strict=True):
+        # one of closed form has no stopping to do, and would learn from these people too
+        learned = replace(part, validation=part.validation[:0]) if one.closed_form else part
+        fit(one, data, learned, seed=own, **training)
     return models, splits
