@@ -19,9 +19,10 @@ import helo.waiting  # noqa: F401 - before torch is loaded
 # isort: split
 from helo.data import EmotionData, load, splits
 from helo.evaluation import evaluate, knockout
+from helo.evaluation.ensemble import predict
 from helo.measures import score
 from helo.models import build
-from helo.training import fit, load_model, predict, save
+from helo.training import fit, load_model, save
 
 __all__ = [
     "EmotionData",
