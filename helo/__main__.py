@@ -108,7 +108,9 @@ def evaluate(
 
 @app.command()
 def live(
-    model: Annotated[Path, typer.Argument(help="file of helo.save; its setup, NAME.live.json, lies beside it")],
+    model: Annotated[
+        Path, typer.Argument(help="NAME.safetensors; beside it NAME.live.json, and NAME-sure.safetensors if any")
+    ],
     replay: Annotated[str, typer.Option(help="a log's folder, 'simulated', or WESAD's folder")] = "",
     stream: Annotated[
         list[str] | None, typer.Option(help="Lab Streaming Layer: a name, or MODALITY=NAME, which may be repeated")
@@ -119,10 +121,14 @@ def live(
     log: Annotated[str, typer.Option(help="new folder that keeps what came and what was answered")] = "",
 ) -> None:
     """Answer every second, of sensors or a recording; of a log, say whether today's answers are the same bits."""
+    from helo.evaluation.confidence import Confidence
     from helo.live.command import listen
 
+    never = float("inf")
     with _told_plainly():
-        for line in listen(model, replay, stream or [], subject, speed or float("inf"), seconds or float("inf"), log):
+        sure = model.with_name(f"{model.stem}-sure.safetensors")
+        known = Confidence.load(sure) if sure.exists() else None
+        for line in listen(model, replay, stream or [], subject, speed or never, seconds or never, log, known):
             _say(line)
 
 

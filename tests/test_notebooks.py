@@ -24,6 +24,7 @@ FAST = {
     "05_compare": {"epochs": 1, "models": "early,late,mean", "folds": 2, "workers": 1, "calibrate": 1},
     "06_alignment": {"epochs": 1, "folds": 2, "seeds": 1, "workers": 1},
     "07_your_own_data": {"epochs": 1, "folds": 2, "models": "mean,early", "workers": 1},
+    "08_live": {"epochs": 2, "seconds": 60.0},
 }
 CODE = "import helo\nfrom helo import sweeps"
 

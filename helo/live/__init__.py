@@ -15,6 +15,7 @@ from helo.live.session import Answer, Confidence, Session
 from helo.live.setup import Setup
 from helo.live.sources import Replay, replay, run
 from helo.live.streams import streams
+from helo.live.tail import Tail
 
 __all__ = [
     "Answer",
@@ -25,6 +26,7 @@ __all__ = [
     "Replay",
     "Session",
     "Setup",
+    "Tail",
     "again",
     "replay",
     "run",

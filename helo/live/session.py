@@ -41,7 +41,7 @@ class Answer:
     Args:
         time: end of the window, in seconds since the session's beginning.
         distribution: shape (L,); None where no sensor has a token in the window.
-        seen: modality -> share of its tokens that are there, 0 to 1.
+        there: modality -> which of its tokens are there, shape (tokens,).
         silent: modality -> seconds between its newest sample and the window's end; infinite: none has come yet.
         lost: modality -> share of the window's samples that are not there.
         clock: modality -> seconds its clock has fallen behind (`Arrivals.shift`), already taken off.
@@ -52,13 +52,18 @@ class Answer:
 
     time: float
     distribution: np.ndarray | None
-    seen: dict[str, float]
+    there: dict[str, np.ndarray]
     silent: dict[str, float]
     lost: dict[str, float]
     clock: dict[str, float]
     strange: dict[str, float] = field(default_factory=dict)
     radius: float | None = None
     delay: float = 0.0
+
+    @property
+    def seen(self) -> dict[str, float]:
+        """Modality -> share of its tokens that are there, 0 to 1."""
+        return {m: float(there.mean()) for m, there in self.there.items()}
 
     @property
     def told(self) -> list[str]:
@@ -150,13 +155,13 @@ class Session:
             if there:
                 strange = {m: float(far[0]) for m, far in self.confidence.by_modality(signals, masks).items()}
         cut = self.setup.cut
-        seen = {m: self._person.signals[m].seen(end, cut.tokens, cut.length) for m in made}
+        came = {m: self._person.signals[m].seen(end, cut.tokens, cut.length) for m in made}
         return Answer(
             time=end,
             distribution=distribution,
-            seen={m: float(mask.mean()) for m, (_, mask) in made.items()},
+            there={m: mask for m, (_, mask) in made.items()},
             silent={m: max(0.0, end - a.newest - 1 / a.rate) for m, a in self.arrivals.items()},
-            lost={m: 1 - float(share.mean()) for m, share in seen.items()},
+            lost={m: 1 - float(share.mean()) for m, share in came.items()},
             clock={m: a.shift for m, a in self.arrivals.items()},
             strange=strange,
             radius=radius,

@@ -24,6 +24,7 @@ SLIDERS = {
     "05_compare": 0,
     "06_alignment": 0,
     "07_your_own_data": 1,
+    "08_live": 0,
 }
 
 

@@ -1,0 +1,49 @@
+"""The last seconds of raw signals, to look at while a model listens."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from helo.live.arrivals import Event
+from helo.live.setup import Setup
+
+
+class Tail:
+    """Keeps what came in the last `seconds`, by the sensors' own stamps.
+
+    Args:
+        setup: the modalities.
+        seconds: how much to keep.
+    """
+
+    def __init__(self, setup: Setup, seconds: float):
+        self.setup, self.seconds = setup, seconds
+        self._pieces: dict[str, deque[Event]] = {m: deque() for m in setup.rates}
+
+    def watch(self, source: Iterable[Event]) -> Iterator[Event]:
+        """The same events, noted on their way."""
+        for event in source:
+            if event.modality in self._pieces and len(event.stamps):
+                self._pieces[event.modality].append(event)
+            for pieces in self._pieces.values():
+                while pieces and pieces[0].arrived < event.arrived - self.seconds - 1:
+                    pieces.popleft()
+            yield event
+
+    def signal(self, modality: str) -> tuple[np.ndarray, np.ndarray]:
+        """Stamps (n,) in seconds and samples (n, channels), NaN between two pieces with a gap between them."""
+        stamps, samples, last = [], [], np.inf
+        channels, gap = self.setup.channels[modality], 2 / self.setup.rates[modality]
+        for event in self._pieces[modality]:
+            if event.stamps[0] > last + gap:
+                stamps.append(np.array([last + gap / 2]))
+                samples.append(np.full((1, channels), np.nan))
+            stamps.append(event.stamps)
+            samples.append(event.samples)
+            last = float(event.stamps[-1])
+        if not stamps:
+            return np.zeros(0), np.zeros((0, channels))
+        return np.concatenate(stamps), np.concatenate(samples)
