@@ -1,0 +1,89 @@
+"""The picture of a model that listens, and its buttons, without a browser."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+import helo
+from helo import live
+from helo.views.listening import Listening, listening
+
+
+class Unsure:
+    radius = 0.2
+
+    def by_modality(self, signals, masks):
+        return {m: np.array([0.5 + (m == "temp")]) for m in signals}
+
+
+@pytest.fixture(scope="module")
+def parts():
+    data = helo.load("simulated", subjects=4, clips=4, seconds=48, seed=0, features="causal")
+    model = helo.build("ridge", data)
+    helo.fit(model, data, helo.splits.by_subject(data, folds=2)[0])
+    return model, live.Setup.of(data, 12.0), data.recording("P1")
+
+
+def box(parts, confidence=None, **options):
+    model, setup, recording = parts
+    return Listening(live.Session(model, setup, confidence=confidence), live.replay(recording, setup), **options)
+
+
+def test_a_picture_shows_the_window_the_answer_and_what_is_unsure(parts):
+    shown = box(parts, Unsure(), first=60)
+    figure, last = shown._picture, shown.answers[-1]
+    assert figure.layout.title.text.startswith("60 s: answered ")
+    assert "temp: 1.5 times as far from training" in figure.layout.title.text
+    bar = next(t for t in figure.data if t.type == "bar")
+    np.testing.assert_allclose(bar.x, last.distribution)
+    np.testing.assert_allclose(np.array(bar.error_x.array), np.minimum(0.2, 1 - last.distribution), atol=1e-6)
+    pulse = figure.data[0]
+    assert pulse.x[0] >= 36 and pulse.x[-1] < 60 and len(pulse.x) > 1000
+    strange = [t for t in figure.data if t.name == "temp"]
+    assert strange and set(strange[0].y[-30:]) == {1.5}
+    assert not figure.layout.shapes, "nothing is grey"
+
+
+def test_an_unplugged_sensor_goes_grey_token_by_token(parts):
+    shown = box(parts, first=60)
+    shown.plugs["eda"].value = True
+    grey = []
+    for _ in range(3):
+        assert shown.step(8)
+        grey.append(len(shown._picture.layout.shapes))
+    assert grey == [2, 4, 6] and "eda: silent for 24 s, not seen" in shown._picture.layout.title.text
+    shown.plugs["eda"].value = False
+    shown.step(26)
+    assert not shown._picture.layout.shapes and "all is well" in shown._picture.layout.title.text
+    gap = next(t for t in shown._picture.data if t.yaxis == "y3")
+    assert len(gap.x) and min(gap.x) >= 84
+
+
+def test_it_ends_with_the_recording(parts):
+    shown = box(parts, first=185)
+    assert shown.step(3) and not shown.step(60) and shown.answers[-1].time == 192
+
+
+def test_listen_runs_until_it_is_paused(parts):
+    async def pressed():
+        shown = box(parts, first=30, speed=10.0)
+        shown.listen.value = True
+        await asyncio.sleep(1.5)
+        shown.listen.value = False
+        await asyncio.sleep(0.1)
+        paused = shown.answers[-1].time
+        await asyncio.sleep(0.5)
+        return paused, shown.answers[-1].time
+
+    paused, later = asyncio.run(pressed())
+    assert paused > 31 and paused == later
+
+
+def test_before_anything_has_come(parts):
+    model, setup, recording = parts
+    tail = live.Tail(setup, 24)
+    (answer,) = live.run(live.Session(model, setup), tail.watch(live.replay(recording, setup, seconds=1.0)))
+    assert answer.distribution is None
+    figure = listening(setup, [answer], tail)
+    assert len(figure.layout.shapes) == 4 * setup.tokens
