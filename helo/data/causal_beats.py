@@ -31,8 +31,8 @@ class Beats:
 
     PEAK, BEAT, OFFSET, REFRACTORY, FADING = 0.111, 0.667, 0.02, 0.3, 10.0
     SHORTEST, LONGEST, JUMP, AROUND = 0.33, 1.5, 0.25, 11
-    #: a block longer than so many seconds is looked at from its end
-    BLOCK = 2.0
+    #: a block longer than so many seconds is looked at from its end; seconds that are taken at once
+    BLOCK, PIECE = 2.0, 10.0
 
     def __init__(self, rate: float, keep: float | None = None):
         peak, beat = (max(1, round(seconds * rate)) for seconds in (self.PEAK, self.BEAT))
@@ -40,7 +40,7 @@ class Beats:
         self._short, self._long = Mean(peak), Mean(beat)
         self._wait, self._level = Delay((beat - peak) // 2), Fading(self.FADING, rate)
         self._late = (beat - peak) // 2 + (peak - 1) // 2
-        self._wave = Kept(round((self.BLOCK + self.BEAT + 1) * rate))
+        self._wave = Kept(round((self.BLOCK + self.BEAT + self.PIECE) * rate) + 1)
         self._seen, self._block, self._last = 0, -1, -(10**9)
         self._around: deque[float] = deque(maxlen=self.AROUND)
         #: sample of the beat, sample at which it is known, interval before it in seconds, whether that is plausible
@@ -48,9 +48,9 @@ class Beats:
 
     def push(self, wave: np.ndarray) -> None:
         """Add samples of the band-passed wave, shape (n,)."""
-        second = max(1, int(self._rate))
-        for start in range(0, len(wave), second):  # so that the wave of a block is still kept when it ends
-            self._push(wave[start : start + second])
+        size = max(1, int(self.PIECE * self._rate))
+        for start in range(0, len(wave), size):  # so that the wave of a block is still kept when it ends
+            self._push(wave[start : start + size])
 
     def _push(self, wave):
         self._wave.push(wave)

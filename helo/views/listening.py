@@ -50,7 +50,7 @@ def listening(setup: Setup, answers: Sequence[Answer], tail: Tail) -> go.Figure:
     traces: list[dict] = []
     shapes: list[dict] = []
     layout: dict[str, dict] = {name: {"visible": False} for name in frame if name[1:5] == "axis"}
-    left_edge, middle = [0.0, 0.5], [0.5 + room(setup.emotions) / 900, 1.0]
+    left_edge, middle = [0.0, 0.47], [0.5 + room(setup.emotions) / 900, 1.0]
     for r, m in enumerate(modalities):
         n = axis(1 + 2 * r)
         drawn, marks, own = _signal(setup, tail, m, last, n)
