@@ -1,10 +1,12 @@
 """Regions around answers: the radius in closed form, its coverage of new people, and what would make it too narrow."""
 
 import dataclasses
+import sys
 
 import numpy as np
+import pandas as pd
 import pytest
-from conftest import random_data
+from conftest import ROOT, random_data
 from scipy.stats import binom
 
 import helo
@@ -211,3 +213,20 @@ def test_few_people_say_that_they_are_few(ensemble):
     sure = confidence(models[0], data, parts[0])
     assert sure.radius == sure.band == 1 and "4 people cannot promise 90%" in sure.promise
     assert confidence(models[0], data, parts[0], level=0.8).radius < 1
+
+
+def test_the_page_says_what_the_kept_rows_say():
+    """`python benchmarks/coverage.py page` writes it."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import coverage_page
+    finally:
+        sys.path.pop(0)
+    rows = pd.read_csv(ROOT / "benchmarks/results/coverage.csv", dtype={"subject": str})
+    told = coverage_page.summary(rows)
+    assert (
+        coverage_page.BEGIN + coverage_page.table(told) + coverage_page.END
+        in (ROOT / "docs/uncertainty.md").read_text()
+    )
+    assert (rows.groupby(["set", "model", "seed"]).subject.nunique().groupby("set").nunique() == 1).all()
+    assert (told.covered_high > 0.9).all(), "nowhere surely less than was asked"
