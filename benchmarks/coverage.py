@@ -4,8 +4,8 @@ Five outer folds by subject. In each the training people are three groups; three
 stopped by it (300 epochs at most, patience 15, default settings), and asked of it: those answers calibrate a region of
 90 % (`helo.evaluation.confidence`). The three answer together for the fold's test people, who have no say in any of it.
 The training mean gets its region in the same way. Every test person is a row of benchmarks/results/coverage.csv: the
-share of windows whose rating lay in the region, its radius, and what else is told. What other code made is made again.
-`page` writes the tables of docs/uncertainty.md and figures/coverage.png from what is kept.
+share of windows whose rating lay in the region and in the band, their radii, and what else is told. What other code
+made is made again. `page` writes the tables of docs/uncertainty.md and figures/coverage.png from what is kept.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from comparison import SETS
 from machine import describe
 
 import helo
-from helo.evaluation import confidence, members
-from helo.evaluation.conformal import total_variation
+from helo.evaluation import confidence
+from helo.evaluation.conformal import chebyshev, total_variation
+from helo.evaluation.ensemble import members_of_folds
 from helo.evaluation.fits import code_of
 from helo.files import atomic_write, code_digest
 
@@ -43,9 +44,8 @@ def digest(model: str, data: helo.EmotionData) -> str:
     return hashlib.sha256(key.hexdigest().encode() + code_of(model).encode()).hexdigest()[:12]
 
 
-def asked(model: str, data: helo.EmotionData, split: helo.splits.Split, seed: int) -> list[dict]:
+def asked(models: list, data: helo.EmotionData, parts: list, split: helo.splits.Split) -> list[dict]:
     """A row for each test person of a fold."""
-    models, parts = members(model, data, split, GROUPS, seed=seed, progress=False, **TRAINING)
     sure = confidence(models, data, parts, LEVEL)
     answer, truth = helo.predict(models, data, split.test), data.distributions[split.test]
     signals, masks = ({m: x[split.test] for m, x in group.items()} for group in (data.signals, data.masks))
@@ -53,12 +53,13 @@ def asked(model: str, data: helo.EmotionData, split: helo.splits.Split, seed: in
     windows = pd.DataFrame(
         {
             "covered": sure.inside(answer.distributions, truth),
+            "in_band": chebyshev(answer.distributions, truth) <= sure.band + 1e-9,
             "distance": total_variation(answer.distributions, truth),
             "spread": answer.spread.sum(1) / 2,
             "strange": sure.strange(signals, masks) > 1,
         }
     )
-    about = {"model": model, "seed": seed, "fold": split.name, "people": sure.people, "radius": sure.radius}
+    about = {"fold": split.name, "people": sure.people, "radius": sure.radius, "band": sure.band}
     names = data.subjects[split.test].astype(str)
     counts = windows.groupby(names).size()
     return [
@@ -82,8 +83,10 @@ def run(name: str, data: helo.EmotionData, names: list[str], seeds: list[int]) -
                 continue
             started = time.perf_counter()
             splits = helo.splits.by_subject(data, FOLDS)
-            rows = pd.DataFrame([row for split in splits for row in asked(model, data, split, seed)])
-            rows = rows.assign(set=name, code=code)
+            fitted = members_of_folds(model, data, splits, GROUPS, seed=seed, progress=False, **TRAINING)
+            pairs = zip(fitted, splits, strict=True)
+            rows = pd.DataFrame([row for (one, parts), split in pairs for row in asked(one, data, parts, split)])
+            rows = rows.assign(set=name, model=model, seed=seed, code=code)
             if len(kept):
                 rows = pd.concat([kept[(kept.set != name) | (kept.model != model) | (kept.seed != seed)], rows])
             content = io.StringIO()

@@ -1,16 +1,18 @@
 """Regions around answers: the radius in closed form, its coverage of new people, and what would make it too narrow."""
 
 import dataclasses
+import sys
 
 import numpy as np
+import pandas as pd
 import pytest
-from conftest import random_data
+from conftest import ROOT, random_data
 from scipy.stats import binom
 
 import helo
 from helo.data.splits import Split, nested
 from helo.evaluation import Confidence, confidence, members
-from helo.evaluation.conformal import bounds, most, radius, total_variation
+from helo.evaluation.conformal import bounds, chebyshev, most, radius, total_variation
 
 DRAW = np.random.default_rng(0)
 
@@ -25,15 +27,15 @@ def test_bounds_are_those_of_the_region():
     p, r = DRAW.dirichlet(np.ones(5), 50), 0.2
     low, high = bounds(p, r)
     others = DRAW.dirichlet(np.ones(5), (4000, 1))
-    step = np.minimum(1, r / np.maximum(total_variation(others, p), 1e-12))[..., None] * DRAW.random((4000, 50, 1))
+    step = np.minimum(1, r / np.maximum(chebyshev(others, p), 1e-12))[..., None] * DRAW.random((4000, 50, 1))
     inside = p + step * (others - p)  # anywhere in the region
-    assert (total_variation(inside, p) <= r + 1e-12).all()
+    assert (chebyshev(inside, p) <= r + 1e-12).all()
     assert (inside >= low - 1e-12).all() and (inside <= high + 1e-12).all()
     for j in range(5):  # and each bound is reached: what emotion j loses or gains is shared by the others
         for edge in (low, high):
             rest = np.delete(p, j, 1)
             reached = np.insert(rest / rest.sum(1, keepdims=True) * (1 - edge[:, [j]]), j, edge[:, j], 1)
-            assert (total_variation(reached, p) <= r + 1e-12).all()
+            assert (chebyshev(reached, p) <= r + 1e-12).all()
 
 
 @pytest.mark.parametrize("people", [9, 19, 40])
@@ -147,8 +149,10 @@ def test_everybody_of_the_training_side_calibrates_by_a_model_that_did_not_train
     low, high = sure.bounds(answer)
     inside = sure.inside(answer, data.distributions[split.test])
     assert ((low <= answer) & (answer <= high)).all()
-    assert (inside <= (data.distributions[split.test] <= high + 1e-6).all(1)).all()
-    assert "90% region" in sure.promise and "11 people" in sure.promise
+    truth = data.distributions[split.test]
+    within = ((low - 1e-6 <= truth) & (truth <= high + 1e-6)).all(1)
+    assert sure.band <= sure.radius + 1e-6 and np.array_equal(within, chebyshev(answer, truth) <= sure.band + 1e-6)
+    assert inside.mean() > 0.5 and "90% of windows, by 11 people" in sure.promise
 
 
 def test_people_who_were_trained_on_make_the_region_too_narrow():
@@ -191,6 +195,7 @@ def test_saved_and_read_again(ensemble, tmp_path):
     sure.save(path)
     again = Confidence.load(path)
     assert (again.radius, again.level, again.people, again.emotions) == (sure.radius, 0.9, 11, data.emotions)
+    assert again.band == sure.band
     assert np.array_equal(again.strange(data.signals, data.masks), sure.strange(data.signals, data.masks))
     assert path.stat().st_size < 10_000 and path.stat().st_mode & 0o077 == 0
     content = bytearray(path.read_bytes())
@@ -199,12 +204,29 @@ def test_saved_and_read_again(ensemble, tmp_path):
     with pytest.raises(ValueError, match="another SHA-256"):
         Confidence.load(path)
     dataclasses.replace(sure, radius=7.0).save(path)  # signed, and still nonsense
-    with pytest.raises(ValueError, match="radius 7"):
+    with pytest.raises(ValueError, match="radius is 7"):
         Confidence.load(path)
 
 
 def test_few_people_say_that_they_are_few(ensemble):
     data, _, models, parts = ensemble
     sure = confidence(models[0], data, parts[0])
-    assert sure.radius == 1 and "4 people cannot promise 90%" in sure.promise
+    assert sure.radius == sure.band == 1 and "4 people cannot promise 90%" in sure.promise
     assert confidence(models[0], data, parts[0], level=0.8).radius < 1
+
+
+def test_the_page_says_what_the_kept_rows_say():
+    """`python benchmarks/coverage.py page` writes it."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import coverage_page
+    finally:
+        sys.path.pop(0)
+    rows = pd.read_csv(ROOT / "benchmarks/results/coverage.csv", dtype={"subject": str})
+    told = coverage_page.summary(rows)
+    assert (
+        coverage_page.BEGIN + coverage_page.table(told) + coverage_page.END
+        in (ROOT / "docs/uncertainty.md").read_text()
+    )
+    assert (rows.groupby(["set", "model", "seed"]).subject.nunique().groupby("set").nunique() == 1).all()
+    assert (told.covered_high > 0.9).all(), "nowhere surely less than was asked"

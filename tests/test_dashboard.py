@@ -2,10 +2,13 @@
 
 import asyncio
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
 import helo
+from helo.evaluation import Confidence
+from helo.evaluation.confidence import training_side
 from helo.views import dashboard as module
 from helo.views.dashboard import Dashboard, dashboard, scores
 
@@ -32,6 +35,18 @@ def test_a_name_trains_and_a_file_is_read(small, simulated, tmp_path):
     helo.save(model, tmp_path / "late.safetensors")
     shown = opened(f"dataset=simulated&model={tmp_path}/late.safetensors")
     assert f"late on simulated, {len(simulated)} windows" in shown.said.value and "skill" not in shown.said.value
+
+
+def test_how_sure_it_is_comes_from_training_people_or_lies_beside_the_file(small, simulated, tmp_path):
+    shown = opened("model=mean")
+    assert "in the whiskers</b> 100%" in shown.said.value and "unlike training" in shown.said.value
+    path = tmp_path / "late.safetensors"
+    helo.save(helo.build("late", simulated), path)
+    everywhere = training_side(simulated, np.arange(len(simulated)))
+    Confidence(simulated.emotions, 0.9, 0.3, 0.0, 12, everywhere).save(tmp_path / "late.sure.safetensors")
+    assert "in the whiskers</b> 0%" in opened(f"dataset=simulated&model={path}").said.value
+    Confidence(("one", "two"), 0.9, 0.3, 0.0, 12, everywhere).save(tmp_path / "late.sure.safetensors")
+    assert "late.sure.safetensors: emotions are" in opened(f"dataset=simulated&model={path}").said.value
 
 
 def test_the_scores_are_the_librarys(small, simulated):

@@ -36,6 +36,9 @@ def pictures(data):
         "window": lambda: figures.window(data, 3),
         "history": lambda: figures.history(rows, 10, 0.9),
         "answers": lambda: figures.answers(shares[:2], shares[2:], EMOTIONS, ["one", "two"]),
+        "answers_sure": lambda: figures.answers(
+            shares[:2], shares[2:], EMOTIONS, ["one", "two"], (np.maximum(shares[2:] - 0.1, 0), shares[2:] + 0.1)
+        ),
         "plan": lambda: figures.plan(plan, *tokens, "a plan"),
         "heatmaps": lambda: figures.heatmaps(
             {"one": matrix, "two": -matrix},

@@ -11,7 +11,7 @@ from helo.evaluation.strange import averaged, neighbourhood
 
 
 def told(training, emotions=("a", "b")):
-    return Confidence(tuple(emotions), 0.9, 1.0, 0, training)
+    return Confidence(tuple(emotions), 0.9, 1.0, 1.0, 0, training)
 
 
 def parts(data, rows):

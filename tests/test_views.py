@@ -17,6 +17,8 @@ from plotly.subplots import make_subplots
 
 import helo
 from helo import figures, transport, views
+from helo.evaluation import Confidence
+from helo.evaluation.strange import neighbourhood
 from helo.models.helo import HeLo
 from helo.views.answers import one
 from helo.views.explore import answers, correlation, live, show, windows
@@ -244,6 +246,34 @@ def test_an_answer_tells_the_measures_of_both(simulated, trained):
         "predicted",
         "changed",
     ]
+
+
+def test_an_answer_says_how_sure_it_is(simulated, trained):
+    """Whiskers are the band, thick bars the spread, and a window unlike training is told."""
+    model, split = trained
+    index = int(split.test[3])
+    people = {m: neighbourhood(x.mean(1), simulated.subjects) for m, x in simulated.signals.items()}
+    sure = Confidence(simulated.emotions, 0.9, 0.3, 0.1, 12, people)
+    other = helo.build("early", simulated, seed=1)
+    both = [views.what_if(m, simulated, index, {}) for m in (model, other)]
+    figure = views.answer([model, other], simulated, index, {"eda": None}, sure=sure)
+    predicted = next(t for t in figure.data if t.name == "predicted")
+    low, high = (sure.bounds(np.mean(both, 0))[k][0] for k in (0, 1))
+    assert np.allclose(predicted.x, np.mean(both, 0)[0], atol=1e-6)
+    assert np.allclose(predicted.x + predicted.error_x.array, high, atol=1e-6)
+    assert np.allclose(predicted.x - predicted.error_x.arrayminus, low, atol=1e-6)
+    spread = next(t for t in figure.data if t.name == "spread of the models")
+    assert np.allclose(spread.error_x.array, np.std(both, 0)[0], atol=1e-6)
+    title = figure.layout.title.text
+    assert "in 90% of a new person's windows; 12 people" in title and "2 models" in title and "unlike" not in title
+    far = dataclasses.replace(simulated, signals=simulated.signals | {"temp": simulated.signals["temp"] + 50})
+    assert "unlike training: temp is " in views.answer(model, far, index, sure=sure).layout.title.text
+    few = dataclasses.replace(sure, radius=1.0, band=1.0, people=3)
+    assert "3 people cannot promise 90%" in views.answer(model, simulated, index, sure=few).layout.title.text
+    plain = views.answer(model, simulated, index)
+    assert len(plain.data) == len(figure.data) - 1 and "whiskers" not in plain.layout.title.text
+    order = answers(model, far, split.test, sure).children[0]
+    assert order.options[-1] == "least like training first"
 
 
 def test_history_grows_with_training():

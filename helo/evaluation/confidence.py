@@ -1,7 +1,7 @@
 """How sure is it? What calibration people say of a model's answers, in a small file that lies beside the model's.
 
 sure = helo.evaluation.confidence(models, data, parts)      # each model with the split it was trained on
-low, high = sure.bounds(answer.distributions)               # each emotion's share in the 90 % region
+low, high = sure.bounds(answer.distributions)               # each emotion's share, in 90 % of a new person's windows
 sure.strange(data.signals, data.masks)                      # above 1: farther than any training person's windows
 sure.save("helo-sure.safetensors")                          # Confidence.load(path)
 """
@@ -28,19 +28,21 @@ _PARTS = ("mean", "scale", "precision")
 
 @dataclass(frozen=True, eq=False)
 class Confidence:
-    """A region around every answer, and where the training windows lie.
+    """A region and a band around every answer, and where the training windows lie.
 
     Args:
         emotions: names of the L emotions.
         level: share of a new person's windows whose rating is to lie in the region, on average over people.
         radius: the region is {d on the simplex : TV(d, answer) <= radius}; `helo.evaluation.conformal`.
-        people: how many calibrated it; below level / (1 - level) the radius is 1, which excludes nothing.
+        band: of another region at the same level, {d : max_j |d_j - answer_j| <= band}: an interval for every emotion.
+        people: how many calibrated both; below level / (1 - level) they are 1, which excludes nothing.
         training: modality -> where its training windows lie; `helo.evaluation.strange`.
     """
 
     emotions: tuple[str, ...]
     level: float
     radius: float
+    band: float
     people: int
     training: Mapping[str, Neighbourhood]
 
@@ -49,8 +51,11 @@ class Confidence:
         return conformal.total_variation(answers, truths) <= self.radius + 1e-9
 
     def bounds(self, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The least and the largest share of each emotion in the regions around answers (n, L): (low, high), (n, L)."""
-        return conformal.bounds(answers, self.radius)
+        """The least and the largest share of each emotion in the band around answers (n, L): (low, high), (n, L).
+
+        All emotions of a window lie within theirs at the level, on average over people.
+        """
+        return conformal.bounds(answers, self.band)
 
     def by_modality(self, signals: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """How far each modality of n windows lies from training, in times of the farthest training person's.
@@ -92,19 +97,21 @@ class Confidence:
 
     @property
     def promise(self) -> str:
-        """The region in words."""
-        if self.radius >= 1:
-            most = conformal.most(self.people)
-            return (
-                f"{self.people} people cannot promise {self.level:.0%} ({most:.0%} at most): any distribution is inside"
-            )
-        return f"{self.level:.0%} region: any group of emotions within {self.radius:.2f}, by {self.people} people"
+        """Region and band in words."""
+        most = conformal.most(self.people)
+        if self.level > most + 1e-9:
+            return f"{self.people} people cannot promise {self.level:.0%}, {most:.0%} at most: any rating may be"
+        return (
+            f"{self.level:.0%} of windows, by {self.people} people: each share within {self.band:.2f}, "
+            f"any group's within {self.radius:.2f}"
+        )
 
     def save(self, path: str | Path) -> None:
         """Write it as one safetensors file with a checksum, for its owner alone; whole or not at all."""
         from safetensors.numpy import save
 
-        about = {"emotions": self.emotions, "level": self.level, "radius": self.radius, "people": self.people}
+        about = {"emotions": self.emotions, "level": self.level, "radius": self.radius}
+        about |= {"band": self.band, "people": self.people}
         about["limits"] = {m: known.limit for m, known in self.training.items()}
         arrays = {f"{k}.{part}": getattr(x, part) for k, x in enumerate(self.training.values()) for part in _PARTS}
         checksums.write(expanded(path), "helo-confidence", about, arrays, save)
@@ -125,8 +132,9 @@ class Confidence:
                 str(m): Neighbourhood(**{part: arrays[f"{k}.{part}"] for part in _PARTS}, limit=float(limit))
                 for k, (m, limit) in enumerate(about["limits"].items())
             }
+            numbers = {name: float(about[name]) for name in ("level", "radius", "band")}
             emotions = tuple(map(str, about["emotions"]))
-            made = cls(emotions, float(about["level"]), float(about["radius"]), int(about["people"]), training)
+            made = cls(emotions, people=int(about["people"]), training=training, **numbers)
             _check(made, arrays)
         except Exception as error:  # what a forger signed anew can be anything
             raise ValueError(f"{path}: not a confidence of this version ({shown(error, 300)})") from None
@@ -134,8 +142,9 @@ class Confidence:
 
 
 def _check(made, arrays):
-    if not (0 < made.level < 1 and 0 <= made.radius <= 1):
-        raise ValueError(f"level is {made.level} and radius {made.radius}; expected numbers from 0 to 1")
+    for name, value in (("level", made.level), ("radius", made.radius), ("band", made.band)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}; expected a number from 0 to 1")
     for m, known in made.training.items():
         f = known.mean.shape
         if len(f) != 1 or known.scale.shape != f or known.precision.shape != f * 2 or not known.limit > 0:
@@ -170,19 +179,20 @@ def confidence(
     """
     models = [models] if isinstance(models, EmotionModel) else list(models)
     splits = [splits] if isinstance(splits, Split) else list(splits)
-    scores, people = [], []
+    groups, singles, people = [], [], []
     for model, split in zip(models, splits, strict=True):
         known = np.intersect1d(data.subjects[split.validation], data.subjects[split.train])
         if len(known) or not len(split.validation):
             found = f"{known[0]!r} is trained on" if len(known) else "there is nobody"
             raise ValueError(f"{data.name}, {split.name}: {found}; expected validation people who are not trained on")
         said = predict(model, data, split.validation, explain=False).distributions
-        scores.append(conformal.total_variation(said, data.distributions[split.validation]))
+        groups.append(conformal.total_variation(said, data.distributions[split.validation]))
+        singles.append(conformal.chebyshev(said, data.distributions[split.validation]))
         people.append(data.subjects[split.validation])
     who = np.concatenate(people)
-    radius = conformal.radius(np.concatenate(scores), who, level)
+    radius, band = (conformal.radius(np.concatenate(scores), who, level) for scores in (groups, singles))
     seen = np.unique(np.concatenate([split.seen for split in splits]))
-    return Confidence(data.emotions, level, radius, len(np.unique(who)), training_side(data, seen))
+    return Confidence(data.emotions, level, radius, band, len(np.unique(who)), training_side(data, seen))
 
 
 def training_side(data: EmotionData, seen: np.ndarray) -> dict[str, Neighbourhood]:

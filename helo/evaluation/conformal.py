@@ -5,10 +5,12 @@ The distance is the total variation,
     TV(d, p) = 1/2 sum_j |d_j - p_j| = max over groups G of emotions |d(G) - p(G)|
 
 from 0 to 1: the most by which the share of any group of emotions is off. The Kullback-Leibler divergence would be
-infinite at an answer of 0, and its regions have no simple form; those of TV do (`bounds`).
+infinite at an answer of 0, and its regions have no simple form. Where every emotion is to have an interval of its own,
+the distance is Chebyshev's, max_j |d_j - p_j|: a group's share is off by more than any single one's, and the intervals
+that a region by TV implies are far too wide for twenty emotions.
 
 Split conformal prediction asks for exchangeable scores. Windows of one person are not; people are. With m_i windows of
-calibration person i, i = 1 .. n, and s_ij = TV(rated, answer) of window j, the radius is
+calibration person i, i = 1 .. n, and s_ij the distance of window j's rating from its answer, the radius is
 
     r = min {q : 1/(n + 1) sum_i 1/m_i #{j : s_ij <= q} >= level},    1 (any distribution) where there is none,
 
@@ -32,6 +34,11 @@ import numpy as np
 def total_variation(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     """TV(p, q) of rows on the simplex, both (n, L); shape (n,), from 0 to 1."""
     return np.abs(np.asarray(p, np.float64) - np.asarray(q, np.float64)).sum(-1) / 2
+
+
+def chebyshev(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """max_j |p_j - q_j| of rows on the simplex, both (n, L); shape (n,), from 0 to 1."""
+    return np.abs(np.asarray(p, np.float64) - np.asarray(q, np.float64)).max(-1)
 
 
 def radius(scores: np.ndarray, people: np.ndarray, level: float = 0.9) -> float:
@@ -67,17 +74,17 @@ def most(people: int) -> float:
     return people / (people + 1)
 
 
-def bounds(answers: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the largest share that each emotion has in the region {d on the simplex : TV(d, p) <= radius}.
+def bounds(answers: np.ndarray, band: float) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest share that each emotion has in {d on the simplex : max_j |d_j - p_j| <= band}.
 
-    Exact, max(0, p_j - r) and min(1, p_j + r): what emotion j loses or gains the others can take or give. They hold
-    for one emotion at a time; not every combination of shares within them lies in the region.
+    Exact, max(0, p_j - band) and min(1, p_j + band): what emotion j loses or gains the others can take or give. (They
+    are those of {d : TV(d, p) <= band}, too, which is a smaller region.)
 
     Args:
         answers: distributions p, shape (n, L).
-        radius: r.
+        band: of Chebyshev's distance.
 
     Returns:
         (low, high), both of shape (n, L).
     """
-    return np.maximum(answers - radius, 0), np.minimum(answers + radius, 1)
+    return np.maximum(answers - band, 0), np.minimum(answers + band, 1)

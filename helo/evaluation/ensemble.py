@@ -89,14 +89,28 @@ def members(
     Returns:
         The models and their splits, for `predict` and `helo.evaluation.confidence`.
     """
-    splits = nested(data, split, groups, seed)
-    seeds = [seed * groups + k for k in range(groups)]
+    return members_of_folds(model, data, [split], groups, seed=seed, options=options, **training)[0]
+
+
+def members_of_folds(
+    model: str,
+    data: EmotionData,
+    folds: Sequence[Split],
+    groups: int = 3,
+    *,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+    **training: Any,
+) -> list[tuple[list[EmotionModel], list[Split]]]:
+    """`members` of several splits, trained as one where the model can be (`helo.training.stacking`)."""
+    splits = [part for fold in folds for part in nested(data, fold, groups, seed)]
+    seeds = [seed * groups + k for k in range(groups)] * len(folds)
     models = [build(model, data, seed=own, **(options or {})) for own in seeds]
     if models[0].stackable:
         fit_together(models, data, splits, seeds=seeds, **training)
-        return models, splits
-    for one, part, own in zip(models, splits, seeds, strict=True):
-        # one of closed form has no stopping to do, and would learn from these people too
-        learned = replace(part, validation=part.validation[:0]) if one.closed_form else part
-        fit(one, data, learned, seed=own, **training)
-    return models, splits
+    else:
+        for one, part, own in zip(models, splits, seeds, strict=True):
+            # one of closed form has no stopping to do, and would learn from these people too
+            learned = replace(part, validation=part.validation[:0]) if one.closed_form else part
+            fit(one, data, learned, seed=own, **training)
+    return [(models[k : k + groups], splits[k : k + groups]) for k in range(0, len(models), groups)]

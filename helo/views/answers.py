@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import torch
 
 from helo.data.emotion_data import PHYSIOLOGICAL, EmotionData
+from helo.evaluation.confidence import Confidence
 from helo.measures import score
 from helo.models import EmotionModel
 from helo.models.helo import HeLo
@@ -29,23 +30,28 @@ _MARKERS = (
 
 
 def answer(
-    model: EmotionModel,
+    model: EmotionModel | Sequence[EmotionModel],
     data: EmotionData,
     index: int,
     instead: Mapping[str, int | None] | None = None,
     all_kl: np.ndarray | None = None,
+    sure: Confidence | None = None,
 ) -> go.Figure:
     """Rated beside predicted distribution of one window, and what the model would say of a changed one.
 
     Args:
-        model: a trained model.
+        model: a trained model, or several that answer together: their mean, and a thick bar one spread to either side.
         data: the data set.
         index: which window.
         instead: modality -> None to drop it, or the window to take it from.
         all_kl: KL of all windows looked at, to see this one among them.
+        sure: what calibration people say: whiskers from each emotion's least to its largest share in the band around
+            the answer (`Confidence.bounds`), and a line that tells what is unlike training in the window.
     """
     instead = instead or {}
-    said = np.concatenate([what_if(model, data, index, {}), what_if(model, data, index, instead)])
+    models = [model] if isinstance(model, EmotionModel) else list(model)
+    each = np.stack([np.concatenate([what_if(m, data, index, {}), what_if(m, data, index, instead)]) for m in models])
+    said = each.mean(0)
     truth = data.distributions[index]
     scores = [score(truth[None], p[None]) for p in said]
     rows = 15 * max(10, len(data.emotions))  # pixels
@@ -56,21 +62,26 @@ def answer(
     frame = panels(2, 2, subplot_titles=titles, specs=specs, vertical_spacing=75 / inside, **places)
     among = np.array([scores[0]["kl"]]) if all_kl is None else all_kl
     traces = [
-        *_shares(data.emotions, truth, said),
+        *_shares(data.emotions, truth, said, each[:, 0].std(0) if len(models) > 1 else None, sure),
         *_rank([s["kl"] for s in scores], np.sort(among)),
         _measures(scores, inside),
     ]
     told = "; ".join(f"{m} {'dropped' if k is None else f'from window {k}'}" for m, k in instead.items()) or "nothing"
-    title = f"{data.subjects[index]}, {data.trials[index]}, window {index}; changed: {told}{_silenced(model, instead)}"
+    notes = [_silenced(models[0], instead), *([] if sure is None else _sureness(sure, data, index))]
+    notes += [f"thick bars: one standard deviation of the {len(models)} models"] if len(models) > 1 else []
+    notes = [note for note in notes if note]
+    top = 105 + 16 * max(0, len(notes) - 1)
+    title = f"{data.subjects[index]}, {data.trials[index]}, window {index}; changed: {told}"
+    title += "".join(f"<br><sup>{note}</sup>" for note in notes)
     layout = {
         "legend": {"orientation": "h", "traceorder": "reversed", "x": 0, "y": 1 + 38 / inside, "yanchor": "bottom"},
-        "margin": {"l": room(data.emotions), "r": 30, "t": 105, "b": 10},
+        "margin": {"l": room(data.emotions), "r": 30, "t": top, "b": 10},
         "xaxis": {"title": "share of the distribution", "rangemode": "tozero"},
         "yaxis": NAMES | {"range": [len(data.emotions) - 0.4, -0.6], "dtick": 1},
         "xaxis2": {"title": "window, from best to worst"},
         "yaxis2": {"title": "KL divergence (nats)", "rangemode": "tozero"},
     }
-    return finish(frame, traces, title, inside + 115, showlegend=True, **layout)
+    return finish(frame, traces, title, inside + top + 10, showlegend=True, **layout)
 
 
 def _silenced(model, instead):
@@ -78,20 +89,36 @@ def _silenced(model, instead):
     if not isinstance(model, HeLo) or not model.cross_attention or instead.get(model.query, 0) is not None:
         return ""
     silent = [m for m in model.layout.roles[PHYSIOLOGICAL] if m != model.query]
-    return (
-        f"<br><sup>{model.query} is the query: without it nothing asks for {' or '.join(silent)}</sup>"
-        if silent
-        else ""
+    return f"{model.query} is the query: without it nothing asks for {' or '.join(silent)}" if silent else ""
+
+
+def _sureness(sure, data, index):
+    """What the whiskers are, and what is strange about the window as it was recorded."""
+    rows = slice(index, index + 1)
+    found = sure.warnings(*({m: x[rows] for m, x in group.items()} for group in (data.signals, data.masks)))
+    held = (
+        f"whiskers hold all rated shares in {sure.level:.0%} of a new person's windows; {sure.people} people calibrated"
+    )
+    return held if sure.band < 1 else f"whiskers: {sure.promise}", *(
+        f"unlike training: {text}" for text in found if text
     )
 
 
-def _shares(emotions, truth, said):
-    """The rated distribution as bars, what the model said as marks on them."""
+def _shares(emotions, truth, said, spread, sure):
+    """The rated distribution as bars, what the model said as marks on them, and how sure that is."""
     mark = {"type": "scatter", "y": list(emotions), "mode": "markers", "cliponaxis": False}
     marks = [
         mark | {"name": name, "x": p, "marker": marker}
         for name, marker, p in zip(("predicted, changed", "predicted"), _MARKERS, said[::-1], strict=True)
     ]
+    if sure is not None:
+        low, high = sure.bounds(said[0])
+        ends = {"type": "data", "symmetric": False, "array": high - said[0], "arrayminus": said[0] - low}
+        marks[1]["error_x"] = ends | {"color": INK, "thickness": 1.5, "width": 3}
+    if spread is not None:
+        thick = {"type": "data", "array": spread, "color": "black", "thickness": 4, "width": 0}
+        invisible = {"name": "spread of the models", "x": said[0], "marker": {"opacity": 0}, "error_x": thick}
+        marks.insert(1, mark | invisible | {"showlegend": False, "hoverinfo": "skip"})
     return [bars(emotions, truth), *marks]
 
 

@@ -6,6 +6,8 @@ import asyncio
 import html
 import os
 import time
+import warnings
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import anywidget
@@ -16,6 +18,8 @@ from helo import views
 from helo.data import load, splits
 from helo.data.emotion_data import EmotionData
 from helo.data.split import Split
+from helo.evaluation.confidence import Confidence, confidence
+from helo.evaluation.ensemble import members
 from helo.measures import skill
 from helo.models import EmotionModel, build, exists
 from helo.models.helo import HeLo
@@ -26,6 +30,10 @@ from helo.views.walks import Walk
 #: what a page's address may say; whatever else it says (its token) is not read
 FIELDS = ("dataset", "root", "model", "epochs")
 _LONGEST = 2000
+#: of training people who calibrate in turns
+GROUPS = 3
+#: how the file of a model's confidence, beside the model's own, ends
+COMPANION = ".sure.safetensors"
 
 
 class _Arrival(anywidget.AnyWidget):
@@ -82,26 +90,44 @@ class Dashboard(widgets.VBox):
         """Load the data, load or train the model, ask it, and show it all; or say why not."""
         self.button.disabled, self.view.children = True, []
         try:
-            data, model, split, snapshots = await self._both()
+            data, model, split, snapshots, sure = await self._both()
             self._say("asking the model: every window, and without each of its parts")
             walk = await asyncio.to_thread(views.walk, model, data, None if split is None else split.test)
-            self.view.children = [linked(walk, snapshots)]
-            self.said.value = scores(walk, split)
+            self.view.children = [linked(walk, snapshots, sure)]
+            self.said.value = scores(walk, split, sure)
         except Exception as error:  # whatever a name, a folder or a file of a visitor's can do wrong
             self.complain(str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}")
         finally:
             self.bar.layout.display, self.button.disabled = "none", False
 
-    async def _both(self) -> tuple[EmotionData, EmotionModel, Split | None, list[np.ndarray]]:
+    async def _both(self) -> tuple[EmotionData, EmotionModel, Split | None, list[np.ndarray], Confidence | None]:
         dataset, root, name = (self.fields[k].value.strip() for k in ("dataset", "root", "model"))
         self._say(f"reading {dataset}")
         data = await asyncio.to_thread(load, dataset, root or None)
         if not exists(name):
-            return data, await asyncio.to_thread(load_model, name), None, []
+            return (
+                data,
+                await asyncio.to_thread(load_model, name),
+                None,
+                [],
+                await asyncio.to_thread(_beside, name, data),
+            )
         split = splits.by_subject(data, folds=4)[0]
         model = build(name, data, seed=self.seed)
         snapshots = await self._train(model, data, split)
-        return data, model, split, snapshots
+        self._say(f"training three {model.name} models, to see how sure their answers to people left out are")
+        sure = await asyncio.to_thread(self._calibrated, data, split)
+        return data, model, split, snapshots, sure
+
+    def _calibrated(self, data, split):
+        """What all training people say, each asked of by a model that was not trained on them; None of too few."""
+        if len(np.unique(data.subjects[split.seen])) < GROUPS:
+            return None
+        name, epochs = self.fields["model"].value.strip(), self.fields["epochs"].value
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*cap of .* epochs")
+            models, parts = members(name, data, split, GROUPS, seed=self.seed, epochs=epochs, progress=False)
+        return confidence(models, data, parts)
 
     async def _train(self, model, data, split):
         loop, started, epochs, snapshots = (
@@ -136,8 +162,19 @@ class Dashboard(widgets.VBox):
         self.said.value = html.escape(text)
 
 
-def scores(walk: Walk, split: Split | None) -> str:
-    """One line of HTML: who was asked, the six measures, and skill where the training side is known."""
+def _beside(model: str, data: EmotionData) -> Confidence | None:
+    """What lies beside a model's file as NAME.sure.safetensors, if it is of this data's emotions."""
+    file = Path(model).with_suffix(COMPANION)
+    if not file.is_file():
+        return None
+    sure = Confidence.load(file)
+    if sure.emotions != data.emotions:
+        raise ValueError(f"{file}: emotions are {list(sure.emotions)}; {data.name} has {list(data.emotions)}")
+    return sure
+
+
+def scores(walk: Walk, split: Split | None, sure: Confidence | None = None) -> str:
+    """One line of HTML: who was asked, the six measures, skill where the training side is known, how sure it was."""
     data = walk.data
     people = len(set(data.subjects[walk.index].tolist()))
     told = [f"<b>{name}</b> {value:.3f}" for name, value in walk.scores.items()]
@@ -147,6 +184,12 @@ def scores(walk: Walk, split: Split | None) -> str:
 
         told.append(f"<b>skill</b> {skill(float(walk.kl.mean()), *reference_kl(data, split)):.2f}")
         seen = "never seen in training"
+    if sure is not None:
+        low, high = sure.bounds(walk.said)
+        truth = data.distributions[walk.index]
+        told.append(f"<b>in the whiskers</b> {((low <= truth) & (truth <= high)).all(1).mean():.0%}")
+        signals, masks = ({m: x[walk.index] for m, x in group.items()} for group in (data.signals, data.masks))
+        told.append(f"<b>unlike training</b> {(sure.strange(signals, masks) > 1).mean():.1%}")
     about = html.escape(f"{walk.model.name} on {data.name}, {len(walk.index)} windows of {people} people, {seen}")
     return f"{about}: {', '.join(told)}"
 

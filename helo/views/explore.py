@@ -24,10 +24,12 @@ from IPython.display import display
 from helo import views
 from helo.data.emotion_data import EmotionData
 from helo.data.split import Split
+from helo.evaluation.confidence import Confidence
+from helo.evaluation.ensemble import predict
 from helo.measures import score
 from helo.models import EmotionModel
 from helo.models.helo import HeLo
-from helo.training import Run, fit, predict
+from helo.training import Run, fit
 from helo.training.member import most_epochs
 from helo.views.boxes import CONTROL, Explorer, show
 
@@ -193,19 +195,34 @@ def correlation(
     return box
 
 
-def answers(model: EmotionModel, data: EmotionData, index: Sequence[int]) -> Explorer:
-    """Rated and predicted distributions, best or worst first; and what the model says if a modality is changed."""
+def answers(
+    model: EmotionModel | Sequence[EmotionModel],
+    data: EmotionData,
+    index: Sequence[int],
+    sure: Confidence | None = None,
+) -> Explorer:
+    """Rated and predicted distributions, best or worst first; and what the model says if a modality is changed.
+
+    Args:
+        model: a trained model, or several that answer together.
+        data: the data set.
+        index: the windows to go through, such as `split.test`.
+        sure: from `helo.evaluation.confidence`: whiskers show the region around the answer.
+    """
     said = predict(model, data, np.asarray(index), explain=False).distributions
     kl = score(data.distributions[np.asarray(index)], said, per_window=True)["kl"]
     best = np.argsort(kl, kind="stable")
     orders = {"as recorded": np.arange(len(index)), "best first": best, "worst first": best[::-1]}
+    if sure is not None:
+        signals, masks = ({m: x[np.asarray(index)] for m, x in group.items()} for group in (data.signals, data.masks))
+        orders["least like training first"] = np.argsort(-sure.strange(signals, masks), kind="stable")
     kept, dropped, other = "as recorded", "dropped", "from the window half the set away"
     place = {int(k): row for row, k in enumerate(index)}
 
     def draw(window, **modalities):
         elsewhere = int(index[(place[window] + len(index) // 2) % len(index)])
         instead = {m: None if choice == dropped else elsewhere for m, choice in modalities.items() if choice != kept}
-        return views.answer(model, data, window, instead, kl)
+        return views.answer(model, data, window, instead, kl, sure)
 
     order = widgets.Dropdown(options=list(orders), description="order", **CONTROL)
     window = numbers(index)

@@ -196,18 +196,34 @@ def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: flo
 
 
 @as_written
-def answers(truth: np.ndarray, prediction: np.ndarray, emotions: Sequence[str], titles: Sequence[str]) -> Figure:
-    """Rated beside predicted distributions, one panel a window."""
+def answers(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    emotions: Sequence[str],
+    titles: Sequence[str],
+    bounds: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Figure:
+    """Rated beside predicted distributions (n, L), one panel a window.
+
+    `bounds`, from `Confidence.bounds`, are drawn as whiskers: the least and the largest share of each emotion.
+    """
     figure, axes = plt.subplots(
         1, len(truth), figsize=(4 * len(truth), 0.9 + 0.22 * len(emotions)), sharex=True, squeeze=False
     )
-    for axis, l, p, title in zip(axes[0], truth, prediction, titles, strict=True):
+    for k, (axis, l, p, title) in enumerate(zip(axes[0], truth, prediction, titles, strict=True)):
         _bars(axis, emotions, {"rated": l, "predicted": p})
+        if bounds is not None:
+            ends = [bound[k] for bound in bounds]
+            axis.hlines(np.arange(len(emotions)), *ends, color="#555555", lw=1, zorder=1.9, label="least to largest share")
         axis.set_title(title, fontsize=9)
-    axes[0, 0].legend(frameon=False, fontsize=8)
     for axis in axes[0, 1:]:
         axis.set_yticklabels([])
+    if bounds is None:
+        axes[0, 0].legend(frameon=False, fontsize=8)
     figure.tight_layout()
+    if bounds is not None:  # below: the lines go where a legend would stand
+        named = axes[0, 0].get_legend_handles_labels()
+        figure.legend(*named, frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 0.01))
     return figure
 
 

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from helo import views
 from helo.data.emotion_data import EmotionData
+from helo.evaluation.confidence import Confidence
 from helo.models import EmotionModel
 from helo.models.helo import HeLo
 from helo.views.boxes import CONTROL
@@ -40,7 +41,7 @@ def selector(walk: Walk) -> widgets.SelectionSlider:
     return widgets.SelectionSlider(options=options, description="window", layout=widgets.Layout(width="100%"))
 
 
-def linked(walk: Walk, snapshots: Sequence[np.ndarray] = ()) -> widgets.VBox:
+def linked(walk: Walk, snapshots: Sequence[np.ndarray] = (), sure: Confidence | None = None) -> widgets.VBox:
     """All explorers of a trained model under tabs, the selected window the same in each.
 
     Only the picture that is seen is drawn; one that comes to be seen is drawn then.
@@ -48,9 +49,10 @@ def linked(walk: Walk, snapshots: Sequence[np.ndarray] = ()) -> widgets.VBox:
     Args:
         walk: from `views.walk`.
         snapshots: R(E) after every epoch, where they were kept.
+        sure: how sure the answers are, where it is known.
     """
     window = selector(walk)
-    makers = _makers(walk, snapshots)
+    makers = _makers(walk, snapshots, sure)
     tab = widgets.Tab([widgets.Box() for _ in makers], titles=list(makers))
     own = [widgets.IntText(layout=_UNSEEN) for _ in makers]
 
@@ -68,14 +70,14 @@ def linked(walk: Walk, snapshots: Sequence[np.ndarray] = ()) -> widgets.VBox:
     return widgets.VBox([window, tab], layout=widgets.Layout(width="100%"))
 
 
-def _makers(walk: Walk, snapshots) -> Mapping[str, Callable[[widgets.Widget], widgets.VBox]]:
+def _makers(walk: Walk, snapshots, sure) -> Mapping[str, Callable[[widgets.Widget], widgets.VBox]]:
     """Tab -> what makes its explorer of the widget that holds the window's row."""
     model, data = walk.model, walk.data
     makers = {
         "one window": lambda window: live(_through(walk), window=window),
         "data": lambda window: live(_window(walk), window=window),
         "answers": lambda window: live(
-            _answer(walk),
+            _answer(walk, sure),
             window=window,
             **{m: widgets.Dropdown(options=[_KEPT, _DROPPED], description=m, **CONTROL) for m in data.signals},
         ),
@@ -106,10 +108,10 @@ def _window(walk):
     return draw
 
 
-def _answer(walk):
+def _answer(walk, sure):
     def draw(window, **modalities):
         instead: dict[str, int | None] = {m: None for m, choice in modalities.items() if choice == _DROPPED}
-        return views.answer(walk.model, walk.data, int(walk.index[window]), instead, walk.kl)
+        return views.answer(walk.model, walk.data, int(walk.index[window]), instead, walk.kl, sure)
 
     return draw
 
