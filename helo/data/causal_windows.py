@@ -144,6 +144,8 @@ def causal(data: EmotionData, tokens: int, before: float = 0.0, step: float = 0.
     """
     if data.recording is None or data.starts is None or data.window is None:
         raise ValueError(f"{data.name}: has no raw recordings with times; causal features are made of them")
+    if tokens < 1 or not before >= 0 or not step >= 0:
+        raise ValueError(f"tokens {tokens}, {before} s before a window, step {step} s; expected 1 or more, 0 or more")
     cut = Cut(tokens, (data.window + before) / tokens, step)
     values = {m: np.zeros((len(data), tokens, len(data.features[m])), np.float32) for m in data.signals}
     masks = {m: np.zeros((len(data), tokens), bool) for m in data.signals}
@@ -187,18 +189,15 @@ def load(source: Callable[..., EmotionData], options: dict[str, Any]) -> Emotion
         raise ValueError(
             f"{name}: has no windows of recordings, every so many seconds; causal features are made of them"
         )
-    asked: dict[str, Any] = {
-        name: p.default for name, p in known.items() if name in ("tokens", "context", "step")
-    } | options
-    normalise = options.get("normalise", "causal")
-    if normalise not in ("causal", "none"):
-        raise ValueError(f"normalise is {normalise!r}; features='causal' expects 'causal' or 'none'")
+    asked: dict[str, Any] = {name: known[name].default for name in ("tokens", "context") if name in known}
+    asked |= {"step": known["step"].default, "normalise": "causal"} | options
+    if asked["normalise"] not in ("causal", "none"):
+        raise ValueError(f"normalise is {asked['normalise']!r}; features='causal' expects 'causal' or 'none'")
+    step = asked["step"] if asked["normalise"] == "causal" else 0.0
+    if step is None:  # a card says it
+        raise ValueError("features='causal' needs step=..., the seconds between two looks at a person's past")
     plain = {"tokens": 1, "context": 0.0, "normalise": "none"}
-    data = source(**options | {name: value for name, value in plain.items() if name in known})
+    given = {name: value for name, value in plain.items() if name in known and asked[name] is not None}
+    data = source(**options | given)
     (own, *_) = data.signals.values()
-    return causal(
-        data,
-        int(asked["tokens"] if "tokens" in asked else own.shape[1]),
-        2 * asked.get("context", 0.0),
-        asked["step"] if normalise == "causal" else 0.0,
-    )
+    return causal(data, int(asked.get("tokens") or own.shape[1]), 2 * (asked.get("context") or 0.0), step)
