@@ -214,7 +214,9 @@ def answers(
         _bars(axis, emotions, {"rated": l, "predicted": p})
         if bounds is not None:
             ends = [bound[k] for bound in bounds]
-            axis.hlines(np.arange(len(emotions)), *ends, color="#555555", lw=1, zorder=1.9, label="least to largest share")
+            axis.hlines(
+                np.arange(len(emotions)), *ends, color="#555555", lw=1, zorder=1.9, label="least to largest share"
+            )
         axis.set_title(title, fontsize=9)
     for axis in axes[0, 1:]:
         axis.set_yticklabels([])
