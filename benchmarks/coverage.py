@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 from comparison import SETS
+from coverage_page import MODELS, write
 from machine import describe
 
 import helo
@@ -31,7 +32,6 @@ from helo.files import atomic_write, code_digest
 RESULTS = Path(__file__).parent / "results" / "coverage.csv"
 LEVEL, FOLDS, GROUPS = 0.9, 5, 3
 TRAINING = {"epochs": 300, "patience": 15}
-MODELS = ("mean", "ridge", "mlp", "early", "helo")
 
 
 def digest(model: str, data: helo.EmotionData) -> str:
@@ -110,8 +110,6 @@ def main() -> None:
     options = parser.parse_args()
     warnings.filterwarnings("ignore", ".*is missing; used|.*cap of .* epochs")
     if options.sets == ["page"]:
-        from coverage_page import write
-
         write(read())
         return
     print(describe(), flush=True)

@@ -16,6 +16,7 @@ from helo.views.palette import BLUE, ORANGE
 
 matplotlib.use("agg")
 SETS = {"wesad": "WESAD, wrist", "simulated": "simulated study", "crema-d": "CREMA-D votes"}
+MODELS = ("mean", "ridge", "mlp", "early", "helo")
 BEGIN, END = "<!-- benchmarks/coverage.py page -->\n", "<!-- end -->\n"
 
 
@@ -29,14 +30,11 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         for column in ("covered", "in_band"):
             means[f"{column}_low"], means[f"{column}_high"] = interval_over_people(own[column].to_numpy(), people)
             means[f"{column}_worst"] = own[column].min()
-        # by person: whether the region is narrower than that around the training mean, which had the same calibration
-        mean = by_person[(by_person.set == name) & (by_person.model == "mean")].set_index("subject")
-        means["narrower"] = float((own.set_index("subject").radius < mean.radius.reindex(own.subject)).mean())
         means["seeds"] = rows[(rows.set == name) & (rows.model == model)].seed.nunique()
         found.append({"set": name, "model": model, "tested": len(own), **means})
-    table = pd.DataFrame(found)
-    order = {name: k for k, name in enumerate(SETS)}
-    return table.sort_values("set", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
+    told = pd.DataFrame(found)
+    order = {name: k for k, name in enumerate((*SETS, *MODELS))}
+    return told.sort_values(["set", "model"], key=lambda names: names.map(order)).reset_index(drop=True)
 
 
 def table(told: pd.DataFrame) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from helo.data.emotion_data import EmotionData
 from helo.data.split import Split
@@ -27,7 +28,15 @@ class Answer(Prediction[np.ndarray]):
 
 
 def predict(
-    model: EmotionModel | Sequence[EmotionModel], data: EmotionData, index: np.ndarray | None = None, **settings: Any
+    model: EmotionModel | Sequence[EmotionModel],
+    data: EmotionData,
+    index: np.ndarray | None = None,
+    *,
+    batch_size: int = 512,
+    device: str | torch.device | None = None,
+    explain: bool = True,
+    without: Sequence[str] = (),
+    precision: str = "auto",
 ) -> Answer:
     """Predict windows with a trained model, or with several that answer together; labels are not read.
 
@@ -41,7 +50,11 @@ def predict(
         model: a trained model, or several of the same data: those of `helo.splits.nested`, or of other seeds.
         data: the data set.
         index: which windows; default all.
-        **settings: as in `helo.training.predict`: batch_size, device, explain, without, precision.
+        batch_size: windows at a time; changes nothing but memory.
+        device: where to compute; default where the model is.
+        explain: also keep plans, costs and attention, of one model.
+        without: modalities to leave out of every window, as if they had not been recorded.
+        precision: of a network's products, as in `helo.fit`; what is answered is float32.
 
     Returns:
         An `Answer` of numpy arrays, one row per window of `index`, in its order; `spread` is None for one model.
@@ -51,12 +64,12 @@ def predict(
         ValueError: no model; or one was built for other modalities, features or emotions.
         FloatingPointError: an answer is NaN; the message names the modality and window to look at.
     """
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": device, "without": without, "precision": precision}
     if isinstance(model, EmotionModel):
-        return Answer(**vars(prediction.predict(model, data, index, **settings)))
+        return Answer(**vars(prediction.predict(model, data, index, explain=explain, **settings)))
     if not model:
         raise ValueError("no model to ask; expected one, or a list of them")
-    settings["explain"] = False
-    said = np.stack([prediction.predict(m, data, index, **settings).distributions for m in model])
+    said = np.stack([prediction.predict(m, data, index, explain=False, **settings).distributions for m in model])
     mean = said.mean(0)
     return Answer(
         mean, np.log(np.maximum(mean, np.finfo(mean.dtype).tiny)), spread=said.std(0) if len(said) > 1 else None
