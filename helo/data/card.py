@@ -84,7 +84,7 @@ def read_card(path: Path, card: str | Path | Mapping | None) -> tuple[dict, str]
         told = str(beside[0]) if beside else f"a card ({path.stem}.yaml beside it, or card=...)"
     elif not isinstance(card, Mapping):
         told = str(card)
-    card = dict(card) if isinstance(card, Mapping) else _read_yaml(card)
+    card = dict(card) if isinstance(card, Mapping) else read_yaml(card)
 
     def expect(good, key, what):
         if not good:
@@ -155,7 +155,13 @@ def matching(names: Sequence[str], patterns: Sequence[str], told: str) -> list[s
     return [name for name in names if name in plain or fits(name)]
 
 
-def _read_yaml(path):
+def read_yaml(path: str | Path) -> dict:
+    """The keys and values of a small YAML file.
+
+    Raises:
+        MissingFile: no such file.
+        ValueError: no regular file of at most `CARD` bytes, or none that can be read as keys and values.
+    """
     import yaml
 
     class Loader(yaml.SafeLoader):
