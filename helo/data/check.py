@@ -115,8 +115,8 @@ def _guess(path):
         return "table", {}
     raise ValueError(
         f"{path}: not a known data set; expected WESAD's S2, S3, ...; EmoWalk's walking_data; DMER's Features or "
-        "Aligned_data; CREMA-D's tabulatedVotes.csv; raw recordings (recordings.yaml, sub-*, or folders of an E4); or a .csv, .parquet, "
-        ".npz or .mat file (--dataset says which)"
+        "Aligned_data; CREMA-D's tabulatedVotes.csv; raw recordings (recordings.yaml, sub-*, or an E4's "
+        "folders); or a .csv, .parquet, .npz or .mat file (--dataset says which)"
     )
 
 

@@ -93,7 +93,7 @@ def _number(text):
         value = float(text) if text.isascii() and "_" not in text else np.nan
     except ValueError:
         return None
-    return value if abs(value) < 1e12 else None
+    return value if abs(value) < 1e15 else None
 
 
 def _tags(path):

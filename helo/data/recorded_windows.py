@@ -17,7 +17,7 @@ from helo.data.recordings_check import bridged, events_outside, examine, gaps_of
 from helo.data.recordings_ratings import Table
 
 #: values (samples times channels) that are filtered at a time, and seconds beyond them that filters see
-BLOCK, MARGIN = 2**22, 120.0
+BLOCK, MARGIN = 2**20, 120.0
 _FAILS = (ValueError, IndexError, KeyError, TypeError, ArithmeticError, np.linalg.LinAlgError)
 
 

@@ -6,7 +6,7 @@ not: docs/recordings.md has one of each layout. K-EmoCon's comes with the librar
 
 A person, a trial or a signal that cannot be used is left out, with a warning, and listed in the data set's `left_out`;
 `strict=True` stops instead. People are read one after another. Memory: the signals of one person's session or run in
-float64, and what filters need for blocks of 32 MB of them: 8 blocks, or more where windows overlap.
+float64, and what filters need for blocks of 8 MB of them: 8 blocks, or more where windows overlap.
 
 Limits: a file `helo.reading.memory()` bytes, packed or not (2 GB; `HELO_MEMORY=8` in the environment: 8), a table of
 ratings 128 MiB, a JSON file 1 MiB, a recording 48 hours.

@@ -236,7 +236,7 @@ def _ratings(told, given, form):
 
 def _emotions(told, given):
     emotions = given.get("emotions", {})
-    if isinstance(emotions, list) and _texts(emotions):
+    if isinstance(emotions, list) and _texts(emotions) and len(set(emotions)) == len(emotions):
         emotions = {e: e for e in emotions}
     good = isinstance(emotions, dict) and _texts([*emotions, *emotions.values()])
     _expect(told, given, "emotions", good and len(set(emotions.values())) == len(emotions), "names, or name: column")
