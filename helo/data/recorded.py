@@ -67,6 +67,10 @@ class Person:
     parts: tuple[Part, ...]
 
 
+class Stopped(ValueError):
+    """A strict reading met what would have been left out."""
+
+
 @dataclass
 class Report:
     """What is wrong with a study; with strict, the first thing that must be left out stops instead."""
@@ -81,8 +85,10 @@ class Report:
         Raises:
             ValueError: in a strict reading.
         """
+        if isinstance(why, Stopped):
+            raise why
         if self.strict:
-            raise ValueError(f"{where}: {why}")
+            raise Stopped(f"{where}: {why}")
         self.findings.append(Finding(CAUTION, "left out", where, str(why)))
 
     def note(self, level: str, what: str, signal: str, told: str) -> None:

@@ -106,21 +106,8 @@ def load(
     if normalise not in NORMALISE:
         raise ValueError(f"normalise is {normalise!r}; expected one of {list(NORMALISE)}")
     said, told = read_card(root, card)
-    given = {"window": window, "step": step, "tokens": tokens, "context": context}
-    lengths: dict = {k: said.get(k, _DEFAULTS[k]) if v is None else v for k, v in given.items()}
-    cut = Cut(**lengths, normalise=normalise)
-    if not (
-        cut.window > 0 and cut.step >= 0.1 and cut.context >= 0 and cut.tokens >= 1 and cut.whole / cut.tokens >= 2
-    ):
-        raise ValueError(
-            f"{root}: window {cut.window} s, step {cut.step} s, context {cut.context} s, tokens {cut.tokens}: expected "
-            "a step of at least 0.1 s and tokens of at least 2 s"
-        )
-    for key, value in {"floor": floor, "smoothing": smoothing}.items():
-        if value is not None:
-            if not (0 if key == "smoothing" else -np.inf) <= value < np.inf:
-                raise ValueError(f"{key} is {short(value)}; expected a number" + ", at least 0" * (key == "smoothing"))
-            said["ratings"][key] = float(value)
+    cut = _cut(root, said, normalise, {"window": window, "step": step, "tokens": tokens, "context": context})
+    _put_ratings(said["ratings"], {"floor": floor, "smoothing": smoothing})
     options = {"card": said, "cut": cut._asdict(), "raters": raters, "strict": strict}
 
     def make():
@@ -172,6 +159,29 @@ def recording(root: str | Path, subject: str, card: str | Path | Mapping | None 
             x[first:last] = s.values[first - place : last - place]
         signals_of[m] = x
     return Recording(signals_of, rates, {m: unit_of(said["signals"][m]) for m in signals_of}, channels)
+
+
+def _cut(root, card, normalise, given):
+    """How to cut: what is given, else the card's, else the defaults."""
+    lengths: dict = {k: card.get(k, _DEFAULTS[k]) if v is None else v for k, v in given.items()}
+    cut = Cut(**lengths, normalise=normalise)
+    if not (
+        cut.window > 0 and cut.step >= 0.1 and cut.context >= 0 and cut.tokens >= 1 and cut.whole / cut.tokens >= 2
+    ):
+        raise ValueError(
+            f"{root}: window {cut.window} s, step {cut.step} s, context {cut.context} s, tokens {cut.tokens}: expected "
+            "a step of at least 0.1 s and tokens of at least 2 s"
+        )
+    return cut
+
+
+def _put_ratings(card, given):
+    """What is given, in the place of the card's."""
+    for key, value in given.items():
+        if value is not None:
+            if not (0 if key == "smoothing" else -np.inf) <= value < np.inf:
+                raise ValueError(f"{key} is {short(value)}; expected a number" + ", at least 0" * (key == "smoothing"))
+            card[key] = float(value)
 
 
 def _people(root, card):

@@ -9,6 +9,7 @@ import gzip
 import warnings
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from helo.reading import memory, regular, way_out
 ROWS = 2**16
 #: most bytes of a line, most columns
 LINE, COLUMNS = 100_000, 1000
+#: what a missing sample may be written as, in small letters
+MISSING = {"", "n/a", "na", "nan", "null", "none"}
 _BROKEN = (OSError, EOFError, zlib.error)
 
 
@@ -115,14 +118,30 @@ def read(path: Path, columns: int, wanted: Sequence[int], delimiter: str = ",", 
                     x[done : done + len(chunk)] = chunk[column]
                 done += len(chunk)
     except (ValueError, OverflowError, MemoryError, pd.errors.ParserWarning, *_BROKEN) as error:
-        told = short(str(error))
-        raise ValueError(
-            f"{path}: not readable as {columns} columns of numbers after line {done + skip} ({told})"
-        ) from None
+        told = _first_fault(path, columns, wanted, delimiter, done + skip) or short(str(error))
+        raise ValueError(f"{path}: not readable as {columns} columns of numbers ({told})") from None
     for x in found:
         x[done:] = np.nan  # pandas passes over a last line without a cell
         x[np.isinf(x)] = np.nan
     return [x[:done] for x in found]
+
+
+def _first_fault(path, columns, wanted, delimiter, lines):
+    """Line and cell that are no number, after so many good lines; "" where the fault is another."""
+    with suppress(*_BROKEN, ValueError), _open(path) as file:
+        for _ in range(lines):
+            file.readline(LINE + 1)
+        for line in range(lines + 1, lines + ROWS + 1):
+            cells = file.readline(LINE + 1).decode(errors="replace").rstrip("\r\n").split(delimiter)
+            if len(cells) != columns and cells != [""]:
+                return f"line {line} has {len(cells)} columns"
+            for k in wanted:
+                text = cells[k].strip() if k < len(cells) else ""
+                try:
+                    float("nan" if text.lower() in MISSING else text)
+                except ValueError:
+                    return f"line {line} has {short(text)}"
+    return ""
 
 
 def _check_width(path, columns, delimiter, skip):
