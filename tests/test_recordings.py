@@ -31,6 +31,7 @@ from helo.data import recorded_windows, wesad_people
 from helo.data import signals as features
 from helo.data import wesad as wesad_reader
 from helo.data.check import check, open_path
+from helo.data.example import write_recordings
 from helo.data.rated_windows import window_means
 from helo.data.recorded import Report, Samples, span
 from helo.data.recordings_check import bridged, gaps_of
@@ -105,6 +106,19 @@ def test_raw_signals_to_look_at(real):
     assert ours.rates == theirs.rates and ours.units == dict(theirs.units)
     with pytest.raises(ValueError, match="no person 'S9'; expected one of 'S3'"):
         helo.data.recordings.recording(real / "e4", "S9")
+
+
+def test_the_simulated_study_as_recordings(tmp_path, simulated):
+    """Written as a study in BIDS it gives the features of the simulated study; the face by its levels."""
+    data = helo.load("recordings", write_recordings(simulated, tmp_path), normalise="subject", cache=False)
+    assert data.name == "simulated" and data.trials.tolist() == simulated.trials.tolist() and not data.left_out
+    np.testing.assert_allclose(data.distributions, simulated.distributions, atol=1e-4)
+    np.testing.assert_allclose(data.starts, simulated.starts)
+    for m in ("bvp", "eda", "temp"):
+        near = np.abs(data.signals[m] - simulated.signals[m]) < 0.02  # six digits are written
+        assert near.mean() > 0.99, m
+    assert data.features["face"][:2] == ("face_cheeks_up mean", "face_cheeks_up SD")
+    np.testing.assert_allclose(data.signals["face"][..., ::2], simulated.signals["face"], atol=0.02)
 
 
 # --- ratings ----------------------------------------------------------------------------------------------------------

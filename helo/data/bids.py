@@ -178,9 +178,9 @@ def _signals(path, about, card, where, report, others):
             described = about.get(own[0])
             unit = described.get("Units") if isinstance(described, dict) else None
             factor, offset = factor_of(told, entry, unit)
-            found[name] = Samples(
-                x * factor + offset if (factor, offset) != (1, 0) else x, rate, float(about["StartTime"])
-            )
+            channels = tuple(own) if entry["kind"] == "level" else ()
+            x = x * factor + offset if (factor, offset) != (1, 0) else x
+            found[name] = Samples(x, rate, float(about["StartTime"]), channels)
         except ValueError as error:
             report.leave_out(f"{where}, {name}", error)
     return found

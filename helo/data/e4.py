@@ -138,7 +138,7 @@ def _timed(path, entry, card, person):
             f"{path}: {there.sum()} samples in {len(x) / rate:.0f} s are {per:.3g} a second; expected "
             f"{rate:g}, the card's rate"
         )
-    return Samples(x, rate, float(start))
+    return Samples(x, rate, float(start), tuple(entry["columns"]) if entry["kind"] == "level" else ())
 
 
 def _device(path, names, card, person):

@@ -195,9 +195,7 @@ def features_of(
     """
     lead = round(samples.start - zero, 6)  # how much later than the recording the signal begins
     lasts = len(samples.values) / samples.rate
-    # features that average samples down to 4 Hz lose what is left at the end
-    latest = lasts - cut.length - 1 / samples.rate - (0.25 if samples.rate >= 16 else 0)
-    if latest < 0:
+    if (latest := _latest(samples, cut.length)) < 0:
         raise ValueError(f"lasts {lasts:.1f} s, and a token {cut.length:g} s")
     starts = cut.starts - lead
     held = (starts >= max(0, -lead) - 1e-6) & (starts + cut.length <= min(lasts, length - lead) + 1e-6)
@@ -211,6 +209,20 @@ def features_of(
     return features.Features(np.where(mask[..., None], found.values, 0), mask, names)
 
 
+def _latest(samples, length):
+    """The latest start of a token of that length: at the signal's rate, and at those that features average it down to.
+
+    A token's start and length are rounded to samples, and averaging by blocks loses what is left at the end.
+    """
+    latest = len(samples.values) / samples.rate - length
+    for target in (samples.rate, 4, 20, 32):
+        block = int(samples.rate // target)
+        block = block if block >= 4 else 1
+        rate = samples.rate / block
+        latest = min(latest, (len(samples.values) // block - max(1, round(length * rate)) + 0.49) / rate)
+    return latest
+
+
 def _in_blocks(feature, samples, cut):
     """Long signals piece by piece, so that filters need little memory beside the signal itself.
 
@@ -218,7 +230,7 @@ def _in_blocks(feature, samples, cut):
     """
     x, rate = samples.values, samples.rate
     size = BLOCK // (1 if samples.channels else x.shape[1])
-    if samples.channels or len(x) <= size:
+    if samples.channels or len(x) <= size:  # features of many channels take one after another
         return feature(x, rate, cut)
     block = (cut.starts.min(1) * rate // size).astype(int)
     found: list = [None] * len(block)

@@ -11,6 +11,7 @@ from helo.data import signals as signals_of
 from helo.data.card import read_yaml
 from helo.data.columns import NAME, short, some
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL
+from helo.data.levels import level
 
 #: Studies whose card comes with the library.
 PRESETS = {"k-emocon": Path(__file__).parent / "cards" / "k-emocon.yaml"}
@@ -27,6 +28,7 @@ KINDS = {
     "muscle": (signals_of.muscle, 50.0),
     "respiration": (signals_of.respiration, 4.0),
     "eeg": (eeg.bands, 100.0),
+    "level": (level, 0.1),
 }
 #: Signals whose name says what they are: name -> (feature function, role).
 KNOWN = {

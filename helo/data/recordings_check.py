@@ -12,10 +12,17 @@ from helo.data.recorded import TOGETHER, Report, Samples
 #: seconds without samples that are bridged by a straight line; more is a gap, whose tokens are masked
 BRIDGED = 1.0
 #: seconds without any change that a living sensor does not show, by feature function; temperature may stand still
-FLAT = {"electrodermal": 60.0, "temperature": 600.0, "heart_rate": 120.0, "movement": 60.0, "walking": 60.0}
+FLAT = {
+    "level": 600.0,
+    "electrodermal": 60.0,
+    "temperature": 600.0,
+    "heart_rate": 120.0,
+    "movement": 60.0,
+    "walking": 60.0,
+}
 FLAT_OTHERS = 5.0
 #: feature functions of signals that rest at a level, their largest or smallest too
-RESTING = {"electrodermal", "temperature", "heart_rate"}
+RESTING = {"electrodermal", "temperature", "heart_rate", "level"}
 #: share of samples at a signal's largest or smallest value, three or more in a row, from which on it is clipped
 CLIPPED = 0.01
 #: least share of the recording that a signal should cover
