@@ -17,6 +17,7 @@ import numpy as np
 
 from helo.data import eeg
 from helo.data.columns import check_spelling, short, some
+from helo.data.findings import CAUTION
 from helo.data.recorded import Part, Person, Report, Samples, check_length, check_rate
 from helo.data.sample_files import read
 from helo.data.units import factor_of
@@ -39,6 +40,7 @@ JSON, COLUMNS = 2**20, 1000
 _SAMPLES = ("_physio.tsv.gz", "_physio.tsv", "_stim.tsv.gz", "_stim.tsv")
 _EEG = ("_eeg.edf", "_eeg.bdf", "_eeg.vhdr")
 _EVENTS = ("_events.tsv", "_beh.tsv")
+_ALL = (*_SAMPLES, *_EEG, *_EVENTS)
 
 
 def people_of(root: Path, card: Mapping) -> list[Person]:
@@ -67,7 +69,7 @@ def entities(path: Path) -> dict[str, str]:
 
 def _parts(root, folder, card):
     held: dict[tuple, list[Path]] = {}
-    for path in sorted(p for p in folder.rglob("*") if p.name.endswith((*_SAMPLES, *_EEG, *_EVENTS))):
+    for path in sorted(p for p in folder.rglob("*") if p.name.endswith(_ALL) and p.name[0] != "."):
         about = entities(path)
         key = tuple((name, about[name]) for name in ("ses", "task", "run") if name in about)
         held.setdefault(key, []).append(path)
@@ -156,6 +158,8 @@ def _json(path):
 def _signals(path, about, card, where, report, others):
     """The card's signals in one file, each column read once."""
     columns = {name: _columns(entry, name, about["Columns"]) for name, entry in card["signals"].items()}
+    for name in [name for name, found in columns.items() if found and name in others]:
+        report.note(CAUTION, "in two files", name, f"{where}: {path.name} is passed over")
     columns = {name: found for name, found in columns.items() if found and name not in others}
     wanted = [c for found in columns.values() for c in found]
     if not wanted:

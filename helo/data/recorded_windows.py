@@ -87,6 +87,8 @@ class Cutter:
         Raises:
             ValueError: no window is left; or, in a strict reading, a part of it would be left out.
         """
+        if not person.parts:
+            raise ValueError("no signals: expected files *_physio.tsv.gz or *_eeg.edf, .bdf, .vhdr")
         parts = []
         for part in person.parts:
             where = f"{person.name}, {part.name}" if part.name else person.name

@@ -27,7 +27,7 @@ from helo.data import bids, e4
 from helo.data.cache import cached
 from helo.data.columns import short, some
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
-from helo.data.findings import Finding
+from helo.data.findings import CAUTION, Finding
 from helo.data.recorded import Report, span
 from helo.data.recorded_windows import Cut, Cutter, usable
 from helo.data.recordings_card import read_card
@@ -113,8 +113,7 @@ def load(
     def make():
         return _extract(root, said, told, cut, raters, strict)
 
-    files = sorted(p for p in root.rglob("*") if p.name.lower().endswith(_ENDS) and p.is_file())
-    data = cached("recordings", json.loads(json.dumps(options)), files, make) if cache else make()
+    data = cached("recordings", json.loads(json.dumps(options)), _files(root, said), make) if cache else make()
     found = tuple(Finding(*line) for line in json.loads(bytes(data.truth["findings"])))
     _warn(root, found)
     fields = {f.name: getattr(data, f.name) for f in dataclasses.fields(data)} | {"truth": {}}
@@ -184,6 +183,14 @@ def _put_ratings(card, given):
             card[key] = float(value)
 
 
+def _files(root, card):
+    """All that the result may depend on; a person's folder may be a link."""
+    people = root.glob("sub-*" if card["format"] == "bids" else card["people"])
+    folders = [root, *(p for p in people if p.is_symlink() and p.is_dir())]
+    found = {p for folder in folders for p in folder.rglob("*") if p.name.lower().endswith(_ENDS)}
+    return sorted(p for p in found if p.is_file())
+
+
 def _people(root, card):
     return bids.people_of(root, card) if card["format"] == "bids" else e4.people_of(root, card)
 
@@ -201,13 +208,13 @@ def _warn(root, found):
 
 def _extract(root, card, told, cut, raters, strict):
     report = Report(strict)
-    table = Table(root, card["ratings"], raters, told)
+    people, table = _people(root, card), Table(root, card["ratings"], raters, told)
     cutter = Cutter(card, table, cut, report)
     everybody = []
     names: dict[str, tuple[str, ...]] = {}
-    for person in each(_people(root, card), card.get("name", root.name), "person"):
+    for person in each(people, card.get("name", root.name), "person"):
         if isinstance(why := card["exclude"].get(person.name), str):
-            report.note("caution", "excluded by the card", "people", f"{person.name}: {why}")
+            report.note(CAUTION, "excluded by the card", "people", f"{person.name}: {why}")
             continue
         try:
             found = cutter.windows(person)

@@ -62,6 +62,13 @@ class Table:
             expected = f"one of {known}" if known else "none: the card has one table for all"
             raise ValueError(f"raters is {short(raters)}; expected {expected}")
         self.pattern = table[raters or known[0]] if known else table
+        self.shared = bool(self.pattern) and "{person}" not in self.pattern and not card["track"]
+        self._values_of_all: np.ndarray | None = None
+        if self.shared:  # a fault in it is everybody's
+            path = root / self.pattern
+            self._values_of_all = self._values(path, self._read(path))
+            if self._values_of_all is None:
+                raise ValueError(self._nothing(path))
 
     def of(self, person: str, part: Part, zero: float) -> Rated:
         """What a person rated in one part.
@@ -83,21 +90,21 @@ class Table:
         told = None
         for path in files:
             table = self._read(path)
-            rows = np.arange(len(next(iter(table.values()))))
-            if self.pattern and "{person}" not in self.pattern:
-                rows = self._rows_of(path, table, person)
-            if (values := self._values(path, table)) is not None:
+            rows = self._rows_of(path, table, person) if self.shared else np.arange(len(next(iter(table.values()))))
+            values = self._values(path, table) if self._values_of_all is None else self._values_of_all
+            if values is not None:
                 if self.pattern is None and self.card["onset"] not in table:
                     table = self._with_times(path, table, files)
                 return self._rated(path, table, rows, values, part, person, zero)
             told = told or path
-        raise ValueError(
-            f"{told}: no emotions; expected columns emotion.<name> or emotion_<name>, or emotions in {self.told}"
-        )
+        raise ValueError(self._nothing(told))
+
+    def _nothing(self, path):
+        return f"{path}: no emotions; expected columns emotion.<name> or emotion_<name>, or emotions in {self.told}"
 
     def _read(self, path):
         if path not in self._kept:
-            if self.pattern is None or "{person}" in self.pattern:
+            if not self.shared:
                 self._kept.clear()  # one person's at a time
             self._kept[path] = read_csv(regular(path, TABLE, "a table of ratings"))
         return self._kept[path]
@@ -127,7 +134,7 @@ class Table:
         column = self.card["person"]
         if column not in table:
             raise ValueError(f"{path}: no column {column!r} that says who; found {some(table)}. Name it in {self.told}")
-        who = names(path, column, table[column])
+        who = np.array([name.removeprefix("sub-") for name in names(path, column, table[column])])  # as BIDS has it
         check_spelling(path, column, [person, *np.unique(who)])
         rows = np.flatnonzero(who == person)
         if not len(rows):
