@@ -583,6 +583,7 @@ def test_nobody_is_left(tmp_path):
         ("ratings: {clock: noon}", r"'clock' is 'noon'; expected 'recording', 'unix' or 'tags'"),
         ("ratings: {emotions: [happy, happy]}", r"'emotions' is a list; expected names, or name: column"),
         ("ratings: {scale: [1, 3]}", r"rating of 'happy' in row 0 is 5; the card's scale is 1 to 3"),
+        ("[" * 3000, r"recordings.yaml: not a readable card \(over 50 brackets within each other\)"),
         ("tokens: 0", r"'tokens' is 0; expected 1 to 1000"),
         ("window: 2\ntokens: 5", r"expected a step of at least 0.1 s and tokens of at least 2 s"),
         ("exclude: [P1]", r"'exclude' is a list; expected person: reason"),
