@@ -195,7 +195,7 @@ def test_ratings_beside_events(tmp_path):
     data = load(tmp_path)
     assert set(data.trials) == {"film", "film 2"} and set(data.conditions) == {"film"}
     np.testing.assert_allclose(data.distributions[data.trials == "film 2"][0], [0.2, 0.8])
-    assert (data.starts[data.trials == "film 2"] >= 50).all()
+    assert (data.starts[data.trials == "film 2"] >= 50).all() and (data.starts[data.trials == "film"] < 50).all()
 
 
 def test_presses_of_the_button(tmp_path):
@@ -319,6 +319,17 @@ def test_eeg(tmp_path, form):
     assert data.roles["physiological"] == ("bvp", "eda", "temp", "eeg")
 
 
+@pytest.mark.parametrize("signals, message", [("9999", "9999' signals; expected 1 to 512"), ("400 ", "do not hold")])
+def test_an_eeg_header_of_more_signals_than_the_file_holds(tmp_path, signals, message):
+    write_bids(tmp_path)
+    path = tmp_path / "sub-01" / "eeg" / "sub-01_task-film_eeg.edf"
+    write_eeg(path, "edf", np.zeros((1280, 1)), 128, ["Fz"])
+    content = path.read_bytes()
+    path.write_bytes(content[:252] + signals.encode() + content[256:])
+    with pytest.warns(UserWarning, match=f"left out 01, eeg: .*edf: .*{message}"):
+        load(tmp_path)
+
+
 def test_an_eeg_header_names_no_file_elsewhere(tmp_path):
     write_bids(tmp_path)
     path = tmp_path / "sub-01" / "eeg" / "sub-01_task-film_eeg.vhdr"
@@ -383,6 +394,11 @@ BIDS = {
         lambda r: change_json(physio(r), SamplingFrequency=0),
         "01, sub-01_task-film_recording-eda_physio.tsv.gz",
         r"SamplingFrequency is '0'; expected samples per second, above 0",
+    ),
+    "a huge rate": (
+        lambda r: change_json(physio(r), SamplingFrequency=10**400),
+        "01, sub-01_task-film_recording-eda_physio.tsv.gz",
+        r"SamplingFrequency is '10000.*; expected samples per second, above 0 and at most 100,000",
     ),
     "too low a rate": (
         lambda r: change_json(physio(r, "bvp"), SamplingFrequency=8),

@@ -61,8 +61,7 @@ def read(path: Path, entry: Mapping) -> Samples:
         ImportError: MNE is not installed.
     """
     path = regular(path, expected="an EEG recording")
-    if path.suffix == ".vhdr":
-        _check_neighbours(path)
+    (_check_neighbours if path.suffix == ".vhdr" else _check_header)(path)
     try:
         import mne
     except ImportError:
@@ -87,6 +86,17 @@ def read(path: Path, entry: Mapping) -> Samples:
         raise ValueError(f"{path}: not readable as EEG ({type(error).__name__}: {short(str(error)[:300])})") from None
     values *= 1e6 * entry["factor"]
     return Samples(values.T, rate, 0.0, tuple(names))
+
+
+def _check_header(path):
+    """An EDF or BDF file holds the header that its number of signals needs; MNE tries long with another."""
+    with path.open("rb") as file:
+        head = file.read(256)
+    told = head[252:256].decode("latin1").strip()
+    if len(head) < 256 or not told.isdecimal() or not 1 <= int(told) <= CHANNELS:
+        raise ValueError(f"{path}: its header says {short(told)} signals; expected 1 to {CHANNELS}")
+    if 256 * (int(told) + 1) >= path.stat().st_size:
+        raise ValueError(f"{path}: {path.stat().st_size} bytes do not hold the header of {told} signals")
 
 
 def _check_neighbours(path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -116,17 +116,17 @@ def span(signals: Mapping[str, Samples]) -> tuple[float, float]:
     return start, min((s.start - start) + len(s.values) / s.rate for s in signals.values() if last - s.end < TOGETHER)
 
 
-def check_rate(where: str, rate: object, least: float = 0.01) -> float:
+def check_rate(where: str, rate: Any, least: float = 0.01) -> float:
     """The rate as a number.
 
     Raises:
         ValueError: no number of samples per second that a sensor has, or fewer than the features need.
     """
-    if type(rate) not in (int, float) or not 0 < float(rate) <= 100_000:  # type: ignore[arg-type]
+    if type(rate) not in (int, float) or not 0 < rate <= 100_000:
         raise ValueError(f"{where} is {some([rate])}; expected samples per second, above 0 and at most 100,000")
-    if float(rate) < least:  # type: ignore[arg-type]
+    if float(rate) < least:
         raise ValueError(f"{where} is {rate:g}; its features need at least {least:g} samples per second")
-    return float(rate)  # type: ignore[arg-type]
+    return float(rate)
 
 
 def check_length(where: str, samples: int, rate: float) -> None:
