@@ -42,7 +42,7 @@ pretrained: $(VENV)/notebooks
 	cp runs/pretrained/03_transport/matching-*.safetensors runs/pretrained/04_correlation/*.safetensors helo/pretrained/
 
 $(VENV)/notebooks: EXTRAS := notebooks,sweeps
-$(VENV)/test: EXTRAS := notebooks,sweeps,test
+$(VENV)/test: EXTRAS := notebooks,sweeps,eeg,test
 $(VENV)/notebooks $(VENV)/test: pyproject.toml requirements.lock
 	test -x $(RUN) || $(PYTHON) -m venv $(if $(filter system,$(TORCH)),--system-site-packages) $(VENV)
 	grep -v '$(if $(filter system,$(TORCH)),^torch==,^$$)' requirements.lock > $(LOCK)

@@ -50,7 +50,10 @@ def demo(
 @app.command()
 def evaluate(
     dataset: Annotated[
-        str, typer.Option(help="simulated, pairing, matching, circumplex, wesad, emowalk, crema-d, dmer, ldl or table")
+        str,
+        typer.Option(
+            help="simulated, pairing, matching, circumplex, wesad, emowalk, crema-d, dmer, ldl, table or recordings"
+        ),
     ] = "simulated",
     root: Annotated[str, typer.Option(help="folder or file of the data set")] = "",
     option: Annotated[
@@ -136,7 +139,7 @@ def live(
 def check(
     path: Annotated[str, typer.Argument(help="folder or file of a data set")],
     dataset: Annotated[
-        str, typer.Option(help="which it is: wesad, emowalk, dmer, crema-d, ldl, table; default: found out")
+        str, typer.Option(help="which it is: wesad, emowalk, dmer, crema-d, ldl, table, recordings; default: found out")
     ] = "",
 ) -> None:
     """Tell what a data set holds and what is wrong with it; exit with 0: no fault, 1: faults, 2: cannot be read."""

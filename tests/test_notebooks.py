@@ -10,6 +10,7 @@ import nbformat
 import papermill
 import pytest
 from conftest import ROOT
+from studies import signals, write_e4
 
 import helo
 from helo import sweeps
@@ -153,6 +154,19 @@ class TestEveryNotebook:
         with pytest.raises(ValueError, match=r"unknown parameters \['sead'\]; the notebook has .*'output'"):
             sweeps.run_one(path, tmp_path / "run", {"sead": 1})
         assert not (tmp_path / "run").exists()
+
+
+def test_your_own_recordings(tmp_path):
+    """Notebook 07 takes a study's folder too; what is left out is shown."""
+    root = write_e4(tmp_path / "study", {f"P{k}": signals(seed=k) for k in range(4)})
+    with (root / "recordings.yaml").open("a") as file:
+        file.write("window: 10\nstep: 5\ntokens: 2\n")
+    (root / "P3" / "TEMP.csv").unlink()
+    parameters = FAST["07_your_own_data"] | {"path": str(root)}
+    result = sweeps.run_one(ROOT / "notebooks" / "07_your_own_data.ipynb", tmp_path / "run", parameters, progress=False)
+    assert result["dataset"] == "own" and result["windows"] == 68
+    cells = nbformat.read(tmp_path / "run" / "07_your_own_data.ipynb", as_version=4).cells
+    assert any("P3, temp" in str(o) for c in cells for o in c.get("outputs", []) if o.output_type == "execute_result")
 
 
 def test_a_training_says_how_far_it_is_in_the_log(tmp_path):

@@ -24,6 +24,7 @@ _SOURCES = {
     "emowalk": "helo.data.emowalk",
     "ldl": "helo.data.ldl",
     "table": "helo.data.table",
+    "recordings": "helo.data.recordings",
 }
 
 
@@ -37,7 +38,8 @@ def load(name: str = "simulated", path: str | Path | None = None, features: str 
 
     Args:
         name: "simulated", "pairing", "matching" or "circumplex" (embedded, nothing to download); "wesad", "emowalk",
-            "dmer", "crema-d", "ldl" (label distributions in a .mat) or "table" (your own), which need a path.
+            "dmer", "crema-d", "ldl" (label distributions in a .mat), "table" or "recordings" (your own: features, or
+            raw signals), which need a path.
         path: the data set's folder or file; root=... is the same.
         features: "whole": filters and beats see the whole recording; "causal": every feature of a window, its context
             and normalisation too, is made of what came before the window's end, as live use must

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fnmatch import translate
+from itertools import accumulate
 from pathlib import Path
 
 from helo.data import signals as signals_of
@@ -69,6 +70,8 @@ KINDS = {
 _KEYS = {"name", "window", "modalities", "emotions", "scale", "query", "ignore", *COLUMNS}
 #: most bytes of a card, and letters of one of its values: YAML reads some numbers in quadratic time
 CARD, VALUE = 2**16, 1000
+#: most brackets within each other: what takes YAML minutes is nested
+DEPTH = 50
 #: most patterns times columns that are looked at
 MATCHES = 10_000_000
 
@@ -84,7 +87,7 @@ def read_card(path: Path, card: str | Path | Mapping | None) -> tuple[dict, str]
         told = str(beside[0]) if beside else f"a card ({path.stem}.yaml beside it, or card=...)"
     elif not isinstance(card, Mapping):
         told = str(card)
-    card = dict(card) if isinstance(card, Mapping) else _read_yaml(card)
+    card = dict(card) if isinstance(card, Mapping) else read_yaml(card)
 
     def expect(good, key, what):
         if not good:
@@ -155,7 +158,13 @@ def matching(names: Sequence[str], patterns: Sequence[str], told: str) -> list[s
     return [name for name in names if name in plain or fits(name)]
 
 
-def _read_yaml(path):
+def read_yaml(path: str | Path) -> dict:
+    """The keys and values of a small YAML file.
+
+    Raises:
+        MissingFile: no such file.
+        ValueError: no regular file of at most `CARD` bytes, or none that can be read as keys and values.
+    """
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -174,9 +183,11 @@ def _read_yaml(path):
                 raise ValueError(f"{some(repeated)} more than once")
             return super().construct_mapping(node, deep)
 
-    path = regular(path, CARD, "a card in YAML")
+    content = regular(path, CARD, "a card in YAML").read_bytes()
+    if max(accumulate((c in b"[{") - (c in b"]}") for c in content)) > DEPTH:
+        raise ValueError(f"{path}: not a readable card (over {DEPTH} brackets within each other)")
     try:
-        card = yaml.load(path.read_bytes(), Loader)  # a SafeLoader: builds text, numbers, lists and dictionaries only
+        card = yaml.load(content, Loader)  # a SafeLoader: builds text, numbers, lists and dictionaries only
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError, TypeError, LookupError, AttributeError) as error:
         raise ValueError(f"{path}: not a readable card ({type(error).__name__}: {str(error)[:300]})") from None
     if not isinstance(card, dict):

@@ -13,6 +13,7 @@ from helo.data import load, splits
 from helo.data.audit import audit, told_by
 from helo.data.emotion_data import EmotionData
 from helo.data.findings import CAUTION, FAULT, Finding
+from helo.data.recordings_card import is_study
 from helo.files import MissingFile
 from helo.reading import expanded, shown
 
@@ -33,7 +34,19 @@ LABELS, PEOPLE = 20, 4
 
 def check(data: EmotionData) -> list[Finding]:
     """All that is wrong with a data set, faults first. Best before normalising, so that units can be checked."""
-    tests = (_missing, _people, _constant, _duplicates, _overlap, _labels, _balance, _duration, _units, audit)
+    tests = (
+        _missing,
+        _people,
+        _constant,
+        _duplicates,
+        _overlap,
+        _labels,
+        _balance,
+        _duration,
+        _units,
+        audit,
+        _recorded,
+    )
     found = [finding for test in tests for finding in test(data)]
     return sorted(found, key=lambda f: f.level != FAULT)
 
@@ -47,7 +60,7 @@ def open_path(path: str | Path, dataset: str | None = None) -> EmotionData:
     """
     path = expanded(path)
     name, options = (dataset, {}) if dataset else _guess(path)
-    if name in ("wesad", "emowalk"):
+    if name in ("wesad", "emowalk", "recordings"):
         options = options | {"normalise": "none"}
     return load(name, path, **options)
 
@@ -90,6 +103,8 @@ def _guess(path):
         return "dmer", {}
     if held & {"Aligned_data", "Aligned_data.zip"} or path.name == "Aligned_data":
         return "dmer", {"form": "raw", "faces": "none"}
+    if is_study(path):  # before WESAD's, for somebody's people may be called S2, S3
+        return "recordings", {}
     if any(name[0] == "S" and name[1:].isdigit() for name in held if len(name) > 1):
         return "wesad", {}
     if path.suffix.lower() == ".mat":
@@ -100,8 +115,14 @@ def _guess(path):
         return "table", {}
     raise ValueError(
         f"{path}: not a known data set; expected WESAD's S2, S3, ...; EmoWalk's walking_data; DMER's Features or "
-        "Aligned_data; CREMA-D's tabulatedVotes.csv; or a .csv, .parquet, .npz or .mat file (--dataset says which)"
+        "Aligned_data; CREMA-D's tabulatedVotes.csv; raw recordings (recordings.yaml, sub-*, or an E4's "
+        "folders); or a .csv, .parquet, .npz or .mat file (--dataset says which)"
     )
+
+
+def _recorded(data):
+    """What its reader has found in raw recordings."""
+    yield from getattr(data, "findings", ())
 
 
 def _missing(data):

@@ -1,7 +1,9 @@
-"""A data set as a table of windows and its card: the format of `helo.data.table` by example."""
+"""A data set as a table of windows, or as raw recordings in BIDS, with its card: what `helo.load` reads, by example."""
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +58,59 @@ def write_table(data: EmotionData, path: str | Path) -> Path:
     atomic_write(path.with_suffix(".yaml"), yaml.safe_dump(card, sort_keys=False).encode())
     atomic_write(path, pd.DataFrame(columns).to_csv(index=False).encode())
     return path
+
+
+#: Signal -> what its features are; another one is a track whose level counts.
+_KINDS = {"bvp": "pulse", "eda": "electrodermal", "temp": "temperature", "acc": "movement"}
+
+
+def write_recordings(data: EmotionData, folder: str | Path) -> Path:
+    """Write raw signals and ratings as a study in BIDS with a card, so that `helo.load("recordings", folder)` reads it.
+
+    A trial's ratings are the distribution of its first window, and a window is as long as the data set's.
+
+    Args:
+        data: a data set that has recordings, starts and a window, such as the simulated one.
+        folder: a folder; what the study's files are called there is overwritten.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: the data set has no recordings.
+    """
+    import pandas as pd
+    import yaml
+
+    folder = Path(folder)
+    if data.recording is None or data.starts is None or data.window is None:
+        raise ValueError(f"{data.name}: has no raw recordings, or no times of its windows")
+    signals: dict[str, dict] = {}
+    for subject in np.unique(data.subjects):
+        name = "".join(c for c in str(subject) if c.isalnum())
+        recording, stem = data.recording(str(subject)), folder / f"sub-{name}" / "beh" / f"sub-{name}_task-example"
+        for m, x in recording.signals.items():
+            names = [m] if x.shape[1] == 1 else [f"{m}_{c}".replace(" ", "_") for c in recording.channels_of(m)]
+            role = next(role for role, members in data.roles.items() if m in members)
+            signals[m] = {"columns": names, "kind": _KINDS.get(m, "level"), "role": role}
+            about = {"SamplingFrequency": recording.rates[m], "StartTime": 0.0, "Columns": names}
+            about |= {c: {"Units": recording.units[m]} for c in names}
+            rows = pd.DataFrame(x).to_csv(sep="\t", header=False, index=False, float_format="%.6g", na_rep="n/a")
+            beside = f"{stem.name}_recording-{m}_physio"
+            atomic_write(stem.with_name(f"{beside}.tsv.gz"), gzip.compress(rows.encode(), 1, mtime=0))
+            atomic_write(stem.with_name(f"{beside}.json"), json.dumps(about).encode())
+        own = data.subjects == subject
+        first = pd.DataFrame({"trial_type": data.trials[own], "onset": data.starts[own]})
+        first = first.assign(
+            **{f"emotion_{e}": d for e, d in zip(data.emotions, data.distributions[own].T, strict=True)}
+        )
+        last = first.groupby("trial_type", sort=False)["onset"].max() + data.window
+        first = first.groupby("trial_type", sort=False).first()
+        first.insert(1, "duration", last - first["onset"])
+        rows = first.to_csv(sep="\t", na_rep="n/a")
+        atomic_write(stem.with_name(f"{stem.name}_events.tsv"), rows.encode())
+    step = float(np.median(np.diff(data.starts)[np.diff(data.starts) > 0]))
+    tokens = next(iter(data.layout.shapes.values()))[0]
+    card = {"name": data.name, "signals": signals, "window": data.window, "step": step, "tokens": tokens}
+    atomic_write(folder / "recordings.yaml", yaml.safe_dump(card, sort_keys=False).encode())
+    return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tempfile
 import warnings
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from conftest import write_emowalk, write_wesad
+from studies import E4, signals, write_bids, write_e4
 from test_dmer import write_features, write_raw
 from test_table import arrays, frame
 
@@ -85,6 +87,46 @@ def emowalk() -> Reader:
             "walking_data/mo_ew2_accdata_1_2_90-930.csv",
         ),
     )
+
+
+def recordings(write, *signals: str) -> Reader:
+    """A study of one person: a few samples or bytes changed, or the texts beside them; strict, so that all is told."""
+    kept: dict[str, bytes] = {}
+
+    def prepare(folder):
+        write(folder)
+        kept.update({p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
+
+    def broken(rng):
+        name = str(rng.choice(sorted(n for n in kept if n != "dataset_description.json")))
+        content, change = kept[name], change_text if rng.random() < 0.7 else change_bytes
+        if name.endswith(".gz"):
+            plain = gzip.decompress(content)
+            packed = gzip.compress(change(rng, plain[:300]) + plain[300:], 1)
+            return name, packed if rng.random() < 0.5 else change_bytes(rng, content)
+        cut = len(content) if name.endswith((".json", ".tsv", ".yaml")) or "ratings" in name else 300
+        return name, change(rng, content[:cut]) + content[cut:]
+
+    options = {"window": 8, "step": 8, "tokens": 1, "strict": True, "cache": False}
+    return Reader(prepare, broken, lambda folder: helo.load("recordings", folder, **options), signals)
+
+
+def small_study(write, person):
+    held = {m: x[: 30 * E4[m][1]] for m, x in signals(30.0).items()}
+    return lambda folder: write(
+        folder, {person: held}, {person: [("a", 1.0, 12.0, (1, 2, 3)), ("b", 14.0, 12.0, (2, 1, 1))]}
+    )
+
+
+def eeg(folder):
+    import mne  # noqa: F401 - not while what is opened is watched
+    from test_recordings import write_eeg
+
+    small_study(write_bids, "01")(folder)
+    x = np.random.default_rng(0).normal(0, 20, (30 * 128, 2))
+    for path in folder.rglob("*physio*"):
+        path.unlink()
+    write_eeg(folder / "sub-01" / "eeg" / "sub-01_task-film_eeg.edf", "edf", x, 128, ["Fz", "Pz"])
 
 
 def crema_d() -> Reader:
@@ -248,6 +290,14 @@ MUTATED: dict[str, Callable[[], Reader]] = {
     "wesad": wesad,
     "emowalk": emowalk,
     "crema-d": crema_d,
+    "recordings-e4": lambda: recordings(small_study(write_e4, "P1"), "P1", "P1/BVP.csv", "ratings.csv"),
+    "recordings-bids": lambda: recordings(
+        small_study(write_bids, "01"),
+        "sub-01/beh/sub-01_task-film_recording-eda_physio.tsv.gz",
+        "sub-01/beh/sub-01_task-film_recording-eda_physio.json",
+        "sub-01/beh/sub-01_task-film_events.tsv",
+    ),
+    "recordings-eeg": lambda: recordings(eeg, "sub-01/eeg/sub-01_task-film_eeg.edf"),
     "dmer-mat": lambda: from_mat("Features/7.mat", features_content, lambda f: helo.load("dmer", f)),
     "dmer-zip": dmer_zip,
     "dmer-raw": lambda: from_mat(

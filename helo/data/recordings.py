@@ -1,0 +1,277 @@
+"""Your own raw recordings: signals, when what was shown, and ratings, as a study's folder holds them.
+
+Three layouts: BIDS (`helo.data.bids`: `sub-*`, physiology as text, EEG by MNE), folders of an Empatica E4, and folders
+of CSV files with time stamps (`helo.data.e4`). A small card, `recordings.yaml` in the folder, says what the files do
+not: docs/recordings.md has one of each layout. K-EmoCon's comes with the library.
+
+A person, a trial or a signal that cannot be used is left out, with a warning, and listed in the data set's `left_out`;
+`strict=True` stops instead. People are read one after another. Memory: the signals of one person's session or run in
+float64, and what filters need for blocks of 8 MB of them: 8 blocks, or more where windows overlap.
+
+Limits: a file `helo.reading.memory()` bytes, packed or not (2 GB; `HELO_MEMORY=8` in the environment: 8), a table of
+ratings 128 MiB, a JSON file 1 MiB, a recording 48 hours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from helo.data import bids, e4
+from helo.data.cache import cached
+from helo.data.columns import short, some
+from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
+from helo.data.findings import CAUTION, Finding
+from helo.data.recorded import Report, span
+from helo.data.recorded_windows import Cut, Cutter, usable
+from helo.data.recordings_card import read_card
+from helo.data.recordings_ratings import Table
+from helo.data.units import unit_of
+from helo.files import MissingFile
+from helo.progress import each
+from helo.reading import expanded
+
+#: what a study's files end in, as the cache looks at them
+_ENDS = (".csv", ".tsv", ".tsv.gz", ".json", ".yaml", ".yml", ".edf", ".bdf", ".vhdr", ".vmrk", ".eeg")
+#: most warnings; the rest is in `findings`
+WARNINGS = 10
+NORMALISE = ("recording", "causal", "subject", "none")
+_DEFAULTS = {"window": 60.0, "step": 30.0, "tokens": 5, "context": 0.0}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RecordedData(EmotionData):
+    """An `EmotionData` that says what was found in its recordings.
+
+    Args:
+        findings: gaps, flat lines, clipping, clocks that disagree, and what is left out with its reason.
+    """
+
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Person, signal or trial -> why it is not here."""
+        return {f.where: f.found for f in self.findings if f.what == "left out"}
+
+
+def load(
+    root: str | Path,
+    card: str | Path | Mapping | None = None,
+    window: float | None = None,
+    step: float | None = None,
+    tokens: int | None = None,
+    context: float | None = None,
+    normalise: str = "recording",
+    raters: str | None = None,
+    floor: float | None = None,
+    smoothing: float | None = None,
+    strict: bool = False,
+    cache: bool = True,
+) -> RecordedData:
+    """Load a study of raw recordings as windows of features.
+
+    Args:
+        root: the study's folder.
+        card: the card, as a YAML file, a dictionary or the name of one that comes with the library ("k-emocon").
+            Default: recordings.yaml in the folder, or what the folder says by itself.
+        window: length of a window in seconds; it lies within one rated time. Default of this and the next three: the
+            card's, or 60, 30, 5 and 0.
+        step: seconds between the starts of two windows.
+        tokens: consecutive segments a window, with its context, is cut into.
+        context: seconds before and after the window that are looked at too; `starts` and `window` then include them.
+        normalise: every feature is centred and scaled without labels: "recording" by all that was recorded of the
+            person, pauses included; "causal" by its part up to the window's end; "subject" by the person's windows
+            alone; "none". Only the normalisation of "causal" is causal (`helo.data.signals`).
+        raters: whose ratings, where the card has several; K-EmoCon: "self", "partner" or "external".
+        floor: the rating that means "not at all"; it is subtracted. Default: the card's, or 0.
+        smoothing: added to every rating before dividing by their sum. Default: the card's, or 0.
+        strict: stop at what would be left out.
+        cache: keep the features on disk for the next load.
+
+    Raises:
+        MissingFile: the folder is missing, or holds no person.
+        ValueError: the card, or all of the study, cannot be used; with strict, the first thing that would be left out.
+            The message names file, field, found and expected.
+    """
+    root = expanded(root)
+    if not root.is_dir():
+        raise MissingFile(f"{root}: no such folder; expected a study's folder")
+    if normalise not in NORMALISE:
+        raise ValueError(f"normalise is {normalise!r}; expected one of {list(NORMALISE)}")
+    said, told = read_card(root, card)
+    cut = _cut(root, said, normalise, {"window": window, "step": step, "tokens": tokens, "context": context})
+    _put_ratings(said["ratings"], {"floor": floor, "smoothing": smoothing})
+    options = {"card": said, "cut": cut._asdict(), "raters": raters, "strict": strict}
+
+    def make():
+        return _extract(root, said, told, cut, raters, strict)
+
+    data = cached("recordings", json.loads(json.dumps(options)), _files(root, said), make) if cache else make()
+    found = tuple(Finding(*line) for line in json.loads(bytes(data.truth["findings"])))
+    _warn(root, found)
+    fields = {f.name: getattr(data, f.name) for f in dataclasses.fields(data)} | {"truth": {}}
+    return RecordedData(**fields | {"recording": lambda subject: recording(root, subject, card)}, findings=found)
+
+
+def recording(root: str | Path, subject: str, card: str | Path | Mapping | None = None) -> Recording:
+    """The raw signals of one person, sessions and runs one after another; NaN where there are no samples.
+
+    Raises:
+        ValueError: no such person, or no signal of theirs that can be used.
+    """
+    root = expanded(root)
+    said, _ = read_card(root, card)
+    people = {p.name: p for p in _people(root, said)}
+    if subject not in people:
+        raise ValueError(f"{root}: no person {subject!r}; expected one of {some(people)}")
+    found: dict[str, list] = {}
+    rates: dict[str, float] = {}
+    channels: dict[str, tuple[str, ...]] = {}
+    lengths = []
+    for part in people[subject].parts:
+        try:
+            signals = usable(subject, part, said, {}, Report())
+        except ValueError:
+            continue
+        zero, length = span(signals)
+        lengths.append(length)
+        for m, s in signals.items():
+            if rates.setdefault(m, s.rate) == s.rate:
+                channels |= {m: s.channels} if s.channels else {}
+                found.setdefault(m, []).append((len(lengths) - 1, s, zero))
+    if not found:
+        raise ValueError(f"{root}: no signal of {subject!r} can be used")
+    ends = np.cumsum([0.0, *lengths])
+    signals_of = {}
+    for m, pieces in found.items():
+        x = np.full((round(ends[-1] * rates[m]), pieces[0][1].values.shape[1]), np.nan)
+        for k, s, zero in pieces:
+            place = round((ends[k] + s.start - zero) * rates[m])
+            first, last = max(0, place), min(len(x), place + len(s.values), round(ends[k + 1] * rates[m]))
+            x[first:last] = s.values[first - place : last - place]
+        signals_of[m] = x
+    return Recording(signals_of, rates, {m: unit_of(said["signals"][m]) for m in signals_of}, channels)
+
+
+def _cut(root, card, normalise, given):
+    """How to cut: what is given, else the card's, else the defaults."""
+    lengths: dict = {k: card.get(k, _DEFAULTS[k]) if v is None else v for k, v in given.items()}
+    cut = Cut(**lengths, normalise=normalise)
+    if not (
+        cut.window > 0 and cut.step >= 0.1 and cut.context >= 0 and cut.tokens >= 1 and cut.whole / cut.tokens >= 2
+    ):
+        raise ValueError(
+            f"{root}: window {cut.window} s, step {cut.step} s, context {cut.context} s, tokens {cut.tokens}: expected "
+            "a step of at least 0.1 s and tokens of at least 2 s"
+        )
+    return cut
+
+
+def _put_ratings(card, given):
+    """What is given, in the place of the card's."""
+    for key, value in given.items():
+        if value is not None:
+            if not (0 if key == "smoothing" else -np.inf) <= value < np.inf:
+                raise ValueError(f"{key} is {short(value)}; expected a number" + ", at least 0" * (key == "smoothing"))
+            card[key] = float(value)
+
+
+def _files(root, card):
+    """All that the result may depend on; a person's folder may be a link."""
+    people = root.glob("sub-*" if card["format"] == "bids" else card["people"])
+    folders = [root, *(p for p in people if p.is_symlink() and p.is_dir())]
+    found = {p for folder in folders for p in folder.rglob("*") if p.name.lower().endswith(_ENDS)}
+    return sorted(p for p in found if p.is_file())
+
+
+def _people(root, card):
+    return bids.people_of(root, card) if card["format"] == "bids" else e4.people_of(root, card)
+
+
+def _warn(root, found):
+    """What is left out, and what is at fault, as warnings."""
+    told = [f"{f.where}: {f.found}" for f in found if f.what == "left out"]
+    for line in told[:WARNINGS]:
+        warnings.warn(f"{root}: left out {line}", stacklevel=3)
+    if len(told) > WARNINGS:
+        warnings.warn(
+            f"{root}: left out {len(told) - WARNINGS} more; .left_out of the data set lists all", stacklevel=3
+        )
+
+
+def _extract(root, card, told, cut, raters, strict):
+    report = Report(strict)
+    people, table = _people(root, card), Table(root, card["ratings"], raters, told)
+    cutter = Cutter(card, table, cut, report)
+    everybody = []
+    names: dict[str, tuple[str, ...]] = {}
+    for person in each(people, card.get("name", root.name), "person"):
+        if isinstance(why := card["exclude"].get(person.name), str):
+            report.note(CAUTION, "excluded by the card", "people", f"{person.name}: {why}")
+            continue
+        try:
+            found = cutter.windows(person)
+        except (ValueError, OSError) as error:
+            report.leave_out(person.name, error)
+            continue
+        for m in list(found.values):
+            if names.setdefault(m, found.names[m]) != found.names[m]:
+                report.leave_out(
+                    f"{person.name}, {m}",
+                    f"has the features {some(found.names[m])}; expected those of the people before, {some(names[m])}",
+                )
+                del found.values[m], found.masks[m]
+        everybody.append((person.name, found))
+    if not everybody:
+        first = next((f"{f.where}: {f.found}" for f in report.findings), "every person is excluded")
+        raise ValueError(f"{root}: nobody is left; {first}")
+    return _gathered(root, card, cut, table.emotions, everybody, names, report)
+
+
+def _gathered(root, card, cut, emotions, everybody, names, report):
+    values, masks = {}, {}
+    counts = [len(found.starts) for _, found in everybody]
+    for m in [m for m in card["signals"] if m in names]:
+        shape = cut.tokens, len(names[m])
+        x = [f.values.get(m, np.zeros((n, *shape))) for n, (_, f) in zip(counts, everybody, strict=True)]
+        there = [f.masks.get(m, np.zeros((n, shape[0]), bool)) for n, (_, f) in zip(counts, everybody, strict=True)]
+        mask = np.concatenate(there)
+        if mask.any():
+            values[m], masks[m] = np.concatenate(x), mask
+        else:
+            report.leave_out(m, "no token of it is there in any window")
+    if not values:
+        raise ValueError(f"{root}: no signal has a token in any window")
+    labels = [part for _, found in everybody for part in found.labels]
+    shown = [name for part in labels for name in part.conditions or [""] * len(part.starts)]
+    ratings = np.concatenate([part.ratings for part in labels]) + card["ratings"]["smoothing"]
+    roles = {r: tuple(m for m in values if card["signals"][m]["role"] == r) for r in (PHYSIOLOGICAL, BEHAVIORAL)}
+    skin = [m for m in roles[PHYSIOLOGICAL] if card["signals"][m]["kind"] == "electrodermal"]  # never without a token
+    length = cut.whole / cut.tokens
+    to = " to " if cut.context else "-"
+    segments = tuple(f"{k * length - cut.context:g}{to}{(k + 1) * length - cut.context:g} s" for k in range(cut.tokens))
+    found = json.dumps([dataclasses.astuple(f) for f in report.found()]).encode()
+    return EmotionData(
+        name=card.get("name", root.name),
+        signals=values,
+        masks=masks,
+        distributions=ratings_to_distributions(ratings, str(root), emotions),
+        emotions=emotions,
+        subjects=np.repeat([name for name, _ in everybody], counts),
+        trials=np.array([name for part in labels for name in part.trials]),
+        conditions=np.array(shown) if all(shown) else None,
+        starts=np.concatenate([found.starts for _, found in everybody]),
+        window=cut.whole,
+        roles=roles,
+        query=card.get("query", skin[0] if skin else None),
+        features={m: names[m] for m in values},
+        tokens=dict.fromkeys(values, segments),
+        truth={"findings": np.frombuffer(found, np.uint8)},  # the cache keeps arrays; `load` takes it out again
+    )

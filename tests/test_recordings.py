@@ -1,0 +1,760 @@
+"""Raw recordings: what they load to, what is left out and why, and that it takes little memory."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from studies import (
+    E4,
+    EMOTIONS,
+    T0,
+    TRIALS,
+    e4_file,
+    signals,
+    write_bids,
+    write_e4,
+    write_kemocon,
+    write_physio,
+    write_rows,
+)
+from typer.testing import CliRunner
+
+import helo
+from helo.__main__ import app
+from helo.data import recorded_windows, wesad_people
+from helo.data import signals as features
+from helo.data import wesad as wesad_reader
+from helo.data.check import check, open_path
+from helo.data.example import write_recordings
+from helo.data.rated_windows import window_means
+from helo.data.recorded import Report, Samples, span
+from helo.data.recordings_check import bridged, gaps_of
+
+FAST = {"window": 10, "step": 5, "tokens": 2, "cache": False}
+FORMS = {"e4": write_e4, "bids": write_bids}
+
+
+def load(root, **options):
+    return helo.load("recordings", root, **FAST | options)
+
+
+def quiet(root, **options):
+    """Loaded, whatever is left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return load(root, **options)
+
+
+def what(data):
+    return {f.what for f in data.findings}
+
+
+def found(data, what):
+    return next(f for f in data.findings if f.what == what)
+
+
+# --- the same as WESAD ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real(wesad_root, tmp_path_factory):
+    """One person's real wrist signals: WESAD's folder, an E4's study of them, the same in BIDS."""
+    root = tmp_path_factory.mktemp("real")
+    people, trials = {}, {}
+    for subject in ("S3",):
+        (root / "wesad").mkdir(exist_ok=True)
+        (root / "wesad" / subject).symlink_to(wesad_root / subject)
+        raw, label = wesad_reader._read_signals(wesad_root / subject / f"{subject}.pkl", "wrist")
+        panas = wesad_people.read_panas(wesad_root / subject / f"{subject}_quest.csv")
+        people[subject] = raw
+        runs = wesad_reader._condition_runs(root, label, list(panas))
+        trials[subject] = [(name, float(a), float(b - a), panas[name].tolist()) for name, a, b in runs]
+    emotions = wesad_people.EMOTIONS
+    write_e4(root / "e4", people, trials, clock="unix", emotions=emotions)
+    write_bids(root / "bids", people, trials, emotions=emotions)
+    return root
+
+
+@pytest.mark.parametrize("form, normalise, context", [("e4", "recording", 120.0), ("bids", "causal", 0.0)])
+def test_wesads_signals_give_wesads_features(real, form, normalise, context):
+    options = {"tokens": 5, "context": context, "normalise": normalise}
+    theirs = helo.load("wesad", real / "wesad", **options)
+    ours = helo.load("recordings", real / form, strict=True, **options)
+    np.testing.assert_allclose(ours.starts, theirs.starts, atol=1e-5)
+    np.testing.assert_allclose(ours.distributions, theirs.distributions, atol=1e-6)
+    assert ours.subjects.tolist() == theirs.subjects.tolist() and ours.trials.tolist() == theirs.trials.tolist()
+    for name in ("emotions", "roles", "query", "window", "features", "tokens"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    for m, x in theirs.signals.items():
+        np.testing.assert_allclose(ours.signals[m], x, atol=1e-5)
+        assert (ours.masks[m] == theirs.masks[m]).all()
+    assert not ours.left_out
+
+
+def test_raw_signals_to_look_at(real):
+    theirs = wesad_reader.recording(real / "wesad", "S3")
+    ours = helo.load("recordings", real / "e4", tokens=5, context=120.0).recording("S3")
+    assert not helo.load("recordings", real / "e4", tokens=5, context=120.0).findings
+    for m, x in theirs.signals.items():
+        np.testing.assert_allclose(ours.signals[m], x, atol=1e-9)
+    assert ours.rates == theirs.rates and ours.units == dict(theirs.units)
+    with pytest.raises(ValueError, match="no person 'S9'; expected one of 'S3'"):
+        helo.data.recordings.recording(real / "e4", "S9")
+
+
+def test_the_simulated_study_as_recordings(tmp_path, simulated):
+    """Written as a study in BIDS it gives the features of the simulated study; the face by its levels."""
+    data = helo.load("recordings", write_recordings(simulated, tmp_path), normalise="subject", cache=False)
+    assert data.name == "simulated" and data.trials.tolist() == simulated.trials.tolist() and not data.left_out
+    np.testing.assert_allclose(data.distributions, simulated.distributions, atol=1e-4)
+    np.testing.assert_allclose(data.starts, simulated.starts)
+    for m in ("bvp", "eda", "temp"):
+        near = np.abs(data.signals[m] - simulated.signals[m]) < 0.02  # six digits are written
+        assert near.mean() > 0.99, m
+    assert data.features["face"][:2] == ("face_cheeks_up mean", "face_cheeks_up SD")
+    np.testing.assert_allclose(data.signals["face"][..., ::2], simulated.signals["face"], atol=0.02)
+
+
+# --- ratings ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_window_has_its_trials_ratings(form, tmp_path):
+    data = load(FORMS[form](tmp_path))
+    for trial, onset, duration, ratings in TRIALS:
+        own = data.trials == trial
+        assert own.sum() == 2 * ((duration - 10) // 5 + 1)
+        np.testing.assert_allclose(data.distributions[own], np.tile(np.array(ratings) / sum(ratings), (own.sum(), 1)))
+        assert (data.starts[own] >= onset).all() and (data.starts[own] + 10 <= onset + duration).all()
+    assert data.emotions == EMOTIONS and data.query == "eda"
+
+
+def test_the_floor_and_smoothing_are_the_tables(tmp_path):
+    data = load(write_e4(tmp_path), floor=1, smoothing=0.5)
+    np.testing.assert_allclose(
+        data.distributions[data.trials == "clip a"][0], np.array([4.5, 0.5, 1.5]) / 6.5, rtol=1e-6
+    )
+
+
+def test_ratings_over_time_are_means_by_covered_time():
+    starts = np.array([0.0, 5.0, 10.0, 20.0])
+    stops = np.array([5.0, 10.0, 15.0, 25.0])  # 15 to 20 s are not rated
+    values = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0], [0.0, 4.0]])
+    means, share = window_means(np.array([0.0, 2.5, 12.0, 15.0, 30.0]), 10.0, starts, stops, values)
+    np.testing.assert_allclose(means, [[0.5, 0.5], [(2.5 + 2 * 2.5) / 10, 0.5], [6 / 5, 8 / 5], [0, 4], [0, 0]])
+    np.testing.assert_allclose(share, [1, 1, 0.5, 0.5, 0])
+
+
+def test_a_row_every_five_seconds(tmp_path):
+    write_e4(tmp_path, card="")
+    rows = [[p, s, *r] for p in ("P1", "P2") for s, r in zip(range(0, 40, 5), [(1, 3), (3, 1)] * 4, strict=True)]
+    write_rows(tmp_path / "ratings.csv", ["person", "onset", "emotion.happy", "emotion.sad"], rows)
+    (tmp_path / "recordings.yaml").write_text("ratings: {over: time, duration: 5, scale: [1, 4]}")
+    data = load(tmp_path)
+    own = data.subjects == "P1"
+    assert data.starts[own].tolist() == [0, 5, 10, 15, 20, 25, 30] and set(data.trials) == {"recording"}
+    np.testing.assert_allclose(data.distributions, 0.5)
+    np.testing.assert_allclose(
+        load(tmp_path, window=4, step=5, tokens=1).distributions[:2], [[0.25, 0.75], [0.75, 0.25]]
+    )
+
+
+def test_a_joystick(tmp_path):
+    write_bids(tmp_path)
+    track = {"joy": np.r_[np.full(200, 1.0), np.full(200, 3.0)], "grief": np.full(400, 1.0)}
+    for x in track.values():
+        x[4 * 20 : 4 * 26] = np.nan  # the hand was off
+    for person in ("01", "02"):
+        folder = tmp_path / f"sub-{person}" / "beh"
+        write_physio(folder / f"sub-{person}_task-film_recording-joystick_stim.tsv.gz", track, 4.0)
+    (tmp_path / "recordings.yaml").write_text("ratings: {over: time, track: true, emotions: {happy: joy, sad: grief}}")
+    with pytest.warns(UserWarning, match="01, recording: 1 of 19 windows are rated for less than 50%"):
+        data = load(tmp_path)
+    own = data.subjects == "01"
+    first, mixed = data.distributions[own][0], data.distributions[own & (data.starts == 45)][0]
+    np.testing.assert_allclose(first, [0.5, 0.5])
+    np.testing.assert_allclose(mixed, [2 / 3, 1 / 3], rtol=1e-6)
+    assert {15, 25} <= set(data.starts[own]) and 20 not in data.starts[own] and data.starts[own][-1] == 90
+
+
+def test_ratings_beside_events(tmp_path):
+    """beh.tsv says what was felt, events.tsv when; the second viewing of a clip is the second row."""
+    write_bids(tmp_path)
+    for person in ("01", "02"):
+        stem = tmp_path / f"sub-{person}" / "beh" / f"sub-{person}_task-film"
+        events = [("film", 5.0, 40.0), ("pause", 45, 5), ("film", 50.0, 40.0)]
+        write_rows(stem.with_name(stem.name + "_events.tsv"), ["trial_type", "onset", "duration"], events, "\t")
+        rows = [("film", 4, 1), ("film", 1, 4)]
+        write_rows(stem.with_name(stem.name + "_beh.tsv"), ["trial_type", "rating_happy", "rating_sad"], rows, "\t")
+    data = load(tmp_path)
+    assert set(data.trials) == {"film", "film 2"} and set(data.conditions) == {"film"}
+    np.testing.assert_allclose(data.distributions[data.trials == "film 2"][0], [0.2, 0.8])
+    assert (data.starts[data.trials == "film 2"] >= 50).all() and (data.starts[data.trials == "film"] < 50).all()
+
+
+def test_presses_of_the_button(tmp_path):
+    write_e4(tmp_path, clock="tags")
+    for person, later in (("P1", 0.0), ("P2", 3.0)):
+        (tmp_path / person / "tags.csv").write_text(f"{T0 + 5 + later:.2f}\n{T0 + 60 + later:.2f}\n")
+    header = ["person", "trial", "onset", "duration", "emotion.happy", "emotion.sad"]
+    rows = [[p, f"clip {k}", k, 30, 1, k] for p in ("P1", "P2") for k in (1, 2)]
+    write_rows(tmp_path / "ratings.csv", header, rows)
+    data = load(tmp_path)
+    assert [data.starts[(data.subjects == p) & (data.trials == "clip 2")][0] for p in ("P1", "P2")] == [60, 63]
+    (tmp_path / "P2" / "tags.csv").write_text("")
+    with pytest.warns(UserWarning, match=r"left out P2: .*an onset is press 1; tags.csv holds 0 presses"):
+        assert set(load(tmp_path).subjects) == {"P1"}
+
+
+# --- layouts ----------------------------------------------------------------------------------------------------------
+
+
+def test_sessions_and_json_further_up(tmp_path):
+    """Two sessions follow each other; what JSON at the root says holds for all files that it names."""
+    write_bids(tmp_path, session="1")
+    write_bids(tmp_path, session="2")
+    for path in tmp_path.rglob("*recording-eda_physio.json"):
+        about = json.loads(path.read_text())
+        path.write_text(json.dumps({"StartTime": about.pop("StartTime")}))
+        (tmp_path / "task-film_recording-eda_physio.json").write_text(json.dumps(about))
+    data = load(tmp_path)
+    own = (data.subjects == "01") & (data.trials == "clip a")
+    assert len(data) == 68 and np.ptp(data.starts[own]) == 120 + 30
+    one, two = (data.signals["eda"][own & (data.starts < 60)], data.signals["eda"][own & (data.starts > 60)])
+    np.testing.assert_allclose(one, two, atol=1e-6)  # the same recording twice, normalised by both
+    assert len(data.recording("01").signals["eda"]) == 2 * 480
+
+
+@pytest.mark.parametrize("unit, factor", [("S", 1e-6), ("mS", 1e-3), ("uS", 1)])
+def test_units_are_those_of_the_features(tmp_path, unit, factor):
+    plain = load(write_bids(tmp_path / "plain"), normalise="none")
+    write_bids(tmp_path / "other")
+    for person, seed in (("01", 1), ("02", 2)):
+        path = tmp_path / "other" / f"sub-{person}" / "beh" / f"sub-{person}_task-film_recording-eda_physio.tsv.gz"
+        write_physio(path, {"GSR": factor * signals(seed=seed)["eda"][:, 0]}, 4, units={"GSR": unit})
+    np.testing.assert_allclose(
+        load(tmp_path / "other", normalise="none").signals["eda"], plain.signals["eda"], rtol=1e-3, atol=1e-4
+    )
+
+
+def test_signals_that_begin_later_or_end_sooner_are_masked_there(tmp_path):
+    write_e4(tmp_path)
+    x = signals(seed=1)["eda"]
+    e4_file(tmp_path / "P1" / "EDA.csv", x[4 * 20 : -4 * 30], 4, T0 + 20)
+    data = load(tmp_path, normalise="none")
+    whole = load(write_e4(tmp_path / "whole"), normalise="none")
+    own = data.subjects == "P1"
+    ends = data.starts[own, None] + [[5, 10]]
+    np.testing.assert_array_equal(data.masks["eda"][own], (ends - 5 >= 20) & (ends <= 90))
+    inside = own[:, None] & data.masks["eda"]
+    inside[own] &= (ends > 60) & (ends < 70)  # far from the cuts, which bend what filters give; the mean level
+    np.testing.assert_allclose(data.signals["eda"][inside][:, 4], whole.signals["eda"][inside][:, 4], atol=1e-6)
+    assert len(data) == len(whole) and data.masks["bvp"][own].mean() == whole.masks["bvp"][own].mean()
+    assert "eda starts 20.0 s after" in found(data, "clocks that disagree").found
+    assert "P1: 58% of 120 s" in found(data, "coverage").found
+
+
+@pytest.mark.parametrize("raters", ["self", "partner", "external"])
+def test_k_emocon(tmp_path, raters):
+    """Written from its documentation; the data are given on request, and were not seen."""
+    write_kemocon(tmp_path, people=(1, 2, 31))
+    data = load(tmp_path, raters=raters, normalise="none")
+    assert data.name == "k-emocon" and data.emotions == ("cheerful", "happy", "angry", "nervous", "sad")
+    assert set(data.trials[data.subjects != "31"]) == {"debate 1"}  # of a pair, as one trial
+    first = np.random.default_rng(1 + 100 * len(raters)).integers(1, 5, (22, 7))[:2, 2:].mean(0)
+    np.testing.assert_allclose(data.distributions[0], first / first.sum(), rtol=1e-5)
+    assert data.starts[0] == 10  # the debate starts ten seconds after the sensor
+    assert not data.left_out
+    assert abs(data.signals["temp"][data.subjects == "31", :, 0] - 33).max() < 3  # the other sensor says 7
+    np.testing.assert_allclose(data.recording("2").signals["bvp"], signals(120.0, 2)["bvp"])
+    with pytest.raises(ValueError, match=r"raters is 'them'; expected one of \['self', 'partner', 'external'\]"):
+        load(tmp_path, raters="them")
+
+
+def write_eeg(path, form, x, rate, names):
+    """EEG of microvolts (samples, channels) as EDF, BDF or BrainVision."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if form in ("edf", "bdf"):
+        edfio = pytest.importorskip("edfio")
+        kind = {"edf": (edfio.Edf, edfio.EdfSignal), "bdf": (edfio.Bdf, edfio.BdfSignal)}[form]
+        kind[0]([
+            kind[1](x[:, k], rate, label=name, physical_dimension="uV", physical_range=(-500, 500))
+            for k, name in enumerate(names)
+        ]).write(path)  # fmt: skip
+        return
+    stem = path.with_suffix("")
+    stem.with_suffix(".eeg").write_bytes((x / 0.1).astype("<i2").tobytes())
+    head = "Brain Vision Data Exchange {} File Version 1.0\n"
+    channels = "\n".join(f"Ch{k + 1}={name},,0.1,µV" for k, name in enumerate(names))
+    about = f"DataFile={stem.name}.eeg\nMarkerFile={stem.name}.vmrk\nDataFormat=BINARY\nDataOrientation=MULTIPLEXED"
+    path.write_text(
+        head.format("Header")
+        + f"[Common Infos]\nCodepage=UTF-8\n{about}\nNumberOfChannels={len(names)}\nSamplingInterval={1e6 / rate:g}\n"
+        + f"[Binary Infos]\nBinaryFormat=INT_16\n[Channel Infos]\n{channels}\n"
+    )
+    stem.with_suffix(".vmrk").write_text(head.format("Marker") + "[Common Infos]\nCodepage=UTF-8\n[Marker Infos]\n")
+
+
+@pytest.mark.parametrize("form", ["edf", "bdf", "vhdr"])
+def test_eeg(tmp_path, form):
+    """A sine of 40 uV at 10 Hz has the variance 800 in alpha alone: h = 1/2 log(2 pi e 800)."""
+    pytest.importorskip("mne")
+    write_bids(tmp_path)
+    t = np.arange(120 * 128) / 128
+    x = np.random.default_rng(0).normal(0, 1, (len(t), 2))
+    x[:, 0] += 40 * np.sin(2 * np.pi * 10 * t)
+    for person in ("01", "02"):
+        write_eeg(tmp_path / f"sub-{person}" / "eeg" / f"sub-{person}_task-film_eeg.{form}", form, x, 128, ["Fz", "Pz"])
+    data = load(tmp_path, normalise="none")
+    assert data.features["eeg"][:3] == ("Fz delta (nat)", "Fz theta (nat)", "Fz alpha (nat)")
+    values = dict(zip(data.features["eeg"], data.signals["eeg"].mean((0, 1)), strict=True))
+    assert values["Fz alpha (nat)"] == pytest.approx(0.5 * np.log(2 * np.pi * np.e * 800), abs=0.05)
+    assert values["Pz alpha (nat)"] == pytest.approx(0.5 * np.log(2 * np.pi * np.e * 6 / 64), abs=0.2)  # white noise
+    assert data.roles["physiological"] == ("bvp", "eda", "temp", "eeg")
+
+
+@pytest.mark.parametrize("signals, message", [("9999", "9999' signals; expected 1 to 512"), ("400 ", "do not hold")])
+def test_an_eeg_header_of_more_signals_than_the_file_holds(tmp_path, signals, message):
+    write_bids(tmp_path)
+    path = tmp_path / "sub-01" / "eeg" / "sub-01_task-film_eeg.edf"
+    write_eeg(path, "edf", np.zeros((1280, 1)), 128, ["Fz"])
+    content = path.read_bytes()
+    path.write_bytes(content[:252] + signals.encode() + content[256:])
+    with pytest.warns(UserWarning, match=f"left out 01, eeg: .*edf: .*{message}"):
+        load(tmp_path)
+
+
+def test_an_eeg_header_names_no_file_elsewhere(tmp_path):
+    write_bids(tmp_path)
+    path = tmp_path / "sub-01" / "eeg" / "sub-01_task-film_eeg.vhdr"
+    write_eeg(path, "vhdr", np.zeros((1280, 1)), 128, ["Fz"])
+    path.write_text(path.read_text().replace("DataFile=", "DataFile=../../../"))
+    with pytest.warns(
+        UserWarning, match=r"left out 01, eeg: .*vhdr: names the file '\.\./\.\./.*expected one beside it"
+    ):
+        assert "eeg" not in load(tmp_path).signals
+
+
+# --- bad input: each with its own message -----------------------------------------------------------------------------
+
+
+def physio(root, m="eda"):
+    return root / "sub-01" / "beh" / f"sub-01_task-film_recording-{m}_physio.tsv.gz"
+
+
+def change_json(path, **fields):
+    path = path.with_name(path.name.split(".")[0] + ".json")
+    about = json.loads(path.read_text()) | fields
+    path.write_text(json.dumps({key: value for key, value in about.items() if value is not None}))
+
+
+def change_rows(path, change, delimiter=","):
+    rows = [line.split(delimiter) for line in path.read_text().splitlines()]
+    path.write_text("\n".join(delimiter.join(map(str, row)) for row in change(rows)) + "\n")
+
+
+def events(root):
+    return root / "sub-01" / "beh" / "sub-01_task-film_events.tsv"
+
+
+def nan_at(path, rate, start, seconds):
+    x = signals(seed=1)["eda"].copy()
+    x[int(start * rate) : int((start + seconds) * rate)] = np.nan
+    write_physio(path, {"eda": x[:, 0]}, rate, units={"eda": "uS"})
+
+
+def set_cell(row, column, value):
+    def change(rows):
+        rows[row][column] = value
+        return rows
+
+    return change
+
+
+#: what is broken in a study in BIDS -> how, who is left out, the message
+BIDS = {
+    "no events": (lambda r: events(r).unlink(), "01", r"no events: expected a file \*_events.tsv or \*_beh.tsv"),
+    "no ratings": (
+        lambda r: change_rows(events(r), lambda rows: [row[:3] for row in rows], "\t"),
+        "01",
+        r"events.tsv: no emotions; expected columns emotion.<name> or emotion_<name>",
+    ),
+    "no rate": (
+        lambda r: change_json(physio(r), SamplingFrequency=None),
+        "01, sub-01_task-film_recording-eda_physio.tsv.gz",
+        r"eda_physio.json: no field 'SamplingFrequency'; expected SamplingFrequency, StartTime and Columns",
+    ),
+    "a rate of 0": (
+        lambda r: change_json(physio(r), SamplingFrequency=0),
+        "01, sub-01_task-film_recording-eda_physio.tsv.gz",
+        r"SamplingFrequency is '0'; expected samples per second, above 0",
+    ),
+    "a huge rate": (
+        lambda r: change_json(physio(r), SamplingFrequency=10**400),
+        "01, sub-01_task-film_recording-eda_physio.tsv.gz",
+        r"SamplingFrequency is '10000.*; expected samples per second, above 0 and at most 100,000",
+    ),
+    "too low a rate": (
+        lambda r: change_json(physio(r, "bvp"), SamplingFrequency=8),
+        "01, bvp",
+        r"'bvp': SamplingFrequency is 8; its features need at least 20 samples per second",
+    ),
+    "no JSON": (
+        lambda r: physio(r).with_name(physio(r).name.replace(".tsv.gz", ".json")).unlink(),
+        "01, sub-01_task-film_recording-eda_physio.tsv.gz",
+        r"no sub-01_task-film_recording-eda_physio.json beside it",
+    ),
+    "broken JSON": (
+        lambda r: physio(r).with_name(physio(r).name.replace(".tsv.gz", ".json")).write_text("{"),
+        "01, sub-01_task-film_recording-eda_physio.tsv.gz",
+        r"eda_physio.json: not readable as JSON",
+    ),
+    "other columns": (
+        lambda r: change_json(physio(r), Columns=["time", "eda"]),
+        "01, eda",
+        r"eda_physio.tsv.gz: the first sample has 1 columns; expected 2",
+    ),
+    "an unknown unit": (
+        lambda r: change_json(physio(r), eda={"Units": "kOhm"}),
+        "01, eda",
+        r"'eda' is in 'kOhm'; expected one of 'uS'.*or a factor in a card",
+    ),
+    "damaged gz": (
+        lambda r: physio(r).write_bytes(physio(r).read_bytes()[:300]),
+        "01, eda",
+        r"eda_physio.tsv.gz: cannot be unpacked",
+    ),
+    "no gz": (lambda r: physio(r).write_bytes(b"1\n2\n"), "01, eda", r"cannot be unpacked .*[Nn]ot a gzip"),
+    "text among samples": (
+        lambda r: physio(r).write_bytes(gzip.compress(b"1.0\nhello\n" * 240)),
+        "01, eda",
+        r"eda_physio.tsv.gz: not readable as 1 columns of numbers \(line 2 has 'hello'\)",
+    ),
+    "mostly NaN": (
+        lambda r: nan_at(physio(r), 4, 10, 100),
+        "01, eda",
+        r"83% of its samples are missing \(NaN, n/a or empty\), the first at 10.00 s",
+    ),
+    "flat": (
+        lambda r: write_physio(physio(r), {"eda": np.full(480, 2.5)}, 4),
+        "01, eda",
+        r"is 2.5 from beginning to end",
+    ),
+    "negative duration": (
+        lambda r: change_rows(events(r), set_cell(2, 2, -4), "\t"),
+        "01, clip a (row 1)",
+        r"its duration is -4 s; expected seconds above 0",
+    ),
+    "no onset": (
+        lambda r: change_rows(events(r), set_cell(2, 1, "n/a"), "\t"),
+        "01, clip a (row 1)",
+        r"its onset is empty; expected seconds",
+    ),
+    "outside": (
+        lambda r: change_rows(events(r), set_cell(2, 1, 500), "\t"),
+        "01, clip a (row 1)",
+        r"is outside the recording, 500.0 to 540.0 s of 120.0 s",
+    ),
+    "half rated": (
+        lambda r: change_rows(events(r), set_cell(2, 3, "n/a"), "\t"),
+        "01, clip a (row 1)",
+        r"1 of its 3 ratings are missing",
+    ),
+    "too short": (
+        lambda r: change_rows(events(r), set_cell(2, 2, 3), "\t"),
+        "01, clip a",
+        r"lasts 3.0 s within the recording; a window has 10 s",
+    ),
+    "a word for a rating": (
+        lambda r: change_rows(events(r), set_cell(2, 3, "much"), "\t"),
+        "01",
+        r"events.tsv: row 1, emotion_happy, is 'much'; expected a number",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return load(write_bids(tmp_path_factory.mktemp("whole")))
+
+
+@pytest.mark.parametrize("fault", BIDS)
+def test_what_cannot_be_used_is_named_and_the_rest_loads(tmp_path, whole, fault):
+    change, who, message = BIDS[fault]
+    change(write_bids(tmp_path) and tmp_path)
+    with pytest.warns(UserWarning, match=message):
+        data = load(tmp_path)
+    assert list(data.left_out) == [who] and "02" in data.subjects
+    rest = who.partition(", ")[2]
+    same = data.subjects == "02"
+    np.testing.assert_array_equal(data.signals["bvp"][same], whole.signals["bvp"][whole.subjects == "02"])
+    assert ("01" in data.subjects) == bool(rest)
+    if rest.split(" (")[0] in ("eda", "bvp"):
+        assert not data.masks[rest][data.subjects == "01"].any()
+    with pytest.raises(ValueError, match=message) as error:
+        load(tmp_path, strict=True)
+    assert f"{who}: " in str(error.value) and "01: 01" not in str(error.value)
+
+
+#: what is broken in a study of an E4 -> how, who is left out, the message
+E4_FAULTS = {
+    "wrong rate": (
+        lambda r: e4_file(r / "P1" / "BVP.csv", signals(seed=1)["bvp"], 640),
+        "P1, bvp",
+        r"BVP.csv: the rate in line 2 is 640 Hz; expected 64, the sensor's",
+    ),
+    "no start": (
+        lambda r: (r / "P1" / "BVP.csv").write_text("now\n64\n1\n2\n"),
+        "P1, bvp",
+        r"line 1 is 'now'; expected the start in Unix seconds",
+    ),
+    "one axis": (
+        lambda r: e4_file(r / "P1" / "ACC.csv", signals(seed=1)["acc"][:, :1], 32),
+        "P1, acc",
+        r"ACC.csv: 1 columns; expected 3",
+    ),
+    "no samples": (
+        lambda r: (r / "P1" / "BVP.csv").write_text("1\n64\n"),
+        "P1, bvp",
+        r"BVP.csv: holds no sample below its first 2 lines",
+    ),
+    "no such file": (lambda r: (r / "P1" / "TEMP.csv").unlink(), "P1, temp", r"TEMP.csv: no such file"),
+    "no rows": (
+        lambda r: change_rows(r / "ratings.csv", lambda rows: [row for row in rows if row[0] != "P1"]),
+        "P1",
+        r"ratings.csv: no row of 'P1' in 'person'; found 'P2'",
+    ),
+    "another clock": (
+        lambda r: [
+            e4_file(r / "P1" / f"{f}.csv", signals(seed=1)[m] * s, k, T0 + 9e5) for m, (f, k, _, s) in E4.items()
+        ],
+        "P1, clip a (row 0)",
+        r"is outside the recording, -899995.0 to -899955.0 s of 120.0 s",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", E4_FAULTS)
+def test_what_cannot_be_used_of_an_e4(tmp_path, fault):
+    change, who, message = E4_FAULTS[fault]
+    change(write_e4(tmp_path, clock="unix"))
+    with pytest.warns(UserWarning, match=message):
+        data = load(tmp_path)
+    assert next(iter(data.left_out)) == who and "P2" in data.subjects
+
+
+@pytest.mark.parametrize("form, one, two", [(write_e4, "P1", "p01"), (write_bids, "1", "01")])
+def test_two_people_with_one_name(tmp_path, form, one, two):
+    with pytest.raises(ValueError, match=r"would count as two; write one of them everywhere"):
+        load(form(tmp_path, {one: signals(seed=1), two: signals(seed=2)}))
+
+
+def test_a_file_of_two_gigabytes(tmp_path):
+    write_e4(tmp_path)
+    with (tmp_path / "P1" / "BVP.csv").open("r+b") as file:
+        file.truncate(2_100_000_000)
+    with pytest.warns(UserWarning, match=r"BVP.csv: 2100000000 bytes; expected .* at most 2000000000; .*HELO_MEMORY=3"):
+        assert "P2" in load(tmp_path).subjects
+
+
+def test_a_small_file_that_unpacks_to_gigabytes(tmp_path, monkeypatch):
+    write_bids(tmp_path)
+    physio(tmp_path).write_bytes(gzip.compress(b"2.5\n" * 3_000_000, 1))
+    monkeypatch.setenv("HELO_MEMORY", "0.01")
+    with pytest.warns(UserWarning, match=r"eda_physio.tsv.gz: unpacks to over 10000000 bytes"):
+        load(tmp_path)
+
+
+def test_nobody_is_left(tmp_path):
+    write_e4(tmp_path)
+    (tmp_path / "ratings.csv").unlink()
+    with pytest.raises(ValueError, match=r"ratings.csv: no such file; expected a table of ratings"):
+        load(tmp_path)
+    write_bids(tmp_path / "bids")
+    for path in (tmp_path / "bids").rglob("*events.tsv"):
+        path.unlink()
+    with pytest.raises(ValueError, match=r"nobody is left; 01: no events: expected a file"), warnings.catch_warnings():
+        load(tmp_path / "bids")
+    with pytest.raises(ValueError, match="no such folder; expected a study's folder"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="no folder there holds one of 'ACC.csv', 'BVP.csv'"):
+        (tmp_path / "empty").mkdir()
+        load(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    "card, message",
+    [
+        ("windw: 5", r"recordings.yaml: unknown 'windw'"),
+        ("signals: {bvp: {kind: pulses}}", r"kind of 'bvp' is 'pulses'; expected one of"),
+        ("signals: {gaze: {file: G.csv, kind: temperature}}", r"role of 'gaze' is None; expected physiological"),
+        ("signals: {bvp: {file: ../../x.csv}}", r"file of 'bvp' is '../../x.csv'; expected a path below"),
+        ("ratings: {table: /etc/passwd}", r"table is '/etc/passwd'; expected a path below"),
+        ("ratings: {clock: noon}", r"'clock' is 'noon'; expected 'recording', 'unix' or 'tags'"),
+        ("ratings: {emotions: [happy, happy]}", r"'emotions' is a list; expected names, or name: column"),
+        ("ratings: {scale: [1, 3]}", r"rating of 'happy' in row 0 is 5; the card's scale is 1 to 3"),
+        ("[" * 3000, r"recordings.yaml: not a readable card \(over 50 brackets within each other\)"),
+        ("tokens: 0", r"'tokens' is 0; expected 1 to 1000"),
+        ("window: 2\ntokens: 5", r"expected a step of at least 0.1 s and tokens of at least 2 s"),
+        ("exclude: [P1]", r"'exclude' is a list; expected person: reason"),
+    ],
+)
+def test_a_card_that_says_nonsense(tmp_path, card, message):
+    write_e4(tmp_path)
+    (tmp_path / "recordings.yaml").write_text(card)
+    with pytest.raises(ValueError, match=message):
+        helo.load("recordings", tmp_path, cache=False)
+
+
+# --- what a check says ------------------------------------------------------------------------------------------------
+
+
+def test_a_gap_is_masked_and_told(tmp_path):
+    write_bids(tmp_path)
+    nan_at(physio(tmp_path), 4, 20, 6)
+    data = load(tmp_path)
+    own = data.subjects == "01"
+    tokens = data.starts[own, None] + [[0, 5]]
+    np.testing.assert_array_equal(data.masks["eda"][own], (tokens + 5 <= 20) | (tokens >= 26))
+    assert "01: 1, the longest 6.0 s from 20.0 s" in found(data, "gap").found and not data.left_out
+    nan_at(physio(tmp_path), 4, 20, 0.5)  # two samples: a straight line
+    data = load(tmp_path)
+    assert data.masks["eda"].all() and "01: 2, the first at 20.00 s" in found(data, "missing samples").found
+
+
+def test_flat_lines_clipping_clocks_and_events_are_told(tmp_path):
+    held = signals(seed=1)
+    held["bvp"][64 * 30 : 64 * 50] = held["bvp"][64 * 30]
+    held["acc"][:, 0] = np.clip(held["acc"][:, 0], -0.1, 0.1)
+    held["temp"] = held["temp"][:-40]
+    write_e4(tmp_path, {"P1": held, "P2": signals(seed=2)})
+    change_rows(tmp_path / "ratings.csv", set_cell(3, 3, 60))
+    data = load(tmp_path)
+    assert "P1: 16.7%, the longest 20.0 s from 30.0 s" in found(data, "flat line").found
+    assert "P1: " in found(data, "clipping").found and found(data, "clipping").where == "acc"
+    assert "ends 10.0 s after temp" in found(data, "clocks that disagree").found
+    assert "P1: 1 of 3, such as 95.0 to 155.0 s of 120.0 s" in found(data, "events outside the recording").found
+    assert {"flat line", "clipping", "clocks that disagree"} <= {f.what for f in check(data)}
+
+
+def test_a_clean_study_has_nothing_to_tell(tmp_path, whole):
+    assert not load(write_e4(tmp_path / "a")).findings and not whole.findings
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_command_line_takes_it(tmp_path, form):
+    FORMS[form](tmp_path)
+    (tmp_path / "P1" / "TEMP.csv").unlink(missing_ok=True)
+    card = (tmp_path / "recordings.yaml").read_text() if form == "e4" else ""
+    (tmp_path / "recordings.yaml").write_text(card + "window: 10\nstep: 5\ntokens: 2\n")
+    told = CliRunner().invoke(app, ["check", str(tmp_path)])
+    assert told.exit_code in (0, 1) and "| eda (physiological) |" in told.output
+    assert ("P1, temp" in told.output) == (form == "e4")
+    arguments = ["--dataset", "recordings", "--root", str(tmp_path), "--models", "mean,ridge", "--protocol", "trials"]
+    told = CliRunner().invoke(app, ["evaluate", *arguments, "--folds", "2", "--nested", "0", "--workers", "1"])
+    assert told.exit_code == 0, told.output
+    assert "ridge" in told.output
+    with pytest.raises(ValueError, match="not a known data set"):
+        open_path(tmp_path / "sub-01" if form == "bids" else tmp_path / "P1")
+
+
+def test_exclusions_are_the_cards(tmp_path):
+    write_e4(tmp_path, {f"P{k}": signals(seed=k) for k in (1, 2, 3)})
+    with (tmp_path / "recordings.yaml").open("a") as file:
+        file.write("exclude: {P1: fell asleep, P2: {eda: loose electrode, clip a: a noise outside}}\n")
+    data = load(tmp_path, strict=True)
+    assert set(data.subjects) == {"P2", "P3"} and not data.left_out
+    own = data.subjects == "P2"
+    assert "clip a" not in data.trials[own] and not data.masks["eda"][own].any()
+    assert {f.found for f in data.findings} == {
+        "P1: fell asleep",
+        "P2: loose electrode",
+        "P2, clip a: a noise outside",
+    }
+
+
+def test_the_cache_keeps_what_was_told(tmp_path):
+    write_e4(tmp_path)
+    (tmp_path / "P1" / "TEMP.csv").unlink()
+    with pytest.warns(UserWarning, match="left out P1, temp"):
+        first = load(tmp_path, cache=True)
+    with pytest.warns(UserWarning, match="left out P1, temp"):
+        second = load(tmp_path, cache=True)
+    assert first.findings == second.findings and not second.truth
+    np.testing.assert_array_equal(first.signals["bvp"], second.signals["bvp"])
+    change_rows(tmp_path / "ratings.csv", set_cell(1, 4, 1))
+    assert (quiet(tmp_path, cache=True).distributions != first.distributions).any()
+
+
+def test_people_in_another_order_of_the_folder_are_the_same(tmp_path):
+    one = load(write_e4(tmp_path / "a", {"P10": signals(seed=1), "P9": signals(seed=2)}))
+    two = load(write_e4(tmp_path / "b", {"P9": signals(seed=2), "P10": signals(seed=1)}))
+    assert one.subjects[0] == "P9"
+    for m in one.signals:
+        np.testing.assert_array_equal(one.signals[m], two.signals[m])
+
+
+# --- pieces -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_span_is_where_all_that_belongs_together_is_there():
+    def at(start, seconds):
+        return Samples(np.zeros((int(seconds * 10), 1)), 10.0, start)
+
+    assert span({"a": at(100, 50), "b": at(100.5, 48)}) == (100.5, 48.0)
+    assert span({"a": at(100, 50), "b": at(120, 10)}) == (100, 50)
+
+
+def test_gaps_are_bridged_by_straight_lines():
+    x = np.arange(40.0)[:, None]
+    holes = x.copy()
+    holes[[3, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30]] = np.nan
+    samples = Samples(holes, 10.0, 0.0)
+    np.testing.assert_allclose(bridged(samples).values, x)
+    np.testing.assert_allclose(gaps_of(samples), [[2.0, 3.1]])
+
+
+@pytest.mark.parametrize("kind", ["movement", "breathing_pulse", "electrodermal", "temperature"])
+def test_blocks_change_next_to_nothing(kind, monkeypatch):
+    m = {"movement": "acc", "breathing_pulse": "bvp", "electrodermal": "eda", "temperature": "temp"}[kind]
+    samples = Samples(signals(1800.0)[m], float(E4[m][1]), 0.0)
+    cut = features.Tokens.of(features.window_starts(0, 1800, 60, 60), 60, 5)
+    whole = recorded_windows._in_blocks(getattr(features, kind), samples, cut)
+    monkeypatch.setattr(recorded_windows, "BLOCK", int(600 * E4[m][1] * E4[m][2]))
+    blocks = recorded_windows._in_blocks(getattr(features, kind), samples, cut)
+    np.testing.assert_allclose(blocks.values[blocks.mask], whole.values[blocks.mask], atol=0.02)
+    assert (blocks.mask == whole.mask).mean() > 0.99
+
+
+def test_a_strict_report_stops():
+    with pytest.raises(ValueError, match="P1, eda: is flat"):
+        Report(strict=True).leave_out("P1, eda", "is flat")
+
+
+MEMORY = """
+import sys, tracemalloc, numpy as np, neurokit2, pandas, scipy.signal
+import helo
+from helo.data import recorded_windows, sample_files
+recorded_windows.BLOCK, recorded_windows.MARGIN, sample_files.ROWS = 2**15, 20.0, 2**13
+tracemalloc.start()
+helo.load("recordings", sys.argv[1], window=30, step=30, tokens=3, cache=False)
+print(tracemalloc.get_traced_memory()[1])
+"""
+
+
+def test_memory_is_less_than_twice_one_persons(tmp_path):
+    """Blocks are made as much smaller as these recordings are smaller than those that fill a memory."""
+    people = {f"{k}": signals(1800.0, seed=k) for k in (1, 2)}
+    one = sum(x.nbytes for x in people["1"].values())
+    trials = {name: [(f"clip {k}", 100.0 + 300 * k, 200.0, (k + 1, 1, 2)) for k in range(5)] for name in people}
+    write_bids(tmp_path, people, trials)
+    run = [sys.executable, "-c", MEMORY, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    peak = int(subprocess.run(run, env=environment, check=True, capture_output=True, text=True).stdout)
+    assert peak < 2 * one, f"{peak / one:.2f} times one person's {one / 1e6:.1f} MB"
