@@ -1,5 +1,5 @@
-"""The rows of docs/speed.md: `python benchmarks/speed_page.py [PART ...]` measures these parts, or all that need no data
-of your own, and writes the page; `page` alone writes it from what is kept in benchmarks/results/speed.csv.
+"""The rows of docs/speed.md: `python benchmarks/speed_page.py [PART ...]` measures these parts, or the usual ones, and
+writes the page; `page` alone writes it from what is kept in benchmarks/results/speed.csv.
 
 A benchmark prints its rows (`machine.rows`); what a part printed last takes the place of its older rows, with the
 command, the machine, the day and the commit. A part that fails, or takes longer than its limit, keeps the rows it had.
@@ -95,7 +95,9 @@ def written(rows: list[dict[str, str]]) -> str:
     for row in rows:
         letter = letters[row["machine"], row["date"], row["commit"]]
         lines.append(f"| {row['what']} | {row['found']} | {row['goal']} | `{row['command']}` | {letter} |")
-    told = [f"- **{letter}**: {machine}; {date}, commit {commit}" for (machine, date, commit), letter in letters.items()]
+    told = [
+        f"- **{letter}**: {machine}; {date}, commit {commit}" for (machine, date, commit), letter in letters.items()
+    ]
     return "\n".join([*lines, "", *told, ""])
 
 

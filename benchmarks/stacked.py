@@ -71,9 +71,15 @@ def in_turns(ways, repeats, *job) -> dict[str, float]:
     return {way: statistics.median(seconds) for way, seconds in times.items()}
 
 
+def load(name):
+    if name == "dmer":
+        return study(512)
+    return helo.load("simulated", subjects=15, seed=0) if name == "simulated" else helo.load("table", name)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--study", choices=["simulated", "dmer"], default="simulated")
+    parser.add_argument("--study", default="simulated", help="simulated, dmer, or a file of your own (`table`)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=3)
@@ -83,7 +89,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.filterwarnings("ignore", ".*cap of")
     ways = [FIRST, *(way for way in options.ways if options.device == "cpu" or way not in ("processes", "both"))]
-    data = helo.load("simulated", subjects=15, seed=0) if options.study == "simulated" else study(512)
+    data = load(options.study)
     splits = helo.splits.by_subject(data)
     jobs = [(split, seed) for split in splits for seed in range(options.seeds)]
     print(describe())
@@ -98,7 +104,7 @@ def main() -> None:
         gains = {way: taken[FIRST] / seconds for way, seconds in taken.items() if way != FIRST}
         goal = 2.5 if options.study == "simulated" and options.device == "cpu" else 0.0
         found = [f"{way} {beside(gain, goal) if way == 'evaluate' else f'{gain:.2f}'}" for way, gain in gains.items()]
-        sizes = "the simulated study" if options.study == "simulated" else "DMER's sizes"
+        sizes = {"simulated": "the simulated study", "dmer": "DMER's sizes"}.get(options.study, data.name)
         what = f"{len(splits)} folds x {options.seeds} seeds of HeLo, {sizes}, batch {batch}, beside fold by fold"
         told.append((what, f"times as fast: {', '.join(found)}", f"evaluate {goal}" if goal else ""))
     rows(told)

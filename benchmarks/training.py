@@ -49,7 +49,7 @@ def study(windows: int, seed: int = 0) -> helo.EmotionData:
     )
 
 
-def unrolled(cost, epsilon, u, v, iterations):
+def unrolled(cost, epsilon, u, v, iterations, *_):
     """20 iterations in the log domain, as most code has it."""
     log_u, log_v = u.clamp_min(1e-30).log(), v.clamp_min(1e-30).log()
     f, g = torch.zeros_like(u), torch.zeros_like(v)

@@ -123,7 +123,8 @@ def speed(options, device):
             f"{', '.join(cosines)} | {', '.join(errors)} |",
             flush=True,
         )
-    sizes = f"{len(SETTINGS[: options.sizes])} sizes x epsilon {', '.join(map(str, options.epsilon))}, {options.iterations} iterations"
+    epsilons = ", ".join(map(str, options.epsilon))
+    sizes = f"{len(SETTINGS[: options.sizes])} sizes x epsilon {epsilons}, {options.iterations} iterations"
     told = f"its gradient beside the exact one in float64, {options.iterations} iterations, epsilon .1 and more"
     cosines = ", ".join(f"{way} {cosine:.5f}" for way, cosine in least.items())
     return [
