@@ -17,7 +17,7 @@ if [ "${1:-}" = --fetch ]; then
   platforms=$(for tag in 2_28 2_27 2_17; do echo "--platform manylinux_${tag}_x86_64"; done)
   "$PYTHON" -m pip download --quiet --no-deps --only-binary=:all: --implementation cp --python-version "${TARGET:-3.12}" \
     $platforms --platform manylinux2014_x86_64 --platform manylinux2010_x86_64 --platform manylinux1_x86_64 \
-    -c <(grep -v '^POT==' requirements.lock) -d "$2" -r benchmarks/gpu-wheels.txt
+    -c requirements.lock -d "$2" -r benchmarks/gpu-wheels.txt
   exec "$PYTHON" benchmarks/gpu.py --fetch "$2"
 fi
 
