@@ -1,4 +1,5 @@
-# make demo | test | lab | dashboard | figures | pretrained
+# make demo | test | lab | dashboard | figures | pretrained | benchmarks
+#   PARTS="seeds growth"  some of the benchmarks (docs/speed.md); WESAD=FOLDER for the part wesad
 #   PYTHON=python3.12   another Python, 3.11 or newer
 #   TORCH=system        use the PyTorch that this Python already has (a GPU machine's) instead of the locked CPU one
 PYTHON ?= python3
@@ -6,7 +7,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 LOCK := $(VENV)/requirements.lock
 
-.PHONY: demo test lab dashboard figures pretrained clean
+.PHONY: demo test lab dashboard figures pretrained benchmarks clean
 demo: $(VENV)/notebooks
 	$(RUN) -m helo demo
 
@@ -40,6 +41,10 @@ pretrained: $(VENV)/notebooks
 	  notebooks/$$name.ipynb runs/pretrained/$$name/$$name.ipynb -k python3 -p train True -p interactive False \
 	  -p output runs/pretrained/$$name || exit 1; done
 	cp runs/pretrained/03_transport/matching-*.safetensors runs/pretrained/04_correlation/*.safetensors helo/pretrained/
+
+# the rows and the growth picture of docs/speed.md, on a machine that does nothing else
+benchmarks: $(VENV)/test
+	$(RUN) benchmarks/speed_page.py $(PARTS) $(if $(WESAD),--wesad $(WESAD))
 
 $(VENV)/notebooks: EXTRAS := notebooks,sweeps
 $(VENV)/test: EXTRAS := notebooks,sweeps,eeg,test

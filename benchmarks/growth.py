@@ -15,7 +15,7 @@ import sys
 import time
 
 import numpy as np
-from machine import describe
+from machine import describe, rows
 
 START = {"tokens": 8, "emotions": 10, "batch": 64, "subjects": 16}
 AXES = {
@@ -81,6 +81,7 @@ def main() -> None:
     print(describe(), "\n")
     started = time.perf_counter()
     figure = Figure(figsize=(10, 5), layout="constrained")
+    told = []
     panels = figure.subplots(2, len(AXES), sharex="col", sharey="row")
     for column, (axis, values) in enumerate(AXES.items()):
         points = []
@@ -107,8 +108,11 @@ def main() -> None:
             f"last exponents: time {slope[0]:.2f}, memory {slope[1]:.2f}",
             flush=True,
         )
+        what = f"time and memory of one {unit} of HeLo against {axis}, exponents from {values[-3]} to {values[-1]}"
+        told.append((what, f"{slope[0]:.2f} and {slope[1]:.2f}", ""))
     figures.save(figure, f"{options.figures}/growth.png")
     print(f"\n{time.perf_counter() - started:.0f} s")
+    rows(told)
 
 
 if __name__ == "__main__":

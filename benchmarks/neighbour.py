@@ -17,7 +17,7 @@ import helo  # before torch, as `helo.waiting` says
 
 # isort: split
 import torch
-from machine import describe
+from machine import describe, rows
 
 from helo import splits, transport
 
@@ -60,6 +60,9 @@ def main() -> None:
     for name in jobs:
         a, b = 1000 * alone[name], 1000 * beside[name]
         print(f"| {name} | {a:.1f} | {b:.1f} | {b / a:.1f} |")
+    found = "; ".join(f"{beside[name] / alone[name]:.1f}" for name in jobs)
+    what = f"{'; '.join(jobs)}: beside a process on every other core, in times of alone"
+    rows([(what, found, "at most 2.5")])
 
 
 if __name__ == "__main__":

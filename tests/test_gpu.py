@@ -15,7 +15,7 @@ if not torch.cuda.is_available():
 import helo
 from helo.training.stacking import fit_together
 from helo.transport import plan
-data = helo.load("simulated", subjects=6, clips=5, seconds=48, seed=0)
+data = helo.load("circumplex", windows=30)  # needs no NeuroKit2
 split = helo.splits.by_subject(data, 3)[0]
 torch.manual_seed(1); torch.cuda.manual_seed(1); state = torch.cuda.get_rng_state()
 model = helo.build("helo", data, seed=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import numpy as np
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData
 from helo.data.split import Split
 from helo.evaluation.fits import Fitted, Job, run_job
+from helo.evaluation.watching import telling, watched
 from helo.models import build
+from helo.progress import Progress
 
 Outcome = list[Fitted] | Exception
 
@@ -50,28 +53,31 @@ def attempts(
     lost: Mapping[str, Exception],
     workers: int,
     folder: Path | None,
-    progress: bool = False,
+    bar: Progress,
 ) -> Iterator[Outcome]:
     """Each job's fits, or the error that it ended in, in the jobs' order; a job that fails ends no other.
 
-    In this process, which can show its epochs (`progress`), the jobs of a model that `lost` names by then are not
-    begun; with more workers, outcomes come as processes finish them.
+    In this process the jobs of a model that `lost` names by then are not begun; with more workers, outcomes come as
+    processes finish them. `bar` shows the epochs of both.
 
     Raises:
         OSError: a full or broken disk is nothing that another model could do better on.
     """
     if workers == 1:
         for label, job in jobs:
-            yield lost[label] if label in lost else _attempt(data, job, folder, progress)
+            yield lost[label] if label in lost else _attempt(data, job, folder, bar.shown)
         return
     from joblib import Parallel, delayed, parallel_config
 
     with parallel_config("loky", inner_max_num_threads=1):
         processes = Parallel(n_jobs=workers, return_as="generator")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), watched(bar, len(jobs)) if bar.shown else nullcontext((None, id)) as (seen, taken):
         # joblib replaces a worker that has grown; nothing is lost
         warnings.filterwarnings("ignore", "A worker stopped")
-        yield from processes(delayed(_in_worker)(data, job, folder) for _, job in jobs)
+        outcomes = processes(delayed(_in_worker)(data, job, folder, seen, k) for k, (_, job) in enumerate(jobs))
+        for k, outcome in enumerate(outcomes):
+            taken(k)
+            yield outcome
 
 
 def _attempt(data: EmotionData, job: Job, folder: Path | None, progress: bool = False) -> Outcome:
@@ -83,10 +89,11 @@ def _attempt(data: EmotionData, job: Job, folder: Path | None, progress: bool = 
         return error
 
 
-def _in_worker(data, job, folder):
+def _in_worker(data, job, folder, seen, number):
     # processes share large arrays read-only, and nothing here writes to them
     warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-    outcome = _attempt(data, job, folder)
+    with telling(seen, number, len(job.fits)) if seen else nullcontext():
+        outcome = _attempt(data, job, folder, progress=bool(seen))
     if isinstance(outcome, Exception):
         try:
             pickle.loads(pickle.dumps(outcome))  # as it travels; our own, of this process

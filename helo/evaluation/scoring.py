@@ -15,6 +15,7 @@ from helo.data.splits import Split, by_protocol
 from helo.evaluation.attempts import attempts, unfed
 from helo.evaluation.contest import Contest
 from helo.evaluation.fits import on_gpu
+from helo.evaluation.shares import remember, remembered, shares
 from helo.models import available, defaults, exists
 from helo.models.options import check
 from helo.progress import Progress
@@ -55,7 +56,7 @@ def evaluate(
             people choose one, by the KL on all validation sides with the first seed. 1: its defaults.
         calibrate: trials of each test person, the first ones, that are given in training (protocol "subjects").
         workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else,
-            and on a GPU, this process alone. What can be stacked is trained as one (`helo.training.stacking`).
+            and on a GPU, this process alone. What can be stacked is so where that is faster (`helo.evaluation.shares`).
         folder: where finished fits are kept; a second call of the same code and settings goes on from there.
         progress: show how many fits are done (`helo.progress`).
         **training: arguments of `helo.fit`, the same for all. `checkpoint` is a folder here, with a file for each fit.
@@ -162,17 +163,19 @@ def _workers(contests, training):
 def _run(contests, data, workers, folder, bar):
     """Run what the contests want, in two rounds, and give each its fits; label -> error of those that failed."""
     failed: dict[str, Exception] = {}
+    known = remembered(folder)
     for wanted in (Contest.first_round, Contest.second_round):
         jobs = []
         for contest in (c for c in contests if c.label not in failed):
             try:
                 for job, keys in wanted(contest):
-                    left = iter(keys)
-                    jobs += [(contest, part, [next(left) for _ in part.fits]) for part in job.divided(data, workers)]
+                    left, parts = iter(keys), shares(data, job, workers, known)
+                    jobs += [(contest, part, [next(left) for _ in part.fits]) for part in parts]
             except (ValueError, FloatingPointError) as error:  # no people to validate, or no candidate is finite
                 failed[contest.label] = error
+        remember(folder, known)
         jobs = [job for job in jobs if job[0].label not in failed]
-        results = attempts(data, [(contest.label, job) for contest, job, _ in jobs], failed, workers, folder, bar.shown)
+        results = attempts(data, [(contest.label, job) for contest, job, _ in jobs], failed, workers, folder, bar)
         for (contest, _, keys), outcome in zip(jobs, results, strict=True):
             if isinstance(outcome, Exception):
                 failed.setdefault(contest.label, outcome)

@@ -1,0 +1,29 @@
+"""How long `import helo` takes in a new process: `python benchmarks/imports.py`; the median of nine, by turns."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+
+from machine import describe, rows
+
+WHAT = {"nothing": "pass", "torch": "import torch", "helo": "import helo"}
+
+
+def main() -> None:
+    print(describe())
+    taken: dict[str, list[float]] = {name: [] for name in WHAT}
+    for _ in range(9):
+        for name, code in WHAT.items():
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            taken[name].append(time.perf_counter() - started)
+    nothing, torch, helo = (statistics.median(times) for times in taken.values())
+    found = f"{helo - nothing:.1f} s, of which torch {torch - nothing:.1f} s"
+    rows([("`import helo` in a new process", found, "2 s")])
+
+
+if __name__ == "__main__":
+    main()
