@@ -186,6 +186,7 @@ def sweep(
     gpu: Annotated[bool, typer.Option("--gpu", help="one GPU for each notebook")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run again what has failed")] = False,
     limit: Annotated[float, typer.Option(help="most seconds of a run, which then has failed; 0: no limit")] = 0,
+    cold: Annotated[bool, typer.Option("--cold", help="a new interpreter for every run, its imports anew")] = False,
 ) -> None:
     """Run a notebook over a grid of parameters; call it again to go on after any interruption."""
     from helo.batch import sweeps
@@ -203,6 +204,7 @@ def sweep(
                 gpu=gpu,
                 retry_failed=retry_failed,
                 limit=limit or None,
+                cold=cold,
             )
         except KeyboardInterrupt:
             _say("helo: stopped; the same command goes on from here", err=True)

@@ -34,9 +34,18 @@ def main(parent: int, lock: int, command: list[str]) -> None:
             break
         except subprocess.TimeoutExpired:
             continue
-    mark = os.environ.get(MARK, "")
+    end_all(os.environ.get(MARK, ""), alone=os.getppid() != parent)
+
+
+def end_all(mark: str, alone: bool) -> None:
+    """End what a run has started, this process too.
+
+    Args:
+        mark: value of `MARK` in their environment, the run's folder of temporary files.
+        alone: the run itself is gone, and cannot clear that folder away.
+    """
     end_marked(mark)
-    if os.getppid() != parent and os.path.basename(mark).startswith(PREFIX):  # otherwise the run clears it away
+    if alone and os.path.basename(mark).startswith(PREFIX):
         import shutil
 
         shutil.rmtree(mark, ignore_errors=True)

@@ -105,10 +105,14 @@ def execute(
     progress: bool,
     threads: int | None,
     limit: float | None = None,
+    warm: bool = False,
 ) -> dict:
-    """As `run_one`, with checked parameters and the folder's lock held; `limit`: most seconds, then TimeLimit."""
+    """As `run_one`, with checked parameters and the folder's lock held.
+
+    `limit`: most seconds, then TimeLimit; `warm`: the kernel is forked from a process that keeps this one company.
+    """
     try:
-        return _execute(notebook, folder, parameters, lock, progress, threads, limit)
+        return _execute(notebook, folder, parameters, lock, progress, threads, limit, warm)
     except (DiskFull, KernelDied):
         raise  # from outside; the run is tried again by the next sweep
     except Exception as error:
@@ -120,9 +124,7 @@ def execute(
         raise
 
 
-def _execute(notebook, folder, parameters, lock, progress, threads, limit):
-    import papermill
-
+def _execute(notebook, folder, parameters, lock, progress, threads, limit, warm):
     half_written = [path for path in folder.glob(f".*{UNFINISHED}") if path.is_file()]  # by a killed run's atomic_write
     links = [path for path in (folder / LOG, folder / notebook.name) if path.is_symlink()]  # not to be written through
     for old in (folder / RESULT, folder / ERROR, folder / PENDING, *half_written, *links):
@@ -130,16 +132,16 @@ def _execute(notebook, folder, parameters, lock, progress, threads, limit):
     write_json(folder / PARAMETERS, {"notebook": notebook.name, "parameters": parameters})
     write_json(folder / VERSIONS, about := _versions())
     started = time.perf_counter()
-    environment = {**os.environ, "HELO_RESULT": PENDING}
-    environment.pop("MPLBACKEND", None)  # the kernel's own backend is headless and puts pictures into the cells
-    environment.setdefault("PLOTLY_RENDERER", "plotly_mimetype")  # data without a script; pages draw it themselves
+    environment = _environment(threads)
+    zygote = _zygote(notebook, environment, about["code"]) if warm else None  # imports while papermill is imported here
+
+    import papermill
+
     if "interactive" in papermill.inspect_notebook(str(notebook)):
         parameters = {"interactive": False} | parameters  # widgets would store 5 MB each, and nobody moves them
-    if threads is not None:
-        environment |= {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS")}
     with (
         open(folder / LOG, "a") as log,
-        supervised(folder, lock, environment, log, limit) as manager,
+        supervised(folder, lock, environment, log, limit, zygote) as manager,
     ):
         log.write(f"--- {about['started']}, {about['machine']}, process {os.getpid()}\n")
         try:
@@ -167,6 +169,22 @@ def _execute(notebook, folder, parameters, lock, progress, threads, limit):
     write_json(folder / VERSIONS, {**about, "seconds": round(time.perf_counter() - started, 3)})
     os.replace(folder / PENDING, folder / RESULT)
     return result
+
+
+def _environment(threads):
+    """Of the kernel."""
+    environment = {**os.environ, "HELO_RESULT": PENDING}
+    environment.pop("MPLBACKEND", None)  # the kernel's own backend is headless and puts pictures into the cells
+    environment.setdefault("PLOTLY_RENDERER", "plotly_mimetype")  # data without a script; pages draw it themselves
+    if threads is not None:
+        environment |= {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS")}
+    return environment
+
+
+def _zygote(notebook, environment, code):
+    from helo.batch import warm
+
+    return warm.start(notebook, environment, code)
 
 
 #: as Python, Rust (safetensors) and C say ENOSPC and EDQUOT

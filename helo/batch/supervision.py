@@ -11,9 +11,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from helo.batch import kernel
+
+if TYPE_CHECKING:
+    from helo.batch.warm import Zygote
 
 
 class KernelDied(RuntimeError):
@@ -38,7 +41,7 @@ def stop(folders: Collection[str]) -> None:
 
 @contextmanager
 def supervised(
-    folder: Path, lock: int, environment: dict[str, str], log: TextIO, limit: float | None
+    folder: Path, lock: int, environment: dict[str, str], log: TextIO, limit: float | None, zygote: Zygote | None = None
 ) -> Iterator[type[Any]]:
     """A kernel manager class for one run; when it ends, so does all that the run started, and its temporary files.
 
@@ -48,6 +51,7 @@ def supervised(
         environment: of the kernel; its temporary files go to a folder of their own.
         log: takes what the kernel's process prints.
         limit: seconds after which the kernel is killed; None: none.
+        zygote: what the kernel is forked from; None: it is a new interpreter.
 
     Raises:
         KernelDied: in place of nbclient's several ways to say that a kernel is gone.
@@ -64,13 +68,13 @@ def supervised(
 
     timer = threading.Timer(limit or 0, end)
     timer.daemon = True
-    with TemporaryDirectory(prefix=kernel.PREFIX, ignore_cleanup_errors=True) as temporary, _held(Path(temporary)):
+    with TemporaryDirectory(prefix=kernel.PREFIX, ignore_cleanup_errors=True) as temporary, held(Path(temporary)):
         # jupyter's sockets lie there too: a path longer than 107 bytes would be none, so it is not in the run's folder
         own = {**environment, kernel.MARK: temporary, "TMPDIR": temporary}
         try:
             if limit:
                 timer.start()
-            yield _manager(folder, lock, own, log, temporary)
+            yield _manager(folder, lock, own, log, temporary, zygote)
         except RuntimeError as error:
             if not isinstance(error, DeadKernelError) and "Kernel died" not in str(error):
                 raise
@@ -86,7 +90,7 @@ def supervised(
 
 
 @contextmanager
-def _held(temporary: Path) -> Iterator[None]:
+def held(temporary: Path) -> Iterator[None]:
     """Mark a folder of temporary files as in use; remove those that nobody holds, since all of a run was killed."""
     import fcntl
 
@@ -100,8 +104,8 @@ def _held(temporary: Path) -> Iterator[None]:
         yield
 
 
-def _manager(folder, lock, environment, log, sockets):
-    """Its kernels inherit the lock and are started through kernel.py."""
+def _manager(folder, lock, environment, log, sockets, zygote):
+    """Its kernels inherit the lock and are started through kernel.py, or as if they were."""
     from jupyter_client import AsyncKernelManager
 
     supervisor = [sys.executable, "-I", "-S", str(Path(kernel.__file__)), str(os.getpid()), str(lock)]
@@ -114,6 +118,12 @@ def _manager(folder, lock, environment, log, sockets):
             return supervisor + super().format_kernel_cmd(extra_arguments)
 
         async def start_kernel(self, **options):  # type: ignore[override]  # jupyter_client wraps it in run_sync
+            if zygote is not None:
+                from helo.batch.warm import Provisioner
+
+                self.provisioner = Provisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
+                self.provisioner.zygote, self.provisioner.run_log = zygote, log
+                self.provisioner.supervisor = supervisor
             await super().start_kernel(**options, env=environment, pass_fds=(lock,), stdout=log, stderr=log)
             _kernels[str(folder)] = self.provisioner.pid  # type: ignore[union-attr]  # a LocalProvisioner since the line above
             if str(folder) in _stopped:

@@ -54,6 +54,7 @@ def sweep(
     gpu: bool = False,
     retry_failed: bool = False,
     limit: float | None = None,
+    cold: bool = False,
     progress: bool = True,
 ) -> dict[str, str]:
     """Run a notebook once for each set of parameters; what is done already is not run again.
@@ -72,6 +73,8 @@ def sweep(
         gpu: one GPU for each notebook. Local workers get one each; a scheduler's workers have the resource "GPU".
         retry_failed: also run again what has failed.
         limit: seconds after which a run is ended, and has failed; None: none.
+        cold: every kernel is a new interpreter, in place of one forked from a process that has done the imports
+            (helo.batch.warm; Linux alone).
         progress: show a progress bar, and what is waited for.
 
     Returns:
@@ -96,11 +99,11 @@ def sweep(
             if not (folder / run).is_symlink():
                 (folder / run / runs.ERROR).unlink(missing_ok=True)
     states = {run: runs.state(folder / run) for run in plan}
-    _run_all(notebook, folder, plan, states, (workers, scheduler, gpu), limit, progress)
+    _run_all(notebook, folder, plan, states, (workers, scheduler, gpu), limit, cold, progress)
     return states
 
 
-def _run_all(notebook, folder, plan, states, where, limit, progress):
+def _run_all(notebook, folder, plan, states, where, limit, cold, progress):
     """Run what is neither done nor failed, until nothing is left; `states` follows."""
     left = [run for run, state in states.items() if state not in ("done", "failed")]
     failed, waited = Counter(states.values())["failed"], set[str]()
@@ -115,7 +118,7 @@ def _run_all(notebook, folder, plan, states, where, limit, progress):
     ):
         bar.set_postfix(failed=failed)
         while left:
-            jobs = [(str(notebook), str(folder), run, plan[run], limit) for run in left]
+            jobs = [(str(notebook), str(folder), run, plan[run], limit, cold) for run in left]
             for run, state in each(jobs):
                 states[run] = state
                 if state != "running":
@@ -136,7 +139,7 @@ def status(folder: str | Path) -> dict[str, str]:
     return {run: runs.state(Path(folder) / run) for run in read_plan(folder)["runs"]}
 
 
-def _attempt(notebook, folder, run, parameters, limit=None):
+def _attempt(notebook, folder, run, parameters, limit=None, cold=False):
     """One run, in whatever process: its state afterwards."""
     path = Path(folder) / run
     if run_id(notebook, parameters) != run:
@@ -151,7 +154,8 @@ def _attempt(notebook, folder, run, parameters, limit=None):
                 return "failed"
             threads = int(os.environ.get("OMP_NUM_THREADS", 1))
             with_output = {**parameters, "output": str(path)}
-            runs.execute(Path(notebook), path, with_output, lock, progress=False, threads=threads, limit=limit)
+            how = {"progress": False, "threads": threads, "limit": limit, "warm": not cold}
+            runs.execute(Path(notebook), path, with_output, lock, **how)
         return "done"
     except FolderInUse:
         return "running"

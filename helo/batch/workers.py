@@ -11,7 +11,7 @@ from typing import Any
 
 from helo.batch import runs
 
-Job = tuple[str, ...]  # for `attempt`: notebook, folder, run, parameters, limit
+Job = tuple[str, ...]  # for `attempt`: notebook, folder, run, parameters, limit, cold
 GONE = "the scheduler is gone; what is done stays, and the same call goes on from there"
 WAIT = 10.0  # seconds between two looks for workers
 
