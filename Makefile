@@ -1,4 +1,4 @@
-# make demo | test | lab | dashboard | figures | pretrained
+# make demo | test | lab | dashboard | docs | figures | pretrained
 #   PYTHON=python3.12   another Python, 3.11 or newer
 #   TORCH=system        use the PyTorch that this Python already has (a GPU machine's) instead of the locked CPU one
 PYTHON ?= python3
@@ -6,13 +6,13 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 LOCK := $(VENV)/requirements.lock
 
-.PHONY: demo test lab dashboard figures pretrained clean
+.PHONY: demo test lab dashboard docs figures pretrained clean
 demo: $(VENV)/notebooks
 	$(RUN) -m helo demo
 
 test: $(VENV)/test
-	$(RUN) -m ruff format --check helo tests benchmarks
-	$(RUN) -m ruff check helo tests benchmarks
+	$(RUN) -m ruff format --check helo tests benchmarks docs
+	$(RUN) -m ruff check helo tests benchmarks docs
 	$(RUN) -m mypy helo
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
@@ -29,6 +29,10 @@ DASHBOARD := --Voila.ip=127.0.0.1 --VoilaConfiguration.file_denylist='.*' \
 dashboard: $(VENV)/notebooks
 	$(RUN) -m voila notebooks/dashboard.ipynb --Voila.auto_token=True $(DASHBOARD)
 
+# build/site/index.html: the pages of docs/, the notebooks with their outputs, the reference; nothing is fetched
+docs: $(VENV)/docs
+	OMP_NUM_THREADS=1 $(RUN) docs/site/build.py
+
 figures: $(VENV)/test
 	$(RUN) -m helo demo --figures figures
 	HELO_SCREENSHOTS=figures $(RUN) -m pytest -q tests/browser
@@ -42,12 +46,13 @@ pretrained: $(VENV)/notebooks
 	cp runs/pretrained/03_transport/matching-*.safetensors runs/pretrained/04_correlation/*.safetensors helo/pretrained/
 
 $(VENV)/notebooks: EXTRAS := notebooks,sweeps
-$(VENV)/test: EXTRAS := notebooks,sweeps,test
-$(VENV)/notebooks $(VENV)/test: pyproject.toml requirements.lock
+$(VENV)/docs: EXTRAS := notebooks,sweeps,docs
+$(VENV)/test: EXTRAS := notebooks,sweeps,docs,test
+$(VENV)/notebooks $(VENV)/docs $(VENV)/test: pyproject.toml requirements.lock
 	test -x $(RUN) || $(PYTHON) -m venv $(if $(filter system,$(TORCH)),--system-site-packages) $(VENV)
 	grep -v '$(if $(filter system,$(TORCH)),^torch==,^$$)' requirements.lock > $(LOCK)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c $(LOCK) -e ".[$(EXTRAS)]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs build

@@ -1,4 +1,4 @@
-"""README tells today's truth: its code runs, its files exist, its figures stand in the pages it names; and it is short."""
+"""README tells today's truth: its code runs, its files exist, its figures are those of the pages; and it is short."""
 
 import contextlib
 import io
