@@ -8,7 +8,7 @@ from conftest import ROOT
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md", ROOT / "model-card.md"], ids=lambda page: page.stem)
 class TestEveryPage:
     def test_links_and_pictures_exist(self, page):
         linked = [t for t in re.findall(r"\]\(([^)#]+)[)#]", page.read_text()) if not t.startswith("http")]

@@ -13,6 +13,7 @@ def restructured(lines: list[str]) -> list[str]:
     Args:
         lines: of a docstring, without its common indentation; sections such as "Args:" stay as they are.
     """
+    lines = _tables(lines)
     made: list[str] = []
     before = ""  # the last line that is not empty
     equation = -1  # indentation of the paragraph that an equation stands under
@@ -40,13 +41,29 @@ def restructured(lines: list[str]) -> list[str]:
     return made
 
 
+def _tables(lines):
+    """Markdown's tables as lists of rows."""
+    made, inside = [], False
+    for line in lines:
+        row = line.strip().startswith("|")
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if row and not inside:
+            made += [".. list-table::", "   :header-rows: 1", ""]
+        if row and not all(re.fullmatch(r":?-+:?", cell) for cell in cells):
+            made += [f"   {'  ' if k else '* '}- {cell}" for k, cell in enumerate(cells)]
+        elif not row:
+            made.append(line)
+        inside = row
+    return made
+
+
 def _escaped(line):
     parts = re.split(r"(`+[^`]*`+)", line)
     for k, part in enumerate(parts):
         if k % 2:
             parts[k] = f"``{part.strip('`')}``"
         else:
-            parts[k] = re.sub(r"(?<=\w)_(?!\w)", r"\\_", re.sub(r"([\\*|])", r"\\\1", part))
+            parts[k] = re.sub(r"(?<=\w)_(?!\w)", r"\\_", re.sub(r"(\\|\||(?<!\*)\*(?!\*))", r"\\\1", part))
     return "".join(parts)
 
 

@@ -23,7 +23,7 @@ KINDS = {
 
 def stage(folder: Path) -> None:
     """Write a page for every name of `helo.models.available()`, and their index."""
-    study = helo.load("simulated", seed=0)
+    study = helo.load("simulated", subjects=6, seed=0)  # few: it is drawn, and not measured
     knocked = pd.read_csv(ROOT / "benchmarks" / "results" / "knockout.csv")
     lines = ["# The systems\n", "All take the same batch and give the same kind of answer: `helo.build(NAME, data)`.\n"]
     for kind, names in KINDS.items():
@@ -66,7 +66,9 @@ def markdown(docstring: str) -> str:
         code = indented or (code and not line.strip())
         parts = re.split(r"(`[^`]*`)", line)
         made.append(
-            line if indented else "".join(p if i % 2 else re.sub(r"([*_<])", r"\\\1", p) for i, p in enumerate(parts))
+            line
+            if indented
+            else "".join(p if i % 2 else re.sub(r"((?<!\*)\*(?!\*)|[_<])", r"\\\1", p) for i, p in enumerate(parts))
         )
     text = re.sub(r"(?<![<(])(https?://[^\s,;)]*[^\s,;.)])", r"<\1>", "\n".join(made))
     return re.sub(r"(?<!\w)docs/(\w+)\.md", r"[docs/\1.md](../\1.md)", text)
