@@ -80,6 +80,10 @@ def test_docstrings_are_read_as_they_are_written():
     assert restructured(lines) == [
         r"R\* of ``x``, and \| a \|:", "", "::", "", "    T = u * v", "", "after", "Of two:", "", "- one", "- two"
     ]  # fmt: skip
+    assert restructured(["**Bold**, **options and |a|"]) == [r"**Bold**, \*\*options and \|a\|"]
+    assert restructured(["| a | b* |", "|---|---|", "| `c` | |"]) == [
+        ".. list-table::", "   :header-rows: 1", "", "   * - a", r"     - b\*", "   * - ``c``", "     - "
+    ]  # fmt: skip
     assert untyped([":returns: shape (B, n)", ":rtype: One row"]) == [":returns: One row: shape (B, n)"]
     assert untyped([":param heads: of it", ":type heads: some"]) == [":param heads: some: of it"]
 

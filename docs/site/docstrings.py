@@ -24,6 +24,8 @@ def restructured(lines: list[str]) -> list[str]:
             continue
         if equation >= 0 and indent <= equation:
             equation = -1
+        if line.startswith(".. list-table"):
+            equation = 0  # as an equation, it is taken as it stands
         if equation >= 0:
             made.append(line)
             continue
@@ -50,7 +52,7 @@ def _tables(lines):
         if row and not inside:
             made += [".. list-table::", "   :header-rows: 1", ""]
         if row and not all(re.fullmatch(r":?-+:?", cell) for cell in cells):
-            made += [f"   {'  ' if k else '* '}- {cell}" for k, cell in enumerate(cells)]
+            made += [f"   {'  ' if k else '* '}- {_escaped(cell)}" for k, cell in enumerate(cells)]
         elif not row:
             made.append(line)
         inside = row
@@ -58,12 +60,12 @@ def _tables(lines):
 
 
 def _escaped(line):
-    parts = re.split(r"(`+[^`]*`+)", line)
+    parts = re.split(r"(`+[^`]*`+|\*\*\w[^*]*\w\*\*)", line)
     for k, part in enumerate(parts):
-        if k % 2:
+        if part.startswith("`"):
             parts[k] = f"``{part.strip('`')}``"
-        else:
-            parts[k] = re.sub(r"(?<=\w)_(?!\w)", r"\\_", re.sub(r"(\\|\||(?<!\*)\*(?!\*))", r"\\\1", part))
+        elif k % 2 == 0:
+            parts[k] = re.sub(r"(?<=\w)_(?!\w)", r"\\_", re.sub(r"([\\*|])", r"\\\1", part))
     return "".join(parts)
 
 

@@ -64,14 +64,14 @@ def markdown(docstring: str) -> str:
     for k, line in enumerate(lines):
         indented = line.startswith("    ") and (code or not k or not lines[k - 1].strip())
         code = indented or (code and not line.strip())
-        parts = re.split(r"(`[^`]*`)", line)
-        made.append(
-            line
-            if indented
-            else "".join(p if i % 2 else re.sub(r"((?<!\*)\*(?!\*)|[_<])", r"\\\1", p) for i, p in enumerate(parts))
-        )
+        made.append(line if indented else _escaped(line))
     text = re.sub(r"(?<![<(])(https?://[^\s,;)]*[^\s,;.)])", r"<\1>", "\n".join(made))
     return re.sub(r"(?<!\w)docs/(\w+)\.md", r"[docs/\1.md](../\1.md)", text)
+
+
+def _escaped(line):
+    parts = re.split(r"(`[^`]*`|\*\*\w[^*]*\w\*\*)", line)
+    return "".join(part if k % 2 else re.sub(r"([*_<])", r"\\\1", part) for k, part in enumerate(parts))
 
 
 def _first(name):
