@@ -11,8 +11,8 @@ demo: $(VENV)/notebooks
 	$(RUN) -m helo demo
 
 test: $(VENV)/test
-	$(RUN) -m ruff format --check helo tests benchmarks docs
-	$(RUN) -m ruff check helo tests benchmarks docs
+	$(RUN) -m ruff format --check helo tests benchmarks docs/site
+	$(RUN) -m ruff check helo tests benchmarks docs/site
 	$(RUN) -m mypy helo
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 

@@ -64,7 +64,7 @@ def test_the_wheel_has_every_file_of_the_library(wheel):
     carried = set(zipfile.ZipFile(wheel).namelist())
     library = {path.relative_to(ROOT).as_posix() for path in (ROOT / "helo").rglob("*") if path.is_file()}
     missing = {name for name in library if "__pycache__" not in name and not name.endswith(".pyc")} - carried
-    assert not missing
+    assert not missing, "pyproject.toml lists the packages"
     assert {f"helo/notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")} <= carried
     assert {f"helo/sweep_files/{path.name}" for path in (ROOT / "sweeps").glob("*.toml")} <= carried
     assert not [name for name in carried if name.startswith(("tests", "benchmarks", "docs"))]

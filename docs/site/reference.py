@@ -10,14 +10,7 @@ from pages import ROOT, tree, write
 
 import helo
 
-ROOMS = {
-    "data": "Data",
-    "models": "Models",
-    "training": "Training",
-    "evaluation": "Evaluation",
-    "batch": "Batch",
-    "views": "Views",
-}
+ROOMS = {path.parent.name: path.parent.name.capitalize() for path in sorted((ROOT / "helo").glob("*/__init__.py"))}
 
 
 def stage(folder: Path) -> None:
