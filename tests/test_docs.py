@@ -3,7 +3,10 @@
 import re
 
 import pytest
+import yaml
 from conftest import ROOT
+
+import helo
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
@@ -33,3 +36,12 @@ def test_every_file_is_in_its_place():
     rooms = {f"helo/{p.parent.name}/" for p in (ROOT / "helo").glob("*/__init__.py")}
     modules = {f"helo/{p.name}" for p in (ROOT / "helo").glob("[a-z]*.py")}
     assert not (rooms | modules) - set(named)
+
+
+def test_the_citation_is_of_this_version():
+    """The fields that the Citation File Format 1.2.0 asks for, and today's version."""
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(cited) and cited["cff-version"] == "1.2.0"
+    assert cited["version"] == helo.__version__
+    for work in cited["references"]:
+        assert {"type", "title", "authors"} <= set(work) and re.fullmatch(r"10\.\d{4,}/\S+", work["doi"])

@@ -80,6 +80,7 @@ def test_docstrings_are_read_as_they_are_written():
     assert restructured(lines) == [
         r"R\* of ``x``, and \| a \|:", "", "::", "", "    T = u * v", "", "after", "Of two:", "", "- one", "- two"
     ]  # fmt: skip
+    assert restructured(["|r| of a"]) == [r"\|r\| of a"]
     assert restructured(["**Bold**, **options and |a|"]) == [r"**Bold**, \*\*options and \|a\|"]
     assert restructured(["| a | b* |", "|---|---|", "| `c` | |"]) == [
         ".. list-table::", "   :header-rows: 1", "", "   * - a", r"     - b\*", "   * - ``c``", "     - "

@@ -47,7 +47,7 @@ def _tables(lines):
     """Markdown's tables as lists of rows."""
     made, inside = [], False
     for line in lines:
-        row = line.strip().startswith("|")
+        row = line.strip().startswith("|") and line.strip().endswith("|")
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if row and not inside:
             made += [".. list-table::", "   :header-rows: 1", ""]
