@@ -1,4 +1,4 @@
-# make demo | test | lab | dashboard | figures | pretrained | benchmarks
+# make demo | test | lab | dashboard | docs | figures | pretrained | benchmarks
 #   PARTS="seeds growth"  some of the benchmarks (docs/speed.md); WESAD=FOLDER for the part wesad
 #   PYTHON=python3.12   another Python, 3.11 or newer
 #   TORCH=system        use the PyTorch that this Python already has (a GPU machine's) instead of the locked CPU one
@@ -7,13 +7,13 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 LOCK := $(VENV)/requirements.lock
 
-.PHONY: demo test lab dashboard figures pretrained benchmarks clean
+.PHONY: demo test lab dashboard docs figures pretrained benchmarks clean
 demo: $(VENV)/notebooks
 	$(RUN) -m helo demo
 
 test: $(VENV)/test
-	$(RUN) -m ruff format --check helo tests benchmarks
-	$(RUN) -m ruff check helo tests benchmarks
+	$(RUN) -m ruff format --check helo tests benchmarks docs/site
+	$(RUN) -m ruff check helo tests benchmarks docs/site
 	$(RUN) -m mypy helo
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
@@ -29,6 +29,10 @@ DASHBOARD := --Voila.ip=127.0.0.1 --VoilaConfiguration.file_denylist='.*' \
 	--MappingKernelManager.cull_connected=True
 dashboard: $(VENV)/notebooks
 	$(RUN) -m voila notebooks/dashboard.ipynb --Voila.auto_token=True $(DASHBOARD)
+
+# build/site/index.html: the pages of docs/, the notebooks with their outputs, the reference; nothing is fetched
+docs: $(VENV)/docs
+	OMP_NUM_THREADS=1 $(RUN) docs/site/build.py
 
 figures: $(VENV)/test
 	$(RUN) -m helo demo --figures figures
@@ -47,12 +51,13 @@ benchmarks: $(VENV)/test
 	$(RUN) benchmarks/speed_page.py $(PARTS) $(if $(WESAD),--wesad $(WESAD))
 
 $(VENV)/notebooks: EXTRAS := notebooks,sweeps
-$(VENV)/test: EXTRAS := notebooks,sweeps,eeg,test
-$(VENV)/notebooks $(VENV)/test: pyproject.toml requirements.lock
+$(VENV)/docs: EXTRAS := notebooks,sweeps,docs
+$(VENV)/test: EXTRAS := notebooks,sweeps,eeg,docs,test
+$(VENV)/notebooks $(VENV)/docs $(VENV)/test: pyproject.toml requirements.lock
 	test -x $(RUN) || $(PYTHON) -m venv $(if $(filter system,$(TORCH)),--system-site-packages) $(VENV)
 	grep -v '$(if $(filter system,$(TORCH)),^torch==,^$$)' requirements.lock > $(LOCK)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c $(LOCK) -e ".[$(EXTRAS)]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs build

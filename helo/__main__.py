@@ -1,8 +1,9 @@
-"""Command line: `python -m helo demo | evaluate | live | check | cache | sweep | status | collect`."""
+"""Command line: `python -m helo demo | notebooks | evaluate | live | check | cache | sweep | status | collect`."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 import tomllib
@@ -24,14 +25,16 @@ NOTEBOOKS = ("01_explore", "02_train", "03_transport", "04_correlation")
 def demo(
     output: Annotated[Path, typer.Option(help="folder for the executed notebooks and the report")] = Path("runs/demo"),
     figures: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("figures"),
-    notebooks: Annotated[Path, typer.Option(help="folder of the notebooks")] = Path("notebooks"),
+    notebooks: Annotated[Path | None, typer.Option(help="folder of the notebooks", show_default="helo's own")] = None,
     epochs: Annotated[int, typer.Option(help="most epochs of every training")] = 100,
 ) -> None:
     """Run the notebooks 01 to 04 on the embedded data set; write pictures and an HTML report; print the scores."""
+    from helo.batch import notebooks as own
     from helo.batch.sweeps import run_one
 
+    notebooks = notebooks or own.folder()
     if not notebooks.is_dir():
-        raise typer.BadParameter(f"{notebooks}: no such folder; run this where the repository's notebooks/ is")
+        raise typer.BadParameter(f"{notebooks}: no such folder; expected that of the notebooks")
     (output / "02_train" / "checkpoint.safetensors").unlink(missing_ok=True)  # of a demo of older code, cut short
     results = {}
     for name in NOTEBOOKS:
@@ -42,9 +45,21 @@ def demo(
         for picture in sorted((output / name).glob("*.png")):
             figures.mkdir(parents=True, exist_ok=True)
             shutil.copy(picture, figures / picture.name)
-    report = _report(output, results, notebooks.parent)
+    report = _report(output, results)
     _say(f"\n{results['02_train']['table']}\n")
     _say(f"report: {report}\npictures: {figures}/")
+
+
+@app.command("notebooks")
+def copy_notebooks(
+    folder: Annotated[Path, typer.Argument(help="where to put them", show_default=False)],
+) -> None:
+    """Copy helo's notebooks into a folder, and its sweep files into sweeps/ there; overwrite nothing."""
+    from helo.batch import notebooks
+
+    with _told_plainly():
+        copies = notebooks.copy(folder)
+        _say(f"{len(copies)} files in {folder}; begin with: jupyter lab {folder / '00_index.ipynb'}")
 
 
 @app.command()
@@ -298,15 +313,16 @@ def _say(text, err=False):
     typer.echo("".join(shown), err=err)
 
 
-def _report(output: Path, results: dict, repository: Path) -> Path:
+def _report(output: Path, results: dict) -> Path:
     """index.html: the scores and links to the executed notebooks as pages."""
     from helo.batch.notebook_page import notebook_page
     from helo.batch.offline import filled
     from helo.files import atomic_write
 
+    library = os.path.relpath(Path(__file__).parents[1], output)
     for name in results:
-        text = notebook_page(output / name / f"{name}.ipynb")
-        text = text.replace('href="../', f'href="{os.path.relpath(repository, output)}/')
+        text = notebook_page(output / name / f"{name}.ipynb").replace('href="../', f'href="{library}/')
+        text = re.sub(r'(?<=<a )href="([^"#:]+)"', lambda link: link[0] * (output / link[1]).exists(), text)
         atomic_write(output / f"{name}.html", text.encode(errors="replace"))
     lines = results["02_train"]["table"].splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]

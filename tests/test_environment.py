@@ -6,7 +6,9 @@ import sys
 import tomllib
 
 import pytest
+import yaml
 from conftest import ROOT
+from packaging.requirements import Requirement
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -26,6 +28,17 @@ def test_environment_yml_is_in_step():
     conda = requirements([line.strip().replace("pytorch", "torch") for line in lines])
     assert conda.pop("python") == "python" + PROJECT["requires-python"]
     assert conda == declared()
+
+
+def test_environment_yml_is_one():
+    """conda's format: a name, channels, match specifications as text, and pip's lines under pip."""
+    content = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert set(content) == {"name", "channels", "dependencies"} and content["channels"] == ["conda-forge"]
+    *specifications, others = content["dependencies"]
+    version = r"(?:>=|<=|==|>|<|=)[\w.]+"
+    assert all(re.fullmatch(rf"[a-z\d][a-z\d._-]*(?:{version}(?:,{version})*)?", line) for line in specifications)
+    assert "pip" in specifications and set(others) == {"pip"}, "pip is asked for where its lines are"
+    assert all(Requirement(line) for line in others["pip"])
 
 
 def test_every_conda_line_says_what_it_is_for():

@@ -211,13 +211,13 @@ def test_a_notebooks_page_asks_for_nothing(tmp_path):
 
 
 def test_every_formula_of_the_notebooks_is_understood():
-    from helo.batch.notebook_page import _math
+    from helo.batch.notebook_page import mathml
 
     found = 0
     for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
         for cell in nbformat.read(file, as_version=4).cells:
             if cell.cell_type == "markdown":
                 for formula in re.findall(r"\$\$.+?\$\$|\$[^$\n]+\$", cell.source, re.S):
-                    assert _math(formula.strip("$"), "inline").startswith("<math"), f"{file.name}: {formula}"
+                    assert mathml(formula.strip("$"), "inline").startswith("<math"), f"{file.name}: {formula}"
                     found += 1
     assert found > 40

@@ -328,7 +328,7 @@ def test_the_benchmark_is_every_fusion_system_by_protocol_by_seed(place):
     variants = {name for name in available() if name.startswith("helo-") or name.endswith("-only")}
     assert {run["model"] for run in many} == set(available()) - variants
     assert {run["protocol"] for run in many} == set(PROTOCOLS) - {"both"}  # its folds are of people times clips
-    assert len(many) == 870, "README and the sweep file say how many"
+    assert len(many) == 870, "docs/sweeps.md and the sweep file say how many"
     assert len({tuple(sorted(run.items())) for run in many}) == len(many)
     assert {run["seed"] for run in many if not is_closed_form(run["model"])} == {0, 1, 2}
 

@@ -27,7 +27,7 @@ def notebook_page(file: str | Path) -> str:
     from jinja2 import DictLoader
 
     notebook = nbformat.read(file, as_version=4)
-    plots = _with_plots(notebook)
+    plots = place_plots(notebook)
     exporter = _exporter()(
         embed_images=True,
         template_file="helo.html.j2",
@@ -47,8 +47,15 @@ def notebook_page(file: str | Path) -> str:
     return page[: head.end()] + policy(*scripts) + page[head.end() : body] + elements + page[body:]
 
 
-def _with_plots(notebook):
-    """Give plots a place and their data, pictures the name of what they stand under; returns the number of plots."""
+def place_plots(notebook: Any) -> int:
+    """Give a notebook's plots a place and their data, and its pictures the name of what they stand under.
+
+    Args:
+        notebook: from nbformat; its outputs are changed. page/plots.js draws the plots.
+
+    Returns:
+        The number of plots.
+    """
     plots, heading = 0, ""
     for cell in notebook.cells:
         for line in cell.source.splitlines() if cell.cell_type == "markdown" else ():
@@ -87,13 +94,13 @@ def _exporter():
 
     class Renderer(IPythonRenderer):
         def block_math(self, body):
-            return _math(body, "block")
+            return mathml(body, "block")
 
         def inline_math(self, body):
-            return _math(body, "inline")
+            return mathml(body, "inline")
 
         def latex_environment(self, name, body):
-            return _math(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
+            return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
 
     class Exporter(HTMLExporter):
         def default_filters(self):
@@ -103,8 +110,13 @@ def _exporter():
     return Exporter
 
 
-def _math(formula, display):
-    """MathML of a formula; the formula itself where it is not understood."""
+def mathml(formula: str, display: str) -> str:
+    """MathML of a formula, or the formula as code where latex2mathml does not understand it.
+
+    Args:
+        formula: LaTeX, without its dollars.
+        display: "inline" or "block".
+    """
     from latex2mathml.converter import convert
 
     with suppress(Exception):

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from helo.batch import notebooks
 from helo.batch.folders import claim, read_json
 from helo.files import MissingFile, code_digest, write_json
 from helo.reading import expanded, shown
@@ -27,7 +28,8 @@ def grid(**axes: Sequence) -> list[dict]:
 def read_sweep(file: str | Path, fixed: dict | None = None) -> tuple[Path, list[dict]]:
     """Read a sweep file: the notebook, and the parameters of every run.
 
-    The file is TOML: `notebook`, a path from the file's own folder; `[parameters]`, the same for every run; and one or
+    The file is TOML: `notebook`, a path from the file's own folder, or the name of one of helo's own, as "02_train";
+    `[parameters]`, the same for every run; and one or
     more `[[axes]]`, each a grid of its own.
 
     Args:
@@ -35,7 +37,7 @@ def read_sweep(file: str | Path, fixed: dict | None = None) -> tuple[Path, list[
         fixed: parameters that take the place of the file's; an axis of that name is left out.
 
     Raises:
-        MissingFile: no such file.
+        MissingFile: no such file, or no notebook of that name.
         ValueError: not TOML, an unknown or missing key, or an axis that is no list.
     """
     file = Path(file)
@@ -53,7 +55,8 @@ def read_sweep(file: str | Path, fixed: dict | None = None) -> tuple[Path, list[
         ]
     except (ValueError, TypeError) as error:
         raise ValueError(f"{file}: {error}") from None
-    return file.parent / about["notebook"], many
+    notebook = about["notebook"]
+    return file.parent / notebook if notebook.endswith(".ipynb") else notebooks.find(notebook), many
 
 
 def run_id(notebook: str | Path, parameters: dict) -> str:

@@ -52,7 +52,7 @@ def fit_together(
         seeds: of the order of windows and of dropout, one for each model.
         checkpoint: files to write after every epoch and to resume from, one for each model; None keeps nothing.
         on_epoch: called with a model, as it then is, and its epoch's row; True ends the training of that model.
-        epochs, batch_size, learning_rate and all others: as in `helo.fit`.
+        epochs, batch_size, learning_rate: these and all others as in `helo.fit`.
 
     Returns:
         One `Run` for each model. A model whose loss stops being finite is at once trained by `helo.fit`, which says
