@@ -130,7 +130,7 @@ def _now(setup, last):
         bar |= {"error_x": whisker | {"thickness": 1.2, "width": 3, "color": INK}}
     side = NAMES | {"range": [len(setup.emotions) - 0.5, -0.5], "dtick": 1, "tickfont": {"size": 9}}
     most = float(np.max(said)) + (last.band or 0 if "error_x" in bar else 0)
-    return [bar], {"x": {"title": "share now", "range": [0, min(1.0, max(0.4, 1.05 * most))]}, "y": side}
+    return [bar], {"x": {"title": "share now", "range": [0, min(1.0, max(0.2, 1.05 * most))]}, "y": side}
 
 
 def _moved(setup, past):
