@@ -11,7 +11,7 @@ from helo.views.listening import Listening, listening
 
 
 class Unsure:
-    radius = 0.2
+    band = 0.2
 
     def by_modality(self, signals, masks):
         return {m: np.array([0.5 + (m == "temp")]) for m in signals}

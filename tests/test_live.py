@@ -268,7 +268,7 @@ def test_a_broken_log_says_so(model, setup, recording, tmp_path, name, content, 
 class Unsure:
     """The least that says how sure a model is."""
 
-    radius = 0.3
+    band = 0.3
 
     def by_modality(self, signals, masks):
         return {m: np.where(m == "face", 2.5, 0.5) * masks[m].any(1) for m in signals}
@@ -277,7 +277,7 @@ class Unsure:
 def test_what_the_model_is_not_sure_of_is_said(model, setup, recording):
     session = live.Session(model, setup, confidence=Unsure())
     *_, last = live.run(session, live.replay(recording, setup, seconds=60.0))
-    assert last.radius == 0.3 and last.strange["eda"] == 0.5
+    assert last.band == 0.3 and last.strange["eda"] == 0.5
     assert last.told == ["face: 2.5 times as far from training as any training person"]
 
 

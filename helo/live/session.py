@@ -22,11 +22,11 @@ _SILENT, _LOST, _STRANGE = 2.0, 0.02, 1.0
 
 
 class Confidence(Protocol):
-    """What says how sure a model is, such as `helo.evaluation.confidence`'s: a radius, and how strange inputs are."""
+    """What says how sure a model is, such as `helo.evaluation.confidence`'s: a band, and how strange inputs are."""
 
     @property
-    def radius(self) -> float:
-        """Of the region around an answer, a total variation from 0 to 1."""
+    def band(self) -> float:
+        """How far a rated share may lie from the answer's, for every emotion: 0 to 1, which excludes nothing."""
         ...
 
     def by_modality(self, signals: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -46,7 +46,7 @@ class Answer:
         lost: modality -> share of the window's samples that are not there.
         clock: modality -> seconds its clock has fallen behind (`Arrivals.shift`), already taken off.
         strange: modality -> how far its features lie from training; empty without a confidence.
-        radius: of the region around the distribution; None without a confidence.
+        band: how far each rated share may lie from the answer's; None without a confidence.
         delay: seconds from the window's end to the answer: of a replay, what it took to compute.
     """
 
@@ -57,7 +57,7 @@ class Answer:
     lost: dict[str, float]
     clock: dict[str, float]
     strange: dict[str, float] = field(default_factory=dict)
-    radius: float | None = None
+    band: float | None = None
     delay: float = 0.0
 
     @property
@@ -149,9 +149,9 @@ class Session:
         masks = {m: mask[None] for m, (_, mask) in made.items()}
         there = any(mask.any() for mask in masks.values())
         distribution = self._asked(signals, masks) if there else None
-        strange, radius = {}, None
+        strange, band = {}, None
         if self.confidence is not None:
-            radius = self.confidence.radius
+            band = self.confidence.band
             if there:
                 strange = {m: float(far[0]) for m, far in self.confidence.by_modality(signals, masks).items()}
         cut = self.setup.cut
@@ -164,7 +164,7 @@ class Session:
             lost={m: 1 - float(share.mean()) for m, share in came.items()},
             clock={m: a.shift for m, a in self.arrivals.items()},
             strange=strange,
-            radius=radius,
+            band=band,
             delay=now - end + time.perf_counter() - began,
         )
 

@@ -36,9 +36,9 @@ def listening(setup: Setup, answers: Sequence[Answer], tail: Tail) -> go.Figure:
 
     Returns:
         On the left a row a modality: its raw signal, grey over the tokens that are not there. On the right the answer
-        now, with what one share may be within the region where that is known; the answers of the last two minutes; how
-        far each modality lies from training (above 1: farther than any training person), or, where nobody says that,
-        what share of its tokens is there.
+        now, with the band in which the shares are expected where that is known; the answers of the last two minutes;
+        how far each modality lies from training (above 1: farther than any training person), or, where nobody says
+        that, what share of its tokens is there.
     """
     modalities, last = list(setup.rates), answers[-1]
     rows = len(modalities)
@@ -121,16 +121,16 @@ def _signal(setup, tail, m, last, n):
 
 
 def _now(setup, last):
-    """Bars of the answer, with what a share may be within the region."""
+    """Bars of the answer, with the band in which the shares are expected."""
     said = np.zeros(len(setup.emotions)) if last.distribution is None else last.distribution
     bar = bars(setup.emotions, said, "now")
-    if last.radius is not None and last.radius < 1 and last.distribution is not None:
-        up, down = np.minimum(1 - said, last.radius), np.minimum(said, last.radius)
+    if last.band is not None and last.band < 1 and last.distribution is not None:
+        up, down = np.minimum(1 - said, last.band), np.minimum(said, last.band)
         whisker = {"type": "data", "symmetric": False, "array": up, "arrayminus": down}
         bar |= {"error_x": whisker | {"thickness": 1.2, "width": 3, "color": INK}}
     side = NAMES | {"range": [len(setup.emotions) - 0.5, -0.5], "dtick": 1, "tickfont": {"size": 9}}
-    most = float(np.max(said)) + (last.radius or 0 if "error_x" in bar else 0)
-    return [bar], {"x": {"title": "share now", "range": [0, min(1.0, max(0.4, 1.05 * most))]}, "y": side}
+    most = float(np.max(said)) + (last.band or 0 if "error_x" in bar else 0)
+    return [bar], {"x": {"title": "share now", "range": [0, min(1.0, max(0.2, 1.05 * most))]}, "y": side}
 
 
 def _moved(setup, past):
