@@ -87,6 +87,7 @@ def run(name: str, data: helo.EmotionData, names: list[str], seeds: list[int]) -
             pairs = zip(fitted, splits, strict=True)
             rows = pd.DataFrame([row for (one, parts), split in pairs for row in asked(one, data, parts, split)])
             rows = rows.assign(set=name, model=model, seed=seed, code=code)
+            kept = read()  # as it is by now: another process may have kept rows
             if len(kept):
                 rows = pd.concat([kept[(kept.set != name) | (kept.model != model) | (kept.seed != seed)], rows])
             content = io.StringIO()
