@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
 import time
 import tomllib
 import unicodedata
@@ -18,8 +15,6 @@ import typer
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
-NOTEBOOKS = ("01_explore", "02_train", "03_transport", "04_correlation")
-
 
 @app.command()
 def demo(
@@ -29,25 +24,11 @@ def demo(
     epochs: Annotated[int, typer.Option(help="most epochs of every training")] = 100,
 ) -> None:
     """Run the notebooks 01 to 04 on the embedded data set; write pictures and an HTML report; print the scores."""
-    from helo.batch import notebooks as own
-    from helo.batch.sweeps import run_one
+    from helo.batch import demo
 
-    notebooks = notebooks or own.folder()
-    if not notebooks.is_dir():
-        raise typer.BadParameter(f"{notebooks}: no such folder; expected that of the notebooks")
-    (output / "02_train" / "checkpoint.safetensors").unlink(missing_ok=True)  # of a demo of older code, cut short
-    results = {}
-    for name in NOTEBOOKS:
-        started = time.perf_counter()
-        parameters = {} if name == "01_explore" else {"epochs": epochs}
-        results[name] = run_one(notebooks / f"{name}.ipynb", output / name, parameters)
-        _say(f"{name}: {time.perf_counter() - started:.0f} s")
-        for picture in sorted((output / name).glob("*.png")):
-            figures.mkdir(parents=True, exist_ok=True)
-            shutil.copy(picture, figures / picture.name)
-    report = _report(output, results)
-    _say(f"\n{results['02_train']['table']}\n")
-    _say(f"report: {report}\npictures: {figures}/")
+    with _told_plainly():
+        for line in demo.run(output, figures, notebooks, epochs):
+            _say(line)
 
 
 @app.command("notebooks")
@@ -127,7 +108,7 @@ def evaluate(
 @app.command()
 def live(
     model: Annotated[
-        Path, typer.Argument(help="NAME.safetensors; beside it NAME.live.json, and NAME-sure.safetensors if any")
+        Path, typer.Argument(help="NAME.safetensors; beside it NAME.live.json, and NAME.sure.safetensors if any")
     ],
     replay: Annotated[str, typer.Option(help="a log's folder, 'simulated', or WESAD's folder")] = "",
     stream: Annotated[
@@ -144,7 +125,7 @@ def live(
 
     never = float("inf")
     with _told_plainly():
-        sure = model.with_name(f"{model.stem}-sure.safetensors")
+        sure = model.with_suffix(".sure.safetensors")
         known = Confidence.load(sure) if sure.exists() else None
         for line in listen(model, replay, stream or [], subject, speed or never, seconds or never, log, known):
             _say(line)
@@ -311,26 +292,6 @@ def _say(text, err=False):
     """Print text with what would command the terminal, or hide in it, written out: an escape code as \\x1b[31m."""
     shown = (repr(c)[1:-1] if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in str(text))
     typer.echo("".join(shown), err=err)
-
-
-def _report(output: Path, results: dict) -> Path:
-    """index.html: the scores and links to the executed notebooks as pages."""
-    from helo.batch.notebook_page import notebook_page
-    from helo.batch.offline import filled
-    from helo.files import atomic_write
-
-    library = os.path.relpath(Path(__file__).parents[1], output)
-    for name in results:
-        text = notebook_page(output / name / f"{name}.ipynb").replace('href="../', f'href="{library}/')
-        text = re.sub(r'(?<=<a )href="([^"#:]+)"', lambda link: link[0] * (output / link[1]).exists(), text)
-        atomic_write(output / f"{name}.html", text.encode(errors="replace"))
-    lines = results["02_train"]["table"].splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    del rows[1]  # Markdown's ruler
-    notes = " ".join(line for line in lines if not line.startswith("|"))
-    page = filled("demo.html", "runs.css", rows=rows, notes=notes, notebooks=list(results))
-    atomic_write(output / "index.html", page)
-    return output / "index.html"
 
 
 if __name__ == "__main__":

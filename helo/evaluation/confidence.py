@@ -3,7 +3,7 @@
 sure = helo.evaluation.confidence(models, data, parts)      # each model with the split it was trained on
 low, high = sure.bounds(answer.distributions)               # each emotion's share, in 90 % of a new person's windows
 sure.strange(data.signals, data.masks)                      # above 1: farther than any training person's windows
-sure.save("helo-sure.safetensors")                          # Confidence.load(path)
+sure.save("helo.sure.safetensors")                          # Confidence.load(path)
 """
 
 from __future__ import annotations
