@@ -16,6 +16,7 @@ nb_execution_mode = "off"  # build.py has run them
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
 html_math_renderer = "mathml"
+highlight_language = "none"  # an equation is no Python
 
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
