@@ -30,7 +30,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     # names of Python's own and of other libraries, as signatures and docstrings write them
     ("py:.*", r"(torch|numpy|np|nn|pandas|pd|plotly|go|ipywidgets|widgets|matplotlib|IPython|anywidget|papermill)\b.*"),
-    ("py:.*", r"(pathlib|collections|typing|contextlib|zipfile|t|jupyter_server)\..*|dict\[str|HTTPError"),
+    ("py:.*", r"(pathlib|collections|typing|contextlib|zipfile|socket|t|jupyter_client|jupyter_server)\..*"),
+    ("py:.*", r"dict\[str|HTTPError"),
     ("py:.*", r"Tensor|Figure|Axes|HTML|DataFrame|Series|Path|optional|P"),
     # type variables, and base classes of one file
     ("py:.*", r"helo\..*\.(Array|Model|Option|R|Result|_\w+)"),
