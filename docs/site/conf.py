@@ -16,6 +16,7 @@ nb_execution_mode = "off"  # build.py has run them
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
 html_math_renderer = "mathml"
+highlight_language = "none"  # an equation is no Python
 
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
@@ -29,7 +30,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     # names of Python's own and of other libraries, as signatures and docstrings write them
     ("py:.*", r"(torch|numpy|np|nn|pandas|pd|plotly|go|ipywidgets|widgets|matplotlib|IPython|anywidget|papermill)\b.*"),
-    ("py:.*", r"(pathlib|collections|typing|contextlib|zipfile|t|jupyter_server)\..*|dict\[str|HTTPError"),
+    ("py:.*", r"(pathlib|collections|typing|contextlib|zipfile|socket|t|jupyter_client|jupyter_server)\..*"),
+    ("py:.*", r"dict\[str|HTTPError"),
     ("py:.*", r"Tensor|Figure|Axes|HTML|DataFrame|Series|Path|optional|P"),
     # type variables, and base classes of one file
     ("py:.*", r"helo\..*\.(Array|Model|Option|R|Result|_\w+)"),
