@@ -111,7 +111,7 @@ def cold_reason(folder):
 def zygote():
     from helo.batch import warm
 
-    return psutil.Process(warm._current._process.pid)
+    return psutil.Process(warm._current.pid)
 
 
 def outputs(folder, name):
@@ -180,12 +180,24 @@ def test_a_killed_zygote_or_kernel(tmp_path, monkeypatch):
     assert cold_reason(run(notebook, tmp_path, a=5)) is None, "another answers"
 
 
+def test_a_zygote_that_cannot_start(tmp_path, monkeypatch):
+    notebook = write_notebook(tmp_path / "n.ipynb", PARAMETERS, "import os\nfound = {}", RECORD)
+
+    def none(name):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setenv("OWN", "of this test")
+    monkeypatch.setattr("helo.batch.warm.os.memfd_create", none)
+    told = cold_reason(run(notebook, tmp_path))
+    assert told == "what kernels are forked from cannot start: [Errno 12] Cannot allocate memory"
+
+
 def test_a_zygote_ends_with_its_process(tmp_path):
     notebook = write_notebook(tmp_path / "n.ipynb", PARAMETERS, "import numpy", "found = {}", RECORD)
     script = (
         "import sys, os, signal\nfrom helo import sweeps\nfrom helo.batch import warm\n"
         f"sweeps.sweep({str(notebook)!r}, [{{}}], {str(tmp_path / 's')!r}, progress=False)\n"
-        "print(warm._current._process.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+        "print(warm._current.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
     )
     pid = int(subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment()).stdout)
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -246,7 +258,7 @@ def test_changed_code_is_never_run_from_memory(tmp_path):
             found = json.loads((folder / "result.json").read_text())
             assert (found["text"], found["code"]) == (text, code), found
             assert "cold" not in (folder / "log.txt").read_text()
-            zygotes.append(warm._current._process.pid)
+            zygotes.append(warm._current.pid)
         assert len(set(zygotes)) == 3 and zygotes[2] == zygotes[3], zygotes
         """)
     )

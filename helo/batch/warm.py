@@ -96,26 +96,33 @@ class Zygote:
         self._resources = ExitStack()
         self._channel, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._resources.enter_context(self._channel)
+        try:
+            with its:
+                self._begin(its.fileno())
+        except OSError as error:  # no room for a process, or for its folder
+            self._unfit = f"what kernels are forked from cannot start: {error}"
+
+    def _begin(self, channel):
         own = self._resources.enter_context(TemporaryDirectory(prefix=kernel.PREFIX, ignore_cleanup_errors=True))
         self._resources.enter_context(held(Path(own)))
         said = os.memfd_create("said")
         names, room = json.dumps(self._names), " " * zygote.ROOM
-        command = [sys.executable, zygote.__file__, str(its.fileno()), names, room]
-        with its, os.fdopen(said):
-            self._process = subprocess.Popen(
-                command,
+        with os.fdopen(said):
+            process = subprocess.Popen(
+                [sys.executable, zygote.__file__, str(channel), names, room],
                 env={**self._environment, "TMPDIR": own, kernel.MARK: room},
-                pass_fds=(its.fileno(),),
+                pass_fds=(channel,),
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
                 start_new_session=True,  # Ctrl-C in a terminal is not for it
             )
+        self._resources.callback(process.wait)
+        self._resources.callback(process.kill)
+        self.pid = process.pid
 
     def close(self) -> None:
         """End it, but none of its kernels."""
-        self._process.kill()
-        self._process.wait()
         self._resources.close()
 
     def fork(self, supervisor: list[str], command: list[str], options: dict[str, Any]) -> Forked:
@@ -242,7 +249,7 @@ class Provisioner(LocalProvisioner):
         count = len(self.supervisor)
         try:
             forked = self.zygote.fork(self.supervisor, cmd[count:], options)
-        except Unfit as reason:
+        except (Unfit, OSError) as reason:
             self.run_log.write(f"a cold kernel: {reason}\n")
             return await super().launch_kernel(cmd, **options)
         self.process = forked  # type: ignore[assignment]  # as good as a Popen
