@@ -38,7 +38,7 @@ PARTS = {
     "wesad": ("data.py --root PATH", 1),
 }
 USUAL = tuple(part for part in PARTS if part not in ("dmer", "wesad"))
-LIMIT = 300  # seconds of a part
+LIMIT = 400  # seconds of a part
 MARKS = "<!-- rows: written by benchmarks/speed_page.py -->\n", "<!-- end of rows -->\n"
 
 

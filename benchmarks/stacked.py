@@ -19,7 +19,7 @@ import time
 import warnings
 
 import torch
-from joblib import Parallel, cpu_count, delayed
+from joblib import Parallel, cpu_count, delayed, parallel_config
 from machine import beside, describe, rows
 from training import study
 
@@ -42,7 +42,8 @@ def spread(way, data, jobs, training):
     """The jobs on a process a core."""
     cores = min(cpu_count(), len(jobs))
     parts = [jobs[k::cores] for k in range(cores)] if way is stacked else [[job] for job in jobs]
-    Parallel(n_jobs=cores)(delayed(way)(data, part, training) for part in parts)
+    with parallel_config("loky", inner_max_num_threads=1):  # as `evaluate` has them, so that no turn starts processes
+        Parallel(n_jobs=cores)(delayed(way)(data, part, training) for part in parts)
 
 
 def evaluated(data, jobs, training):

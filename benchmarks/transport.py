@@ -169,20 +169,8 @@ def added(way: str, iterations: int) -> None:
     print(json.dumps((peak() - before) / 1e6))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--iterations", type=int, default=50)
-    parser.add_argument("--epsilon", type=float, nargs="+", default=[0.1, 0.02])
-    parser.add_argument("--sizes", type=int, default=len(SETTINGS), help="the first so many alone")
-    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.peak:
-        added(options.peak[0], int(options.peak[1]))
-        return
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    print(describe("POT"))
-    told = speed(options, device) + equal(options, device)
+def memory():
+    """What a step adds to a process, by iterations; of a card it would say nothing."""
     print("\n| memory one step adds, 256 x 32 x 32 (MB) | 50 iterations | 200 | 800 |")
     print("|---|---|---|---|")
     most = {}
@@ -197,6 +185,25 @@ def main() -> None:
         ]
         print(f"| {way} | " + " | ".join(f"{mb:.0f}" for mb in found) + " |")
         most[way] = f"{way} {found[-1]:.0f} MB"
+    what = "memory of 800 iterations, forward and backward, 256 x 32 x 32"
+    return [(what, ", ".join(most.values()), "constant")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--iterations", type=int, default=50)
+    parser.add_argument("--epsilon", type=float, nargs="+", default=[0.1, 0.02])
+    parser.add_argument("--sizes", type=int, default=len(SETTINGS), help="the first so many alone")
+    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.peak:
+        added(options.peak[0], int(options.peak[1]))
+        return
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    print(describe("POT"))
+    told = speed(options, device) + equal(options, device)
+    told += memory() if device.type == "cpu" else []
     print(
         "\nsmallest epsilon, in units of the largest cost, without NaN in plan and gradient (1000 iterations):", end=" "
     )
@@ -207,9 +214,7 @@ def main() -> None:
         if all(torch.isfinite(x).all() for x in step("helo", cost, weight, e * float(cost.max()), 1000))
     ]
     print(kept[-1])
-    rows(
-        [*told, ("memory of 800 iterations, forward and backward, 256 x 32 x 32", ", ".join(most.values()), "constant")]
-    )
+    rows(told)
 
 
 if __name__ == "__main__":

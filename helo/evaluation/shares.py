@@ -42,12 +42,14 @@ def shares(data: EmotionData, job: Job, processes: int, known: dict[str, int] | 
         data: the data set.
         job: its fits.
         processes: that take parts.
-        known: what was found before (`remembered`), of jobs with the same options and batch; is added to.
+        known: what was found before (`remembered`) of such data with these options and batch; is added to.
     """
     most = len(job.divided(data, 1)[0].fits)
     if processes > 1 and _worth_asking(data, job, processes):
-        batch = job.training.get("batch_size")
-        about, known = repr((job.model, sorted(job.options.items()), batch, most)), {} if known is None else known
+        known = {} if known is None else known
+        sizes = {m: x.shape[1:] for m, x in data.signals.items()}, len(data.emotions)
+        settings = job.training.get("batch_size"), job.training.get("precision")
+        about = repr((data.name, *sizes, job.model, sorted(job.options.items()), *settings, most))
         if about not in known:
             known[about] = _faster(data, job, most)
         most = known[about]
