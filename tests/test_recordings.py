@@ -88,7 +88,8 @@ def test_wesads_signals_give_wesads_features(real, form, normalise, context):
     ours = helo.load("recordings", real / form, strict=True, **options)
     np.testing.assert_allclose(ours.starts, theirs.starts, atol=1e-5)
     np.testing.assert_allclose(ours.distributions, theirs.distributions, atol=1e-6)
-    assert ours.subjects.tolist() == theirs.subjects.tolist() and ours.trials.tolist() == theirs.trials.tolist()
+    for name in ("subjects", "trials", "conditions"):
+        assert getattr(ours, name).tolist() == getattr(theirs, name).tolist(), name
     for name in ("emotions", "roles", "query", "window", "features", "tokens"):
         assert getattr(ours, name) == getattr(theirs, name), name
     for m, x in theirs.signals.items():
