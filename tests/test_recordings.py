@@ -515,6 +515,11 @@ E4_FAULTS = {
         "P1, bvp",
         r"line 1 is 'now'; expected the start in Unix seconds",
     ),
+    "a clock of its own": (
+        lambda r: e4_file(r / "P1" / "BVP.csv", signals(seed=1)["bvp"], 64, 0.0),
+        "P1, bvp",
+        r"begins 1495437325 s before 'eda', 'temp', 'acc', and is never there with them",
+    ),
     "one axis": (
         lambda r: e4_file(r / "P1" / "ACC.csv", signals(seed=1)["acc"][:, :1], 32),
         "P1, acc",
