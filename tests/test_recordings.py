@@ -88,7 +88,8 @@ def test_wesads_signals_give_wesads_features(real, form, normalise, context):
     ours = helo.load("recordings", real / form, strict=True, **options)
     np.testing.assert_allclose(ours.starts, theirs.starts, atol=1e-5)
     np.testing.assert_allclose(ours.distributions, theirs.distributions, atol=1e-6)
-    assert ours.subjects.tolist() == theirs.subjects.tolist() and ours.trials.tolist() == theirs.trials.tolist()
+    for name in ("subjects", "trials", "conditions"):
+        assert getattr(ours, name).tolist() == getattr(theirs, name).tolist(), name
     for name in ("emotions", "roles", "query", "window", "features", "tokens"):
         assert getattr(ours, name) == getattr(theirs, name), name
     for m, x in theirs.signals.items():
@@ -513,6 +514,11 @@ E4_FAULTS = {
         lambda r: (r / "P1" / "BVP.csv").write_text("now\n64\n1\n2\n"),
         "P1, bvp",
         r"line 1 is 'now'; expected the start in Unix seconds",
+    ),
+    "a clock of its own": (
+        lambda r: e4_file(r / "P1" / "BVP.csv", signals(seed=1)["bvp"], 64, 0.0),
+        "P1, bvp",
+        r"begins 1495437325 s before 'eda', 'temp', 'acc', and is never there with them",
     ),
     "one axis": (
         lambda r: e4_file(r / "P1" / "ACC.csv", signals(seed=1)["acc"][:, :1], 32),

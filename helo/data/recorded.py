@@ -104,6 +104,19 @@ class Report:
         return (*self.findings, *grouped)
 
 
+def together(signals: Mapping[str, Samples]) -> dict[str, Samples]:
+    """The most signals that are there at the same time, one with the next; of as many, those of the longest time."""
+    groups: list[list[str]] = []
+    until = -float("inf")
+    for name in sorted(signals, key=lambda m: signals[m].start):
+        if signals[name].start >= until:
+            groups.append([])
+        groups[-1].append(name)
+        until = max(until, signals[name].end)
+    best = max(groups, key=lambda names: (len(names), sum(signals[m].end - signals[m].start for m in names)))
+    return {name: samples for name, samples in signals.items() if name in best}
+
+
 def span(signals: Mapping[str, Samples]) -> tuple[float, float]:
     """Start of the recording on its clock, and its length: where all signals that begin, or end, together are there.
 

@@ -11,7 +11,7 @@ from helo.data import signals as features
 from helo.data.columns import some
 from helo.data.findings import CAUTION
 from helo.data.rated_windows import Labels, labels
-from helo.data.recorded import Part, Person, Report, Samples, span
+from helo.data.recorded import Part, Person, Report, Samples, span, together
 from helo.data.recordings_card import KINDS
 from helo.data.recordings_check import bridged, events_outside, examine, gaps_of, unusable
 from helo.data.recordings_ratings import Table
@@ -177,6 +177,11 @@ def usable(where: str, part: Part, card: Mapping, excluded: Mapping[str, str], r
             used[name] = samples
     if not used:
         raise ValueError(f"no signal can be used; expected one of {some(card['signals'])}")
+    kept = together(used)
+    for name in [m for m in used if m not in kept]:
+        apart = used.pop(name).start - min(s.start for s in kept.values())
+        told = f"begins {abs(apart):.0f} s {'before' if apart < 0 else 'after'} {some(kept)}"
+        report.leave_out(f"{where}, {name}", f"{told}, and is never there with them")
     return used
 
 

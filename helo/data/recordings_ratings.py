@@ -202,6 +202,7 @@ class Table:
                 )
             trials = _cells(path, column, table, rows) if column else [part.name or "recording"] * len(rows)
         shown = self.card.get("condition") or next((c for c in ("condition", "trial_type") if c in table), None)
+        shown = shown or (column if over == "trial" else None)  # what a trial is called, everybody's is
         if shown is not None and shown not in table:
             raise ValueError(f"{path}: no column {shown!r} for the condition; found {some(table)}")
         return trials, _cells(path, shown, table, rows) if shown else None
