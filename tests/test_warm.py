@@ -41,7 +41,7 @@ found = {
     "input": sys.stdin.read() if sys.stdin else None, "gc": [gc.isenabled(), *gc.get_threshold()],
     "locale": locale.getlocale(), "filters": len(warnings.filters), "tmp": plain(tempfile.gettempdir()),
     "names": sorted(k for k in globals() if k[0] != "_"), "inputs": len(In), "backend": matplotlib.get_backend(),
-    "torch": [torch.get_num_threads(), torch.cuda.is_initialized(), torch.cuda._is_in_bad_fork()],
+    "drawn": drawn, "torch": [torch.get_num_threads(), torch.cuda.is_initialized(), torch.cuda._is_in_bad_fork()],
     "comms": sorted(get_ipython().kernel.comm_manager.targets),
     "history": str(get_ipython().history_manager.hist_file), "display": type(sys.stdout).__name__,
 }
@@ -64,6 +64,8 @@ print(sorted(pd.Series([3.0, 1.0]).to_list()), file=sys.stderr)""",
 atexit.register(lambda: print("at its end", file=open(f"{output}/end", "w")))
 unclosed = open(f"{output}/unclosed", "w")
 unclosed.write("whole")
+sys.kept = open(f"{output}/kept", "w")
+sys.kept.write("by a module")
 import threading, time
 threading.Thread(target=lambda: (time.sleep(0.5), open(f"{output}/thread", "w").write("x"))).start()""",
 )
@@ -76,7 +78,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import torch
 import helo
-from helo import explore, figures"""
+from helo import explore, figures
+drawn = [torch.initial_seed(), torch.rand(1).item(), np.random.rand(), random.random()]"""
 
 
 @pytest.fixture(autouse=True)
@@ -129,15 +132,18 @@ def test_warm_and_cold_are_the_same_bit_for_bit(tmp_path, monkeypatch):
     helo.load("simulated", **STUDY)  # its features are kept from here on: nobody computes them
     cold, *warm = (run(notebook, tmp_path / how, cold=how == "cold") for how in ("cold", "first", "second"))
     assert len(list(Path(f"/proc/{zygote().pid}/task").iterdir())) == 1
+    drawn = []
     for folder in warm:
         assert cold_reason(folder) is None
         mine, new = result(folder), result(cold)
+        drawn += [mine.pop("drawn"), new.pop("drawn")]
         assert mine["torch"] == [1, False, False] and mine["marked"] and mine["parent"] and mine["group"]
         assert {k: mine[k] for k in new if mine[k] != new[k]} == {}
         assert outputs(folder, "n.ipynb") == outputs(cold, "n.ipynb") and "image/png" in outputs(cold, "n.ipynb")
-        for name in ("model.safetensors", "end", "unclosed", "thread"):
+        for name in ("model.safetensors", "end", "unclosed", "kept", "thread"):
             assert (folder / name).read_bytes() == (cold / name).read_bytes(), name
         assert (folder / "unclosed").read_text() == "whole"
+    assert all(len({draws[k] for draws in drawn}) == 3 for k in range(4)), "each run draws its own"
 
 
 def test_nothing_of_a_run_is_left_for_the_next(tmp_path):
@@ -145,7 +151,7 @@ def test_nothing_of_a_run_is_left_for_the_next(tmp_path):
     notebook = write_notebook(
         tmp_path / "n.ipynb",
         PARAMETERS,
-        "import os, random, sys\nimport numpy as np",
+        "import os, random, sys\nimport numpy as np\nimport numpy.random",
         "left = [hasattr(np, 'LEFT'), 'LEFT' in os.environ, 'colorsys' in sys.modules, np.geterr()['over']]\n"
         "key = __import__('multiprocessing').current_process().authkey.hex()\n"
         "found = dict(left=left, cwd=os.getcwd(), drawn=[random.random(), np.random.rand()], key=key)\n"
