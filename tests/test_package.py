@@ -95,6 +95,13 @@ def test_a_sweep_and_its_overview(installed):
     assert result["dataset"] == "simulated" and (folder / "runs" / "example" / "index.html").exists()
 
 
+def test_a_file_in_the_place_of_a_folder(tmp_path):
+    (tmp_path / "sweeps").write_text("mine")
+    with pytest.raises(FileExistsError, match="sweeps: is no folder, and nothing was copied"):
+        notebooks.copy(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["sweeps"]
+
+
 def test_in_the_repository_they_are_its_own():
     assert notebooks.folder() == ROOT / "notebooks" and notebooks.folder("sweeps") == ROOT / "sweeps"
     assert notebooks.find("02_train") == ROOT / "notebooks" / "02_train.ipynb"

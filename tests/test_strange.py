@@ -56,6 +56,19 @@ def test_the_limit_is_the_farthest_training_person():
         neighbourhood(x, np.zeros(300))
 
 
+def test_a_modality_of_which_training_says_nothing():
+    data = random_data()
+    first, *others = data.signals
+    data.signals[first][:] = 1.0
+    signals, masks = parts(data, np.arange(3))
+    known = told(training_side(data, np.arange(len(data))))
+    assert set(known.training) == set(others)
+    signals[first] = signals[first] + 5
+    assert known.by_modality(signals, masks).keys() == set(others) and (known.strange(signals, masks) < 5).all()
+    nothing = told({})
+    assert nothing.strange(signals, masks).tolist() == [0, 0, 0] and nothing.warnings(signals, masks) == ["", "", ""]
+
+
 def test_unit_does_not_matter_if_training_had_it_too():
     rng = np.random.default_rng(0)
     x, who = rng.normal(33, 2, (200, 2)), np.repeat(np.arange(5), 40)

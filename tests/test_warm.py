@@ -279,6 +279,7 @@ def test_changed_code_is_never_run_from_memory(tmp_path):
     [
         ("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()", "1 threads"),
         ("import warnings\nwarnings.warn('old')", "the imports print: .*old"),
+        ("print('hello')", "the imports print: hello"),
         ("from IPython import get_ipython\nget_ipython()", r"\['odd'\] ask whether they are in a notebook"),
         ("import tempfile\ntempfile.mkstemp()", "the imports leave tmp"),
         ("import torch\ntorch.cuda.used = True", "the imports use the GPU"),
@@ -299,6 +300,7 @@ def test_imports_that_do_more_are_left_to_each_kernel(tmp_path, monkeypatch, con
         "    _is_in_bad_fork = classmethod(lambda cls: cls.looked and os.getpid() != here)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(packages))
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     notebook = write_notebook(
         tmp_path / "n.ipynb", PARAMETERS, "try:\n    pass\nfinally:\n    pass\nfound = {}", RECORD, "import odd"
     )

@@ -59,6 +59,9 @@ def copy(target: str | Path) -> list[Path]:
     target = Path(target)
     copies = {target / path.name: path for path in sorted(folder().glob("*.ipynb"))}
     copies |= {target / "sweeps" / path.name: path for path in sorted(folder("sweeps").glob("*.toml"))}
+    for there in (target, target / "sweeps"):
+        if there.exists() and not there.is_dir():
+            raise FileExistsError(f"{there}: is no folder, and nothing was copied")
     for there in copies:
         if there.exists() or there.is_symlink():
             raise FileExistsError(f"{there}: is there already, and nothing was copied; expected a folder without it")

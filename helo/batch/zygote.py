@@ -117,6 +117,7 @@ def _unfit(asked):
     """Why a kernel forked from here would not be what a new one is; None if it would."""
     if (threads := len(os.listdir("/proc/self/task"))) > 1:
         return f"the imports start {threads - 1} threads"
+    sys.stdout.flush()  # it is a file, which is written to when its buffer is full
     if os.fstat(1).st_size:
         return "the imports print: " + os.pread(1, 300, 0).decode(errors="replace").strip()
     if others := asked - {"ipywidgets"}:  # it is told later
@@ -162,7 +163,8 @@ def _asked_for_a_kernel(channel, files):
         if not message:
             return None
         if not descriptors:
-            os.waitpid(int(message), 0)  # not before it is told, so that nobody else has that number until then
+            with contextlib.suppress(ChildProcessError):  # of the process that was here before this one
+                os.waitpid(int(message), 0)  # not before it is told, so that nobody else has that number until then
             continue
         if any(_stamp(path) != stamp for path, stamp in files.items()):
             return None

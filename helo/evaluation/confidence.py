@@ -9,6 +9,7 @@ sure.save("helo.sure.safetensors")                          # Confidence.load(pa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,8 +81,9 @@ class Confidence:
         return found
 
     def strange(self, signals: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The largest of `by_modality`, shape (n,)."""
-        return np.max(list(self.by_modality(signals, masks).values()), 0)
+        """The largest of `by_modality`, shape (n,); 0 where training says nothing."""
+        far = self.by_modality(signals, masks)
+        return np.max([np.zeros(len(next(iter(masks.values())))), *far.values()], 0)
 
     def warnings(self, signals: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> list[str]:
         """For each of n windows what is strange about it, in words; "" where nothing is."""
@@ -92,7 +94,7 @@ class Confidence:
                 for m, far in found.items()
                 if far[k] > 1
             )
-            for k in range(len(next(iter(found.values()))))
+            for k in range(len(next(iter(masks.values()))))
         ]
 
     @property
@@ -196,10 +198,10 @@ def confidence(
 
 
 def training_side(data: EmotionData, seen: np.ndarray) -> dict[str, Neighbourhood]:
-    """Where the windows `seen` of each modality lie; one that fewer than two people have is left out."""
+    """Where the windows `seen` of each modality lie; without one that one person has, or that never varies."""
     found = {}
     for m in data.signals:
         x, there = averaged(data.signals[m][seen], data.masks[m][seen])
-        if len(np.unique(data.subjects[seen][there])) > 1:
+        with suppress(ValueError):
             found[m] = neighbourhood(x[there], data.subjects[seen][there])
     return found

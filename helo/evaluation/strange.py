@@ -55,15 +55,17 @@ def neighbourhood(x: np.ndarray, people: np.ndarray) -> Neighbourhood:
     """Where the windows x (n, F) of these people, shape (n,), lie, and how far any one of them from the others'.
 
     Raises:
-        ValueError: fewer than two people.
+        ValueError: fewer than two people, or windows that do not differ.
     """
     names, who = np.unique(people, return_inverse=True)
     if len(names) < 2:
         raise ValueError(f"windows of {len(names)} people; expected two, to see how far one may be from the others")
     turn = who % TURNS
     farthest = max(_fitted(x[turn != k]).distance(x[turn == k]).max() for k in range(min(len(names), TURNS)))
+    if not farthest > 0:
+        raise ValueError("all windows are alike; expected some that differ, to see how far one may be from the others")
     whole = _fitted(x)
-    return Neighbourhood(whole.mean, whole.scale, whole.precision, max(float(farthest), np.finfo(float).tiny))
+    return Neighbourhood(whole.mean, whole.scale, whole.precision, float(farthest))
 
 
 def _fitted(x):
