@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 import helo
 from helo.__main__ import app
-from helo.data import recorded_windows, wesad_people
+from helo.data import recorded_windows, sample_files, wesad_people
 from helo.data import signals as features
 from helo.data import wesad as wesad_reader
 from helo.data.check import check, open_path
@@ -225,7 +225,7 @@ def test_sessions_and_json_further_up(tmp_path):
         path.write_text(json.dumps({"StartTime": about.pop("StartTime")}))
         (tmp_path / "task-film_recording-eda_physio.json").write_text(json.dumps(about))
     data = load(tmp_path)
-    own = (data.subjects == "01") & (data.trials == "clip a")
+    own = (data.subjects == "01") & np.isin(data.trials, ["clip a", "clip a 2"])
     assert len(data) == 68 and np.ptp(data.starts[own]) == 120 + 30
     one, two = (data.signals["eda"][own & (data.starts < 60)], data.signals["eda"][own & (data.starts > 60)])
     np.testing.assert_allclose(one, two, atol=1e-6)  # the same recording twice, normalised by both
@@ -764,3 +764,85 @@ def test_memory_is_less_than_twice_one_persons(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     peak = int(subprocess.run(run, env=environment, check=True, capture_output=True, text=True).stdout)
     assert peak < 2 * one, f"{peak / one:.2f} times one person's {one / 1e6:.1f} MB"
+
+
+# --- nothing is guessed, mixed up or passed over in silence ------------------------------------------------------------
+
+
+def test_a_table_says_which_session_a_row_belongs_to(tmp_path):
+    for session in ("1", "2"):
+        write_bids(tmp_path, session=session)
+    for path in tmp_path.rglob("*_events.tsv"):
+        path.unlink()
+    header = ["person", "session", "trial", "onset", "duration", "emotion.happy", "emotion.sad"]
+    rows = [[p, s, "clip", 5, 40, *r] for p in ("01", "02") for s, r in (("1", (4, 1)), ("ses-2", (1, 4)))]
+    write_rows(tmp_path / "ratings.csv", header, rows)
+    (tmp_path / "recordings.yaml").write_text("ratings: {table: ratings.csv}")
+    data = load(tmp_path, strict=True)
+    np.testing.assert_allclose(data.distributions[data.starts < 100], [[0.8, 0.2]] * 14, rtol=1e-6)
+    np.testing.assert_allclose(data.distributions[data.starts > 100], [[0.2, 0.8]] * 14, rtol=1e-6)
+    change_rows(tmp_path / "ratings.csv", lambda rows: [row[:1] + row[2:] for row in rows])
+    with pytest.raises(ValueError, match="2 recordings and one table; which row belongs to which.*a column for 'ses'"):
+        load(tmp_path, strict=True)
+
+
+@pytest.mark.parametrize("place", ["ratings.txt", "P1/EDA.csv.gz", "linked/P1/EDA.csv"])
+def test_the_cache_knows_every_file_that_the_card_names(tmp_path, place):
+    study, other = tmp_path / "study", tmp_path / "other"
+    write_e4(study)
+    card = {"ratings.txt": "ratings: {table: ratings.txt}", "P1/EDA.csv.gz": "signals: {eda: {file: EDA.csv.gz}}"}
+    if place == "linked/P1/EDA.csv":
+        write_e4(other)
+        (study / "linked").symlink_to(other)
+        (study / "round").symlink_to(study)
+    (study / "recordings.yaml").write_text(card.get(place, "people: linked/*"))
+
+    def write(seed):
+        if place == "ratings.txt":
+            write_rows(study / place, ["person", "trial", "onset", "duration", "emotion.a", "emotion.b"], [
+                ["P1", "clip", 5, 40, seed, 3]
+            ])  # fmt: skip
+        else:
+            path = e4_file(study / place.removesuffix(".gz"), signals(seed=seed)["eda"], 4)
+            if place.endswith(".gz"):
+                (study / place).write_bytes(gzip.compress(path.read_bytes()))
+                path.unlink()
+
+    write(5)
+    before = quiet(study, cache=True, normalise="none")
+    write(6)
+    after = quiet(study, cache=True, normalise="none")
+    field = (lambda d: d.distributions) if place == "ratings.txt" else (lambda d: d.signals["eda"])
+    assert (field(before) != field(after)).any()
+
+
+def change_lines(path, first, last, change):
+    lines = path.read_text().splitlines()
+    lines[first:last] = [change(line) for line in lines[first:last]]
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    "file, change, message",
+    [
+        ("EDA", lambda line: line.replace(".", ","), r"not readable as 1 columns of numbers \(line 61 has 2 columns\)"),
+        ("ACC", lambda line: "1,2,3,4,5", r"not readable as 3 columns of numbers \(line 61 has 5 columns\)"),
+        ("ACC", lambda line: "1,2", r"not readable as 3 columns of numbers \(line 61 has 2 columns\)"),
+        ("EDA", lambda line: "1500000100.0", r"EDA.csv: line 61 holds 1500000100; expected a sample"),
+    ],
+)
+def test_rows_of_another_width_are_no_samples(tmp_path, file, change, message):
+    write_e4(tmp_path)
+    change_lines(tmp_path / "P1" / f"{file}.csv", 60, 80, change)
+    with pytest.warns(UserWarning, match=message):
+        assert list(load(tmp_path).left_out) == [f"P1, {file.lower()}"]
+
+
+def test_lines_are_counted_over_blocks(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("head\n" + "1.25,2\r\n" * 30_000 + "\n3,4")
+    x, y = sample_files.read(path, 2, [0, 1], skip=1)
+    assert len(x) == 30_002 and y[-1] == 4 and np.isnan(x[-2]) and (x[:-2] == 1.25).all()
+    path.write_text("head\n" + "1.25,2\n" * 30_000 + "3,4,5\n" + "1.25,2\n" * 9)
+    with pytest.raises(ValueError, match="line 30002 has 3 columns"):
+        sample_files.read(path, 2, [0], skip=1)
