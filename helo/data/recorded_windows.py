@@ -118,7 +118,7 @@ class Cutter:
         """What the card excludes of a person and nothing is called."""
         for name in self.card["exclude"].get(person, {}):
             if name not in self.card["signals"] and name not in trials:
-                told = f"{person}: no signal or trial of that name; the trials are {some(sorted(trials))}"
+                told = f"{person}: no signal or trial of that name; the trials are {some(sorted(trials - {''}))}"
                 self.report.note(CAUTION, "excluded by the card, but not there", name, told)
 
     def _part(self, person, part, where, named, used):
