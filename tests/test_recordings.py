@@ -929,7 +929,9 @@ def test_the_card_excludes_people_who_are_there(tmp_path, form, who):
     with pytest.raises(ValueError, match=r"exclude: no person 'nobody'; found .*quotes: '05'"):
         load(tmp_path, card={"exclude": {"nobody": "fell asleep"}})
     if form == "bids":
-        with pytest.raises(ValueError, match=r"exclude: in quotes, a name has '01' and '1', which would count as two"):
+        with pytest.raises(
+            ValueError, match=r"exclude: no person '1'; found '01', '02' \(a name of digits is written in quotes"
+        ):
             load(tmp_path, card={"exclude": {1: "fell asleep"}})
         with pytest.raises(ValueError, match=r"'only' is a dict; expected no such key: it is for format: csv"):
             load(tmp_path, card={"only": {"01": {"device": "A"}}})
@@ -994,7 +996,10 @@ def test_nobody_is_left_says_why(tmp_path):
         lambda rows: [[*row[:2], "5" if k else row[2], *row[3:]] for k, row in enumerate(rows)],
     )
     (tmp_path / "P1" / "TEMP.csv").unlink()
-    with pytest.raises(ValueError, match="nobody is left; P1: no rated time holds a window"), warnings.catch_warnings():
+    with (
+        pytest.raises(ValueError, match="is left; P1: no rated time holds .*P1, clip a .*: is outside the recording"),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         load(tmp_path)
 
@@ -1064,3 +1069,11 @@ def test_the_pages_cards_are_cards(tmp_path):
     for block in blocks:
         (tmp_path / "recordings.yaml").write_text(block)
         read_card(tmp_path, None)
+
+
+def test_too_many_files_are_not_looked_at_each_time(tmp_path, monkeypatch):
+    (write_e4(tmp_path / "study") / "link").symlink_to(tmp_path)  # a link may lead anywhere
+    monkeypatch.setattr(recordings, "FILES", 5)
+    monkeypatch.setattr(recordings, "cached", None)
+    with pytest.warns(UserWarning, match="over 5 files with those that links lead to; features are not kept"):
+        assert len(load(tmp_path / "study", cache=True))

@@ -41,6 +41,8 @@ from helo.reading import expanded
 
 #: most warnings; the rest is in `findings`
 WARNINGS = 10
+#: most files that the cache looks at
+FILES = 20_000
 NORMALISE = ("recording", "causal", "subject", "none")
 _DEFAULTS = {"window": 60.0, "step": 30.0, "tokens": 5, "context": 0.0}
 
@@ -93,7 +95,7 @@ def load(
         floor: the rating that means "not at all"; it is subtracted. Default: the card's, or 0.
         smoothing: added to every rating before dividing by their sum. Default: the card's, or 0.
         strict: stop at what would be left out.
-        cache: keep the features on disk for the next load.
+        cache: keep the features on disk for the next load; any change to a file in the folder makes them anew.
 
     Raises:
         MissingFile: the folder is missing, or holds no person.
@@ -113,7 +115,8 @@ def load(
     def make():
         return _extract(root, said, told, cut, raters, strict)
 
-    data = cached("recordings", json.loads(json.dumps(options)), _files(root), make) if cache else make()
+    files = _files(root) if cache else []
+    data = cached("recordings", json.loads(json.dumps(options)), files, make) if files else make()
     found = tuple(Finding(*line) for line in json.loads(bytes(data.truth["findings"])))
     _warn(root, found)
     fields = {f.name: getattr(data, f.name) for f in dataclasses.fields(data)} | {"truth": {}}
@@ -193,13 +196,22 @@ def _put_ratings(card, given):
 
 
 def _files(root):
-    """All that the result may depend on: every file in the folder, and in those that links in it lead to."""
-    found, seen = [], set()
+    """All that the result may depend on: every file in the folder, and in those that links in it lead to.
+
+    Empty where there are too many to look at each time.
+    """
+    found: list[Path] = []
+    seen = set()
     for folder, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
         below[:] = [] if real in seen else [name for name in below if name != ".git"]
         found += [Path(folder, name) for name in files if real not in seen]
         seen.add(real)
+        if len(found) > FILES:
+            warnings.warn(
+                f"{root}: over {FILES} files with those that links lead to; features are not kept", stacklevel=3
+            )
+            return []
     return sorted(p for p in found if p.is_file() and os.access(p, os.R_OK))
 
 
@@ -232,7 +244,8 @@ def _extract(root, card, told, cut, raters, strict):
             found = cutter.windows(person)
         except (ValueError, OSError) as error:
             report.leave_out(person.name, error)
-            why_not.append(f"{person.name}: {error}")
+            more = [f"{f.where}: {f.found}" for f in report.findings if f.where.startswith(f"{person.name}, ")]
+            why_not.append(f"{person.name}: {error}" + f" ({'; '.join(more[:4])})" * bool(more))
             continue
         everybody.append((person.name, found))
     if not everybody:
@@ -245,12 +258,13 @@ def _check_people(root, people, card, told, report):
     there = [person.name for person in people]
     for key in ("exclude", "only"):
         if unknown := [who for who in card[key] if who not in there]:
-            check_spelling(root, f"{told}, {key}: in quotes, a name", [*there, unknown[0]])
             if key == "exclude":
                 raise ValueError(
                     f"{told}, exclude: no person {unknown[0]!r}; found {some(there)} (a name of digits is written in "
                     "quotes: '05')"
                 )
+            for who in unknown:
+                check_spelling(root, f"{told}, only,", [*there, who])
             report.note(CAUTION, "only of the card", "people", f"nobody is called {some(unknown)}")
 
 

@@ -249,7 +249,8 @@ class Table:
         for column in (about["person"], about["column"]):
             if column not in table:
                 raise ValueError(f"{path}: no column {column!r}; found {some(table)}")
-        row = np.flatnonzero(names(path, about["person"], table[about["person"]]) == person)
+        who = [name.removeprefix("sub-") for name in names(path, about["person"], table[about["person"]])]
+        row = np.flatnonzero(np.array(who) == person.removeprefix("sub-"))
         if len(row) != 1:
             raise ValueError(f"{path}: {len(row)} rows of {person!r} in {about['person']!r}; expected one")
         return float(numbers(path, about["column"], table[about["column"]])[row[0]]) * about["factor"]
