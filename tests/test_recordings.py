@@ -1022,6 +1022,11 @@ def test_the_order_of_sessions_is_known_or_not(tmp_path):
     write_rows(tmp_path / "sub-01" / "sub-01_sessions.tsv", ["session_id", "acq_time"], times, "\t")
     data = load(tmp_path, normalise="causal", strict=True)
     np.testing.assert_array_equal(data.recording("01").signals["eda"][:480], signals(seed=1)["eda"])
+    rest = tmp_path / "sub-01" / "ses-pre" / "beh" / "sub-01_ses-pre_task-rest_physio.tsv.gz"
+    write_physio(rest, {"eda": signals(seed=3)["eda"][:, 0]}, 4)  # before the film or after it
+    with pytest.raises(ValueError, match="the order of 'ses-pre task-film', 'ses-pre task-rest', 'ses-post task-film'"):
+        load(tmp_path, normalise="causal", strict=True)
+    rest.unlink()
     for (session, when), path in zip(times[::-1], sorted((tmp_path / "sub-01").glob("ses-*")), strict=True):
         name = f"beh/sub-01_{path.name}_task-film_recording-eda_physio.tsv.gz"
         other = {"ses-pre": "2026-01-07T09:00:00"}.get(session, when)

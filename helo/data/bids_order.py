@@ -19,8 +19,9 @@ Key = tuple[tuple[str, str], ...]
 def in_order(folder: Path, held: Mapping[Key, list[Path]]) -> tuple[list[Key], bool]:
     """The recordings of a person in time order, and whether it is known.
 
-    By `acq_time` in `scans.tsv`, then in `sessions.tsv`, where each recording has one, none the same; else by the
-    numbers in their names (ses-1, ses-2). Names without (ses-pre, ses-post) do not say: they come by the alphabet.
+    By `acq_time` in `scans.tsv`, or else in `sessions.tsv`, where each recording has one; else by the numbers in their
+    names (ses-1, ses-2). Names without (ses-pre, ses-post) do not say: they come by the alphabet, and so do recordings
+    of the same time.
 
     Args:
         folder: sub-...
@@ -28,8 +29,8 @@ def in_order(folder: Path, held: Mapping[Key, list[Path]]) -> tuple[list[Key], b
     """
     by_name = sorted(held, key=lambda key: ([n for _, v in key for n in _numbers(v)], key))
     for times in (_scanned(folder, held), _of_sessions(folder, held)):
-        if len(set(times.values())) == len(held):
-            return sorted(held, key=times.__getitem__), True
+        if len(times) == len(held):
+            return sorted(by_name, key=times.__getitem__), len(set(times.values())) == len(held)
     sessions = {dict(key).get("ses", "") for key in held}
     told = len({_numbers(label) for label in sessions}) == len(sessions)
     return by_name, told and len({tuple(_numbers(v) for _, v in key) for key in held}) == len(held)
