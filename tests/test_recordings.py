@@ -27,13 +27,15 @@ from typer.testing import CliRunner
 
 import helo
 from helo.__main__ import app
-from helo.data import recorded_windows, wesad_people
+from helo.data import recorded_windows, recordings, sample_files, wesad_people
 from helo.data import signals as features
 from helo.data import wesad as wesad_reader
 from helo.data.check import check, open_path
 from helo.data.example import write_recordings
 from helo.data.rated_windows import window_means
 from helo.data.recorded import Report, Samples, span
+from helo.data.recorded_windows import Windows
+from helo.data.recordings_card import read_card
 from helo.data.recordings_check import bridged, gaps_of
 
 FAST = {"window": 10, "step": 5, "tokens": 2, "cache": False}
@@ -225,7 +227,7 @@ def test_sessions_and_json_further_up(tmp_path):
         path.write_text(json.dumps({"StartTime": about.pop("StartTime")}))
         (tmp_path / "task-film_recording-eda_physio.json").write_text(json.dumps(about))
     data = load(tmp_path)
-    own = (data.subjects == "01") & (data.trials == "clip a")
+    own = (data.subjects == "01") & np.isin(data.trials, ["clip a", "clip a 2"])
     assert len(data) == 68 and np.ptp(data.starts[own]) == 120 + 30
     one, two = (data.signals["eda"][own & (data.starts < 60)], data.signals["eda"][own & (data.starts > 60)])
     np.testing.assert_allclose(one, two, atol=1e-6)  # the same recording twice, normalised by both
@@ -764,3 +766,319 @@ def test_memory_is_less_than_twice_one_persons(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     peak = int(subprocess.run(run, env=environment, check=True, capture_output=True, text=True).stdout)
     assert peak < 2 * one, f"{peak / one:.2f} times one person's {one / 1e6:.1f} MB"
+
+
+# --- nothing is guessed, mixed up or passed over in silence -----------------------------------------------------------
+
+
+def test_a_table_says_which_session_a_row_belongs_to(tmp_path):
+    for session in ("1", "2"):
+        write_bids(tmp_path, session=session)
+    for path in tmp_path.rglob("*_events.tsv"):
+        path.unlink()
+    header = ["person", "session", "trial", "onset", "duration", "emotion.happy", "emotion.sad"]
+    rows = [[p, s, "clip", 5, 40, *r] for p in ("01", "02") for s, r in (("1", (4, 1)), ("ses-2", (1, 4)))]
+    write_rows(tmp_path / "ratings.csv", header, rows)
+    (tmp_path / "recordings.yaml").write_text("ratings: {table: ratings.csv}")
+    data = load(tmp_path, strict=True)
+    np.testing.assert_allclose(data.distributions[data.starts < 100], [[0.8, 0.2]] * 14, rtol=1e-6)
+    np.testing.assert_allclose(data.distributions[data.starts > 100], [[0.2, 0.8]] * 14, rtol=1e-6)
+    change_rows(tmp_path / "ratings.csv", lambda rows: [row[:1] + row[2:] for row in rows])
+    with pytest.raises(ValueError, match="2 recordings and one table; which row belongs to which.*a column for 'ses'"):
+        load(tmp_path, strict=True)
+
+
+@pytest.mark.parametrize("place", ["ratings.txt", "P1/EDA.csv.gz", "linked/P1/EDA.csv"])
+def test_the_cache_knows_every_file_that_the_card_names(tmp_path, place):
+    study, other = tmp_path / "study", tmp_path / "other"
+    write_e4(study)
+    card = {"ratings.txt": "ratings: {table: ratings.txt}", "P1/EDA.csv.gz": "signals: {eda: {file: EDA.csv.gz}}"}
+    if place == "linked/P1/EDA.csv":
+        write_e4(other)
+        (study / "linked").symlink_to(other)
+        (study / "round").symlink_to(study)
+    (study / "recordings.yaml").write_text(card.get(place, "people: linked/*"))
+
+    def write(seed):
+        if place == "ratings.txt":
+            write_rows(study / place, ["person", "trial", "onset", "duration", "emotion.a", "emotion.b"], [
+                ["P1", "clip", 5, 40, seed, 3]
+            ])  # fmt: skip
+        else:
+            path = e4_file(study / place.removesuffix(".gz"), signals(seed=seed)["eda"], 4)
+            if place.endswith(".gz"):
+                (study / place).write_bytes(gzip.compress(path.read_bytes()))
+                path.unlink()
+
+    write(5)
+    before = quiet(study, cache=True, normalise="none")
+    write(6)
+    after = quiet(study, cache=True, normalise="none")
+    field = (lambda d: d.distributions) if place == "ratings.txt" else (lambda d: d.signals["eda"])
+    assert (field(before) != field(after)).any()
+
+
+def change_lines(path, first, last, change):
+    lines = path.read_text().splitlines()
+    lines[first:last] = [change(line) for line in lines[first:last]]
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    "file, change, message",
+    [
+        ("EDA", lambda line: line.replace(".", ","), r"not readable as 1 columns of numbers \(line 61 has 2 columns\)"),
+        ("ACC", lambda line: "1,2,3,4,5", r"not readable as 3 columns of numbers \(line 61 has 5 columns\)"),
+        ("ACC", lambda line: "1,2", r"not readable as 3 columns of numbers \(line 61 has 2 columns\)"),
+        ("EDA", lambda line: "1500000100.0", r"EDA.csv: line 61 holds 1500000100; expected a sample"),
+    ],
+)
+def test_rows_of_another_width_are_no_samples(tmp_path, file, change, message):
+    write_e4(tmp_path)
+    change_lines(tmp_path / "P1" / f"{file}.csv", 60, 80, change)
+    with pytest.warns(UserWarning, match=message):
+        assert list(load(tmp_path).left_out) == [f"P1, {file.lower()}"]
+
+
+def test_lines_are_counted_over_blocks(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("head\n" + "1.25,2\r\n" * 30_000 + "\n3,4")
+    x, y = sample_files.read(path, 2, [0, 1], skip=1)
+    assert len(x) == 30_002 and y[-1] == 4 and np.isnan(x[-2]) and (x[:-2] == 1.25).all()
+    path.write_text("head\n" + "1.25,2\n" * 30_000 + "3,4,5\n" + "1.25,2\n" * 9)
+    with pytest.raises(ValueError, match="line 30002 has 3 columns"):
+        sample_files.read(path, 2, [0], skip=1)
+
+
+@pytest.mark.parametrize("unit, factor", [("mS", 1e3), ("uS", 1.0)])
+def test_a_unit_of_the_card_holds_for_an_e4_and_for_time_stamps(tmp_path, unit, factor):
+    write_e4(tmp_path)
+    x = signals(seed=1)["eda"][:, 0] / factor
+    write_rows(tmp_path / "P1" / "own.csv", ["t", "v"], [[T0 + k / 4, v] for k, v in enumerate(x.tolist())])
+    e4_file(tmp_path / "P1" / "E.csv", x[:, None], 4)
+    csv = {"time": {"column": "t"}, "signals": {"eda": {"file": "own.csv", "columns": ["v"], "rate": 4, "unit": unit}}}
+    e4 = {"signals": {"eda": {"file": "E.csv", "unit": unit}}}
+    for card in (csv, e4):
+        raw = quiet(tmp_path, card=card).recording("P1")
+        np.testing.assert_allclose(raw.signals["eda"][:, 0], factor * x)
+    with pytest.raises(ValueError, match="'eda' has a factor and the unit 'mS'; expected one of them"):
+        load(tmp_path, card={"signals": {"eda": {"unit": "mS", "factor": 2}}})
+
+
+def test_an_e4s_acceleration_is_known_by_its_file(tmp_path):
+    write_e4(tmp_path)
+    entry = {"kind": "movement", "role": "behavioral"}
+    for given in ({"file": "ACC.csv"}, {"file": "ACC.csv", "unit": "mg"}, {"file": "ACC.csv", "factor": 1}):
+        raw = load(tmp_path, card={"signals": {"wrist": entry | given}}).recording("P1").signals["wrist"]
+        factor = {"unit": 64e-3, "factor": 64}.get(list(given)[-1], 1)
+        np.testing.assert_allclose(raw, factor * signals(seed=1)["acc"])
+    with pytest.raises(ValueError, match="'acc' is read from 'other.csv'; expected factor: 0.015625.* or its unit"):
+        load(tmp_path, card={"signals": {"acc": {"file": "other.csv"}}})
+
+
+def test_starts_and_raw_signals_have_one_clock(tmp_path):
+    """A session without ratings, and a signal that the card excludes, move both or none."""
+    write_bids(tmp_path, session="1")
+    write_bids(tmp_path, session="2")
+    (tmp_path / "sub-01" / "ses-1" / "beh" / "sub-01_ses-1_task-film_events.tsv").unlink()
+    data = quiet(tmp_path)
+    own = data.subjects == "01"
+    assert data.starts[own].min() == 120 + 5 and len(data.recording("01").signals["eda"]) == 240 * 4
+    e4_file(write_e4(tmp_path / "e4") / "P1" / "TEMP.csv", signals(seed=1)["temp"], 4, T0 + 1.5)
+    for exclude, first in (({}, 6), ({"P1": {"temp": "loose"}}, 0)):
+        data = load(tmp_path / "e4", card={"exclude": exclude})
+        raw = data.recording("P1").signals
+        assert set(data.signals) - set(raw) == set(exclude and {"temp"})
+        np.testing.assert_allclose(raw["eda"][:40], signals(seed=1)["eda"][first : first + 40])
+
+
+def test_each_viewing_has_a_name_of_its_own(tmp_path):
+    rows = [("film", 0.0, 20.0, (4, 1, 1)), ("film", 30.0, 20.0, (1, 4, 1)), ("film 2", 60.0, 20.0, (1, 1, 4))]
+    data = load(write_e4(tmp_path / "e4", trials={"P1": rows}))
+    own = data.subjects == "P1"
+    shown = dict(zip(data.trials[own].tolist(), data.distributions[own].argmax(1).tolist(), strict=True))
+    assert shown == {"film": 0, "film 3": 1, "film 2": 2}
+    for session in ("1", "2"):
+        write_bids(tmp_path / "bids", trials={"01": rows}, session=session)
+    data = load(tmp_path / "bids", strict=True)
+    assert len(set(data.trials[data.subjects == "01"])) == 6 and len(set(data.trials[data.subjects == "02"])) == 6
+    assert set(data.conditions) == {"film", "film 2", "clip a", "clip b", "clip c"}
+
+
+def test_a_run_that_nobody_rated_counts_when_features_are_normalised(tmp_path):
+    write_bids(tmp_path)
+    plain = load(tmp_path)
+    path = tmp_path / "sub-01" / "beh" / "sub-01_task-rest_physio.tsv.gz"
+    write_physio(path, {"eda": 5 + signals(seed=9)["eda"][:, 0]}, 4)
+    rows = [["rest", 0, 120, "n/a", "n/a", "n/a"]]
+    header = ["trial_type", "onset", "duration", *(f"emotion_{e}" for e in EMOTIONS)]
+    write_rows(path.with_name("sub-01_task-rest_events.tsv"), header, rows, "\t")
+    data = load(tmp_path, strict=True)
+    assert len(data) == len(plain)
+    level = [d.signals["eda"][d.subjects == "01", :, 0].mean() for d in (plain, data)]
+    assert abs(level[0]) < 0.5 and level[1] < -0.5  # below what was recorded at rest
+
+
+@pytest.mark.parametrize("form, who", [("bids", "01"), ("bids", "sub-01"), ("e4", "P1")])
+def test_the_card_excludes_people_who_are_there(tmp_path, form, who):
+    FORMS[form](tmp_path)
+    assert len(set(load(tmp_path, card={"exclude": {who: "fell asleep"}}).subjects)) == 1
+    card = {"exclude": {who: {"Eda": "loose", "clip z": "noise"}}}
+    told = [f for f in load(tmp_path, card=card).findings if f.what == "excluded by the card, but not there"]
+    assert [f.where for f in told] == ["Eda", "clip z"] and "the trials are 'clip a'" in told[0].found
+    with pytest.raises(ValueError, match=r"exclude: no person 'nobody'; found .*quotes: '05'"):
+        load(tmp_path, card={"exclude": {"nobody": "fell asleep"}})
+    if form == "bids":
+        with pytest.raises(
+            ValueError, match=r"exclude: no person '1'; found '01', '02' \(a name of digits is written in quotes"
+        ):
+            load(tmp_path, card={"exclude": {1: "fell asleep"}})
+        with pytest.raises(ValueError, match=r"'only' is a dict; expected no such key: it is for format: csv"):
+            load(tmp_path, card={"only": {"01": {"device": "A"}}})
+
+
+def test_emotions_are_the_columns_of_one_beginning(tmp_path):
+    write_e4(tmp_path)
+    header = ["person", "trial", "onset", "duration", "emotion_happy", "emotion_sad", "rating_rt"]
+    rows = [[p, "clip", 5, 40, 4, 1, 9] for p in ("P1", "P2")]
+    write_rows(tmp_path / "ratings.csv", header, rows)
+    assert load(tmp_path).emotions == ("happy", "sad")
+    header[-1] = "rating_happy"
+    write_rows(tmp_path / "ratings.csv", header, rows)
+    with pytest.raises(ValueError, match="'emotion_happy' and 'rating_happy' both rate 'happy'; name the emotions'"):
+        load(tmp_path)
+
+
+def test_a_row_without_an_onset_ends_no_other(tmp_path):
+    write_e4(tmp_path, {"P1": signals(seed=1)})
+    header = ["person", "trial", "onset", "duration", "emotion.happy", "emotion.sad"]
+    rows = [["P1", "b", 60, "", 1, 4], ["P1", "a", 10, "", 4, 1], ["P1", "c", "", "", 1, 4]]
+    write_rows(tmp_path / "ratings.csv", header, rows)
+    data = quiet(tmp_path)
+    assert set(data.trials) == {"a", "b"} and data.starts[data.trials == "b"][-1] == 110
+
+
+def test_smoothing_rates_what_is_at_the_floor(tmp_path):
+    write_e4(tmp_path)
+    rows = [[p, s, *((1, 1) if s < 60 else (4, 1))] for p in ("P1", "P2") for s in range(0, 120, 5)]
+    write_rows(tmp_path / "ratings.csv", ["person", "onset", "emotion.happy", "emotion.sad"], rows)
+    card = {"ratings": {"over": "time", "duration": 5, "floor": 1}}
+    assert quiet(tmp_path, card=card).starts.min() > 50
+    data = load(tmp_path, card=card, smoothing=0.1, strict=True)
+    np.testing.assert_allclose(data.distributions[data.starts == 0], 0.5)
+
+
+def test_files_that_differ_by_more_than_recording_are_recordings_of_their_own(tmp_path):
+    write_bids(tmp_path)
+    stem = tmp_path / "sub-01" / "beh" / "sub-01_task-film"
+    write_physio(stem.with_name(stem.name + "_acq-b_physio.tsv.gz"), {"eda": signals(seed=9)["eda"][:, 0]}, 4)
+    with pytest.warns(UserWarning, match="left out 01, task-film acq-b: no events"):
+        data = load(tmp_path)
+    np.testing.assert_array_equal(data.recording("01").signals["eda"][:480, 0], signals(seed=1)["eda"][:, 0])
+    write_physio(
+        stem.with_name(stem.name + "_recording-second_physio.tsv.gz"), {"eda": signals(seed=9)["eda"][:, 0]}, 4
+    )
+    with pytest.warns(UserWarning, match="recording-second_physio.tsv.gz: another file of this recording has 'eda'"):
+        load(tmp_path)
+
+
+def test_events_without_a_run_are_those_of_the_only_run(tmp_path):
+    write_bids(tmp_path)
+    for path in [p for p in tmp_path.rglob("*_physio.*") if "sub-01" in p.name]:
+        path.rename(path.with_name(path.name.replace("task-film", "task-film_run-1")))
+    assert set(load(tmp_path, strict=True).subjects) == {"01", "02"}
+
+
+def test_nobody_is_left_says_why(tmp_path):
+    write_e4(tmp_path, clock="unix")
+    change_rows(
+        tmp_path / "ratings.csv",
+        lambda rows: [[*row[:2], "5" if k else row[2], *row[3:]] for k, row in enumerate(rows)],
+    )
+    (tmp_path / "P1" / "TEMP.csv").unlink()
+    with (
+        pytest.raises(ValueError, match="is left; P1: no rated time holds .*P1, clip a .*: is outside the recording"),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        load(tmp_path)
+
+
+def test_an_e4s_folders_may_begin_as_those_of_bids(tmp_path):
+    people = {f"sub-{k}": signals(seed=k) for k in (1, 2)}
+    assert set(load(write_e4(tmp_path, people, card="format: e4"), strict=True).subjects) == set(people)
+
+
+def test_the_order_of_sessions_is_known_or_not(tmp_path):
+    for session, seed in (("pre", 1), ("post", 2)):
+        write_bids(tmp_path, {"01": signals(seed=seed)}, session=session)
+    with pytest.raises(
+        ValueError, match="the order of 'ses-post task-film', 'ses-pre task-film' is not known, and norm"
+    ):
+        load(tmp_path, normalise="causal", strict=True)
+    first = load(tmp_path).recording("01").signals["eda"][:480]
+    np.testing.assert_array_equal(first, signals(seed=2)["eda"])  # by the alphabet
+    times = [("ses-pre", "2026-01-05T09:00:00"), ("ses-post", "2026-01-06T09:00:00")]
+    write_rows(tmp_path / "sub-01" / "sub-01_sessions.tsv", ["session_id", "acq_time"], times, "\t")
+    data = load(tmp_path, normalise="causal", strict=True)
+    np.testing.assert_array_equal(data.recording("01").signals["eda"][:480], signals(seed=1)["eda"])
+    rest = tmp_path / "sub-01" / "ses-pre" / "beh" / "sub-01_ses-pre_task-rest_physio.tsv.gz"
+    write_physio(rest, {"eda": signals(seed=3)["eda"][:, 0]}, 4)  # before the film or after it
+    with pytest.raises(ValueError, match="the order of 'ses-pre task-film', 'ses-pre task-rest', 'ses-post task-film'"):
+        load(tmp_path, normalise="causal", strict=True)
+    rest.unlink()
+    for (session, when), path in zip(times[::-1], sorted((tmp_path / "sub-01").glob("ses-*")), strict=True):
+        name = f"beh/sub-01_{path.name}_task-film_recording-eda_physio.tsv.gz"
+        other = {"ses-pre": "2026-01-07T09:00:00"}.get(session, when)
+        write_rows(path / f"sub-01_{path.name}_scans.tsv", ["filename", "acq_time"], [(name, other)], "\t")
+    data = load(tmp_path, normalise="causal", strict=True)
+    np.testing.assert_array_equal(data.recording("01").signals["eda"][:480], signals(seed=2)["eda"])
+
+
+def test_the_channels_are_those_of_most_people(tmp_path):
+    write_bids(tmp_path, {k: signals(seed=int(k)) for k in ("01", "02", "03")})
+    for person in ("01", "02", "03"):
+        names = ["au1"] if person == "01" else ["au1", "au2"]
+        x = {name: np.random.default_rng(0).normal(size=480) for name in names}
+        write_physio(tmp_path / f"sub-{person}" / "beh" / f"sub-{person}_task-film_recording-face_physio.tsv.gz", x, 4)
+    face = {"kind": "level", "role": "behavioral", "columns": ["au1", "au2"]}
+    with pytest.warns(UserWarning, match="left out 01, face: no file has it; the card names it"):
+        load(tmp_path, card={"signals": {"eda": {}, "face": face}})
+    people = [(k, names) for k, names in (("01", ("a",)), ("02", ("a", "b")), ("03", ("a", "b")))]
+    found = [(k, Windows([], np.zeros(0), {"face": 1}, {"face": 1}, {"face": names})) for k, names in people]
+    report = Report()
+    assert recordings._same_features(found, report) == {"face": ("a", "b")}
+    assert [f.where for f in report.findings] == ["01, face"] and not found[0][1].values
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"tokens": 2.5}, "tokens is 2.5; expected a whole number"),
+        ({"tokens": True}, "tokens is True; expected a whole number"),
+        ({"window": "60"}, "window is '60'; expected a number of seconds"),
+        ({"window": float("inf")}, "window is inf; expected a number of seconds of at most 1,000,000"),
+        ({"card": {"people": "."}}, r"the card: 'people' is '\.'; expected folders below"),
+        ({"card": {"people": "a**"}}, r"the card: 'people' is 'a\*\*'; expected folders below"),
+    ],
+)
+def test_arguments_that_are_none(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        load(write_e4(tmp_path), **options)
+
+
+def test_the_pages_cards_are_cards(tmp_path):
+    page = (ROOT / "docs" / "recordings.md").read_text(encoding="utf-8")
+    blocks = [block.split("```")[0] for block in page.split("```yaml\n")[1:]]
+    assert len(blocks) >= 4
+    for block in blocks:
+        (tmp_path / "recordings.yaml").write_text(block)
+        read_card(tmp_path, None)
+
+
+def test_too_many_files_are_not_looked_at_each_time(tmp_path, monkeypatch):
+    (write_e4(tmp_path / "study") / "link").symlink_to(tmp_path)  # a link may lead anywhere
+    monkeypatch.setattr(recordings, "FILES", 5)
+    monkeypatch.setattr(recordings, "cached", None)
+    with pytest.warns(UserWarning, match="over 5 files with those that links lead to; features are not kept"):
+        assert len(load(tmp_path / "study", cache=True))

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from helo.data import eeg
+from helo.data.bids_order import in_order
 from helo.data.columns import check_spelling, short, some
-from helo.data.findings import CAUTION
 from helo.data.recorded import Part, Person, Report, Samples, check_length, check_rate
 from helo.data.sample_files import read
 from helo.data.units import factor_of
@@ -41,6 +41,8 @@ _SAMPLES = ("_physio.tsv.gz", "_physio.tsv", "_stim.tsv.gz", "_stim.tsv")
 _EEG = ("_eeg.edf", "_eeg.bdf", "_eeg.vhdr")
 _EVENTS = ("_events.tsv", "_beh.tsv")
 _ALL = (*_SAMPLES, *_EEG, *_EVENTS)
+#: what distinguishes a person's recordings, and comes first in their names
+_FIRST = ("ses", "task", "acq", "run")
 
 
 def people_of(root: Path, card: Mapping) -> list[Person]:
@@ -55,7 +57,7 @@ def people_of(root: Path, card: Mapping) -> list[Person]:
         raise MissingFile(f"{root}: holds no folder sub-...; expected a study in BIDS")
     check_spelling(root, "its people", sorted(p.name[4:] for p in folders))
     folders.sort(key=_natural)
-    return [Person(p.name[4:], _parts(root, p, card)) for p in folders]
+    return [Person(p.name[4:], *_parts(root, p, card)) for p in folders]
 
 
 def _natural(path):
@@ -68,18 +70,23 @@ def entities(path: Path) -> dict[str, str]:
 
 
 def _parts(root, folder, card):
+    """A person's sessions and runs, and whether it is known in which order they were."""
     held: dict[tuple, list[Path]] = {}
     for path in sorted(p for p in folder.rglob("*") if p.name.endswith(_ALL) and p.name[0] != "."):
         about = entities(path)
-        key = tuple((name, about[name]) for name in ("ses", "task", "run") if name in about)
-        held.setdefault(key, []).append(path)
+        names = [*(name for name in _FIRST if name in about), *sorted(set(about) - {*_FIRST, "sub", "recording"})]
+        held.setdefault(tuple((name, about[name]) for name in names), []).append(path)
     signals = {k: files for k, files in held.items() if any(f.name.endswith((*_SAMPLES, *_EEG)) for f in files)}
-    order = sorted(signals, key=lambda key: ([int(k) for _, v in key for k in re.findall(r"\d{1,9}", v)], key))
-    return tuple(_part(root, folder.name[4:], key, signals[key], card, len(order) > 1) for key in order)
+    for key in [k for k in held if k not in signals]:  # events of a wider name belong to the one recording that it fits
+        fits = [k for k in signals if set(key) <= set(k)]
+        if len(fits) == 1:
+            signals[fits[0]] = [*signals[fits[0]], *held[key]]
+    order, known = in_order(folder, signals)
+    return tuple(_part(root, folder.name[4:], key, signals[key], card, order) for key in order), known
 
 
-def _part(root, person, key, files, card, several):
-    name = " ".join("-".join(pair) for pair in key) if several else ""
+def _part(root, person, key, files, card, order):
+    name = " ".join("-".join(pair) for pair in key) if len(order) > 1 else ""
     where = f"{person}, {name}" if name else person
 
     def signals(report: Report) -> dict[str, Samples]:
@@ -97,6 +104,8 @@ def _part(root, person, key, files, card, several):
                 found["eeg"] = eeg.read(path, card["signals"]["eeg"])
             except (ValueError, OSError) as error:
                 report.leave_out(f"{where}, eeg", error)
+        if len(sidecars) == sum(f.name.endswith(_SAMPLES) for f in files):
+            _tell_absent(where, files, sidecars, card, report)
         return found
 
     def track(columns: list[str]) -> list[Samples]:
@@ -108,7 +117,8 @@ def _part(root, person, key, files, card, several):
         raise ValueError(f"{where}: no file has the columns {some(columns)}, which the card names as ratings")
 
     events = tuple(f for suffix in _EVENTS for f in files if f.name.endswith(suffix))
-    return Part(name, signals, events, 0.0, track=track)
+    others = tuple(dict(other) for other in order if other != key)
+    return Part(name, signals, events, 0.0, track=track, about=dict(key), others=others)
 
 
 def sidecar(root: Path, path: Path) -> dict:
@@ -159,7 +169,7 @@ def _signals(path, about, card, where, report, others):
     """The card's signals in one file, each column read once."""
     columns = {name: _columns(entry, name, about["Columns"]) for name, entry in card["signals"].items()}
     for name in [name for name, found in columns.items() if found and name in others]:
-        report.note(CAUTION, "in two files", name, f"{where}: {path.name} is passed over")
+        report.leave_out(f"{where}, {path.name}", f"another file of this recording has {name!r} too")
     columns = {name: found for name, found in columns.items() if found and name not in others}
     wanted = [c for found in columns.values() for c in found]
     if not wanted:
@@ -188,6 +198,17 @@ def _signals(path, about, card, where, report, others):
         except ValueError as error:
             report.leave_out(f"{where}, {name}", error)
     return found
+
+
+def _tell_absent(where, files, sidecars, card, report):
+    """Signals that the card asks for and no file has."""
+    for name in [name for name, entry in card["signals"].items() if entry["asked"]]:
+        if name == "eeg":
+            here = any(f.name.endswith(_EEG) for f in files)
+        else:
+            here = any(_columns(card["signals"][name], name, about["Columns"]) for about in sidecars.values())
+        if not here:
+            report.leave_out(f"{where}, {name}", "no file has it; the card names it")
 
 
 def _columns(entry, name, there):

@@ -21,6 +21,7 @@ from helo.data.columns import check_spelling, short, some
 from helo.data.csv_files import csv_rows
 from helo.data.recorded import Part, Person, Report, Samples, check_length, check_rate
 from helo.data.sample_files import head, read
+from helo.data.units import factor_of
 from helo.files import MissingFile
 from helo.reading import regular
 
@@ -29,6 +30,8 @@ RATES = {"BVP.csv": 64.0, "EDA.csv": 4.0, "TEMP.csv": 4.0, "ACC.csv": 32.0}
 TAGS = "tags.csv"
 #: most bytes of tags.csv
 TAG_BYTES = 2**16
+#: largest number that a sensor of an E4 may give; a Unix time is more
+MOST = 1e8
 
 
 def people_of(root: Path, card: Mapping) -> list[Person]:
@@ -74,7 +77,7 @@ def _own(path, entry):
     if None in second or len(set(second)) > 1:
         raise ValueError(f"{path}: line 2 is {short(head(path, 2)[1])}; expected the rate in Hz for each column")
     rate = check_rate(f"{path}: the rate in line 2", second[0], entry["least"])
-    expected = entry.get("rate", RATES.get(path.name, rate))
+    expected = entry.get("rate", RATES.get(path.name.removesuffix(".gz"), rate))
     if rate != expected:
         raise ValueError(
             f"{path}: the rate in line 2 is {rate:g} Hz; expected {expected:g}, the sensor's (a card may "
@@ -85,7 +88,17 @@ def _own(path, entry):
         raise ValueError(f"{path}: {len(first)} columns; expected {wanted}")
     values = np.stack(read(path, wanted, range(wanted), skip=2), 1)
     check_length(str(path), len(values), rate)
-    return Samples(values * entry["factor"] if entry["factor"] != 1 else values, rate, first[0])
+    if (far := (np.abs(values) > MOST).any(1)).any():
+        row = int(np.argmax(far))
+        raise ValueError(
+            f"{path}: line {row + 3} holds {np.nanmax(values[row]):.10g}; expected a sample. Is it two exports?"
+        )
+    return Samples(_in_unit(path, values, entry), rate, first[0])
+
+
+def _in_unit(path, values, entry):
+    factor, offset = factor_of(str(path), entry, None)
+    return values if (factor, offset) == (1, 0) else values * factor + offset
 
 
 def _number(text):
@@ -131,7 +144,7 @@ def _timed(path, entry, card, person):
             f"{time[there][row + 1]:.3f} s; expected time stamps in order"
         )
     x = np.full((int(place.max()) + 1, len(values)), np.nan)
-    x[place[there].astype(int)] = np.stack(values, 1)[there] * entry["factor"]
+    x[place[there].astype(int)] = _in_unit(path, np.stack(values, 1)[there], entry)
     if len(x) > 2 * there.sum() or 2 * len(np.unique(place[there])) < there.sum():
         per = there.sum() / (len(x) / rate)
         raise ValueError(
@@ -156,7 +169,9 @@ def _kept(path, names, wanted, column, kept):
         return read(path, len(names), places, skip=1)
     place, rows = names.index(column), []
     for line, row in csv_rows(path):
-        if line > 1 and len(row) == len(names) and row[place].strip() == kept:
+        if len(row) not in (0, len(names)):
+            raise ValueError(f"{path}: line {line} has {len(row)} columns; expected {len(names)}")
+        if line > 1 and row and row[place].strip() == kept:
             rows.append([_number(row[k]) for k in places])
     if not rows:
         raise ValueError(f"{path}: no row has {kept!r} as {column!r}, which the card keeps")

@@ -12,6 +12,7 @@ import numpy as np
 from helo.data.columns import short, some
 from helo.data.recorded import Samples, check_length, check_rate
 from helo.data.signals import Features, Tokens
+from helo.data.units import factor_of
 from helo.reading import memory, regular, way_out
 
 #: Name of a band -> from, to in Hz.
@@ -84,7 +85,7 @@ def read(path: Path, entry: Mapping) -> Samples:
             values = raw.get_data(picks=names, units=None)
     except Exception as error:  # whatever MNE stumbles over in a damaged file
         raise ValueError(f"{path}: not readable as EEG ({type(error).__name__}: {short(str(error)[:300])})") from None
-    values *= 1e6 * entry["factor"]
+    values *= 1e6 * factor_of(str(path), entry, None)[0]
     return Samples(values.T, rate, 0.0, tuple(names))
 
 

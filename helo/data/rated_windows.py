@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +41,7 @@ def labels(
     length: float,
     excluded: Mapping[str, str],
     report: Report,
+    others: Collection[str] = (),
 ) -> Labels:
     """Windows and their ratings.
 
@@ -56,6 +57,7 @@ def labels(
         length: of the recording; windows lie within it.
         excluded: trial -> reason.
         report: what is left out is told to it.
+        others: names of the person's trials in other parts; a trial of the same name is another viewing: "name 2".
     """
     use = _usable(where, rated, card, length, excluded, report)
     none = Labels(np.zeros(0), [], None, np.zeros((0, rated.values.shape[1])))
@@ -63,7 +65,8 @@ def labels(
         return none
     kept = np.flatnonzero(use)
     make = _over_time if card["over"] == "time" else _over_trials
-    found = [x for x in make(where, rated, kept, window, step, length, report) if len(x[0])]
+    name = _Names({*others, *rated.trials}, others)
+    found = [x for x in make(where, rated, kept, card, window, step, length, report, name) if len(x[0])]
     if not found:
         return none
     counts = [len(x[0]) for x in found]
@@ -112,12 +115,26 @@ def _usable(where, rated, card, length, excluded, report):
     return first == len(faults)
 
 
-def _over_trials(where, rated, kept, window, step, length, report):
-    counts: Counter[str] = Counter()
+class _Names:
+    """Names of viewings, each once: the second of a name is "name 2", unless the table has a trial of that name."""
+
+    def __init__(self, there: Collection[str], used: Collection[str]):
+        self.there, self.used = set(there), set(used)
+
+    def __call__(self, name: str) -> str:
+        own = name
+        for k in itertools.count(2):
+            if own not in self.used and (own == name or own not in self.there):
+                break
+            own = f"{name} {k}"
+        self.used.add(own)
+        return own
+
+
+def _over_trials(where, rated, kept, card, window, step, length, report, names):
     for k in kept:
         name = rated.trials[k]
-        counts[name] += 1
-        own = f"{name} {counts[name]}" if counts[name] > 1 else name
+        own = names(name)
         times = window_starts(max(rated.starts[k], 0.0), min(rated.stops[k], length), window, step)
         if not len(times):
             lasts = min(rated.stops[k], length) - max(rated.starts[k], 0.0)
@@ -126,7 +143,7 @@ def _over_trials(where, rated, kept, window, step, length, report):
         yield times, own, shown, np.tile(rated.values[k], (len(times), 1))
 
 
-def _over_time(where, rated, kept, window, step, length, report):
+def _over_time(where, rated, kept, card, window, step, length, report, names):
     trials = np.array(rated.trials)
     for name in dict.fromkeys(trials[kept].tolist()):
         rows = kept[trials[kept] == name]
@@ -136,7 +153,7 @@ def _over_time(where, rated, kept, window, step, length, report):
         begin, end = max(starts[0], 0.0), min(stops.max(), length)
         times = window_starts(begin, end, window, step)
         means, share = window_means(times, window, starts, stops, rated.values[rows])
-        good = (share >= RATED) & (means.sum(1) > 0)
+        good = (share >= RATED) & (means.sum(1) + card["smoothing"] * means.shape[1] > 0)
         if not good.all() or not len(times):
             told = f"lasts {end - begin:.1f} s; a window has {window:g} s"
             if len(times):
@@ -144,7 +161,7 @@ def _over_time(where, rated, kept, window, step, length, report):
                 told = f"{(~good).sum()} of {len(good)} windows are {least}"
             report.leave_out(f"{where}, {name}", told)
         shown = name if rated.conditions is None else rated.conditions[rows[0]]
-        yield times[good], name, shown, means[good]
+        yield times[good], names(name), shown, means[good]
 
 
 def window_means(

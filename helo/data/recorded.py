@@ -49,6 +49,8 @@ class Part:
         origin: what "seconds of the recording" count from, on the clock of the samples; None: the recording's start.
         tags: when the person pressed a button, on the clock of the samples.
         track: reads signals that are ratings, by the names of their columns.
+        about: what its files' names say of it: {"ses": "1", "run": "2"}.
+        others: the same of the person's other parts.
     """
 
     name: str
@@ -57,14 +59,17 @@ class Part:
     origin: float | None = None
     tags: Callable[[], np.ndarray] = lambda: np.zeros(0)
     track: Callable[[list[str]], list[Samples]] | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
+    others: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Person:
-    """A person's name and recordings, in time order."""
+    """A person's name and recordings, in time order; `ordered` says whether that is known."""
 
     name: str
     parts: tuple[Part, ...]
+    ordered: bool = True
 
 
 class Stopped(ValueError):

@@ -60,10 +60,9 @@ class Windows(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """One part: its labels, its length, and by modality features of the windows, then of windows all over it."""
+    """One part: its labels, and by modality features of the windows, then of windows all over it."""
 
     labels: Labels
-    length: float
     everywhere: np.ndarray
     features: dict[str, features.Features]
 
@@ -89,33 +88,67 @@ class Cutter:
         """
         if not person.parts:
             raise ValueError("no signals: expected files *_physio.tsv.gz or *_eeg.edf, .bdf, .vhdr")
-        parts = []
+        if self.cut.normalise == "causal" and not person.ordered:
+            raise ValueError(
+                f"the order of {some(part.name for part in person.parts)} is not known, and normalise='causal' needs "
+                "it; expected numbers in the names, or acq_time in scans.tsv or sessions.tsv"
+            )
+        parts, offsets, end = [], [], 0.0
+        named: set[str] = set()  # what the ratings call the trials, and then what the viewings are called here
+        used: set[str] = set()
         for part in person.parts:
             where = f"{person.name}, {part.name}" if part.name else person.name
             try:
-                parts.append(self._part(person, part, where))
+                length, found = self._part(person, part, where, named, used)
             except (ValueError, OSError) as error:
                 if len(person.parts) == 1:
                     raise
                 self.report.leave_out(where, error)
+                continue
+            if found is not None:
+                parts.append(found)
+                offsets.append(end)
+            end += length
+        self._tell_unknown(person.name, named)
         if not any(len(part.labels.starts) for part in parts):
             raise ValueError(f"no rated time holds a window of {self.cut.window:g} s")
-        return self._joined(person.name, parts)
+        return self._joined(person.name, parts, offsets)
 
-    def _part(self, person, part, where):
+    def _tell_unknown(self, person, trials):
+        """What the card excludes of a person and nothing is called."""
+        for name in self.card["exclude"].get(person, {}):
+            if name not in self.card["signals"] and name not in trials:
+                told = f"{person}: no signal or trial of that name; the trials are {some(sorted(trials - {''}))}"
+                self.report.note(CAUTION, "excluded by the card, but not there", name, told)
+
+    def _part(self, person, part, where, named, used):
+        """A part's length, and what it holds: None where it is left out, though its time passes."""
         excluded = self.card["exclude"].get(person.name, {})
         signals = usable(where, part, self.card, excluded, self.report)
         zero, length = span(signals)
+        try:
+            return length, self._windows(person, part, where, signals, zero, length, named, used)
+        except (ValueError, OSError) as error:
+            if len(person.parts) == 1:
+                raise
+            self.report.leave_out(where, error)
+            return length, None
+
+    def _windows(self, person, part, where, signals, zero, length, named, used):
+        excluded = self.card["exclude"].get(person.name, {})
         kinds = {m: self.card["signals"][m]["kind"] for m in signals}
         examine(where, signals, kinds, zero, length, self.report)
         rated = self.table.of(person.name, part, zero)
         events_outside(where, rated.starts, rated.stops, length, self.report)
-        own = labels(where, rated, self.card["ratings"], self.cut.window, self.cut.step, length, excluded, self.report)
+        about = self.card["ratings"]
+        own = labels(where, rated, about, self.cut.window, self.cut.step, length, excluded, self.report, used)
+        named.update(rated.trials)
+        used.update(rated.trials, own.trials)
         everywhere = features.window_starts(0, length, self.cut.window, self.cut.step)
         everywhere = everywhere if self.cut.normalise in ("recording", "causal") else everywhere[:0]
         found: dict[str, features.Features] = {}
-        if not len(own.starts):
-            return _Part(own, length, everywhere, found)
+        if not len(own.starts) and not len(everywhere):
+            return _Part(own, everywhere, found)
         times = np.concatenate([own.starts, everywhere]) - self.cut.context
         tokens = features.Tokens.of(times, self.cut.whole, self.cut.tokens)
         for m in sorted(signals, key=lambda m: -signals[m].values.nbytes):  # the largest first, so that later find room
@@ -125,10 +158,9 @@ class Cutter:
                 self.report.leave_out(f"{where}, {m}", f"no features ({type(error).__name__}: {error})")
         if not found:
             raise ValueError("no signal gives features")
-        return _Part(own, length, everywhere, found)
+        return _Part(own, everywhere, found)
 
-    def _joined(self, person, parts):
-        offsets = np.cumsum([0.0, *(part.length for part in parts)])[:-1]
+    def _joined(self, person, parts, offsets):
         starts = np.concatenate([part.labels.starts + at for part, at in zip(parts, offsets, strict=True)])
         everywhere = np.concatenate([part.everywhere + at for part, at in zip(parts, offsets, strict=True)])
         seen = np.searchsorted(everywhere, starts + 1e-6, side="right") if self.cut.normalise == "causal" else None

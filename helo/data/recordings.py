@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ import numpy as np
 
 from helo.data import bids, e4
 from helo.data.cache import cached
-from helo.data.columns import short, some
+from helo.data.columns import check_spelling, short, some
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
 from helo.data.findings import CAUTION, Finding
 from helo.data.recorded import Report, span
@@ -37,10 +39,10 @@ from helo.files import MissingFile
 from helo.progress import each
 from helo.reading import expanded
 
-#: what a study's files end in, as the cache looks at them
-_ENDS = (".csv", ".tsv", ".tsv.gz", ".json", ".yaml", ".yml", ".edf", ".bdf", ".vhdr", ".vmrk", ".eeg")
 #: most warnings; the rest is in `findings`
 WARNINGS = 10
+#: most files that the cache looks at
+FILES = 20_000
 NORMALISE = ("recording", "causal", "subject", "none")
 _DEFAULTS = {"window": 60.0, "step": 30.0, "tokens": 5, "context": 0.0}
 
@@ -93,7 +95,7 @@ def load(
         floor: the rating that means "not at all"; it is subtracted. Default: the card's, or 0.
         smoothing: added to every rating before dividing by their sum. Default: the card's, or 0.
         strict: stop at what would be left out.
-        cache: keep the features on disk for the next load.
+        cache: keep the features on disk for the next load; any change to a file in the folder makes them anew.
 
     Raises:
         MissingFile: the folder is missing, or holds no person.
@@ -113,7 +115,8 @@ def load(
     def make():
         return _extract(root, said, told, cut, raters, strict)
 
-    data = cached("recordings", json.loads(json.dumps(options)), _files(root, said), make) if cache else make()
+    files = _files(root) if cache else []
+    data = cached("recordings", json.loads(json.dumps(options)), files, make) if files else make()
     found = tuple(Finding(*line) for line in json.loads(bytes(data.truth["findings"])))
     _warn(root, found)
     fields = {f.name: getattr(data, f.name) for f in dataclasses.fields(data)} | {"truth": {}}
@@ -122,6 +125,9 @@ def load(
 
 def recording(root: str | Path, subject: str, card: str | Path | Mapping | None = None) -> Recording:
     """The raw signals of one person, sessions and runs one after another; NaN where there are no samples.
+
+    Their clock is that of the windows' `starts`: a signal that the card excludes is not here, and a session or run
+    counts with its time whether or not it has ratings.
 
     Raises:
         ValueError: no such person, or no signal of theirs that can be used.
@@ -135,10 +141,12 @@ def recording(root: str | Path, subject: str, card: str | Path | Mapping | None 
     rates: dict[str, float] = {}
     channels: dict[str, tuple[str, ...]] = {}
     lengths = []
+    excluded = said["exclude"].get(subject, {})
+    excluded = {} if isinstance(excluded, str) else excluded
     for part in people[subject].parts:
         try:
-            signals = usable(subject, part, said, {}, Report())
-        except ValueError:
+            signals = usable(subject, part, said, excluded, Report())
+        except (ValueError, OSError):
             continue
         zero, length = span(signals)
         lengths.append(length)
@@ -163,6 +171,10 @@ def recording(root: str | Path, subject: str, card: str | Path | Mapping | None 
 def _cut(root, card, normalise, given):
     """How to cut: what is given, else the card's, else the defaults."""
     lengths: dict = {k: card.get(k, _DEFAULTS[k]) if v is None else v for k, v in given.items()}
+    for name, value in lengths.items():
+        kind, what = (int, "whole number") if name == "tokens" else ((int, float), "number of seconds")
+        if not isinstance(value, kind) or isinstance(value, bool) or not 0 <= value <= 1e6:
+            raise ValueError(f"{root}: {name} is {short(value)}; expected a {what} of at most 1,000,000")
     cut = Cut(**lengths, normalise=normalise)
     if not (
         cut.window > 0 and cut.step >= 0.1 and cut.context >= 0 and cut.tokens >= 1 and cut.whole / cut.tokens >= 2
@@ -183,12 +195,24 @@ def _put_ratings(card, given):
             card[key] = float(value)
 
 
-def _files(root, card):
-    """All that the result may depend on; a person's folder may be a link."""
-    people = root.glob("sub-*" if card["format"] == "bids" else card["people"])
-    folders = [root, *(p for p in people if p.is_symlink() and p.is_dir())]
-    found = {p for folder in folders for p in folder.rglob("*") if p.name.lower().endswith(_ENDS)}
-    return sorted(p for p in found if p.is_file())
+def _files(root):
+    """All that the result may depend on: every file in the folder, and in those that links in it lead to.
+
+    Empty where there are too many to look at each time.
+    """
+    found: list[Path] = []
+    seen = set()
+    for folder, below, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        below[:] = [] if real in seen else [name for name in below if name != ".git"]
+        found += [Path(folder, name) for name in files if real not in seen]
+        seen.add(real)
+        if len(found) > FILES:
+            warnings.warn(
+                f"{root}: over {FILES} files with those that links lead to; features are not kept", stacklevel=3
+            )
+            return []
+    return sorted(p for p in found if p.is_file() and os.access(p, os.R_OK))
 
 
 def _people(root, card):
@@ -210,8 +234,8 @@ def _extract(root, card, told, cut, raters, strict):
     report = Report(strict)
     people, table = _people(root, card), Table(root, card["ratings"], raters, told)
     cutter = Cutter(card, table, cut, report)
-    everybody = []
-    names: dict[str, tuple[str, ...]] = {}
+    _check_people(root, people, card, told, report)
+    everybody, why_not = [], []
     for person in each(people, card.get("name", root.name), "person"):
         if isinstance(why := card["exclude"].get(person.name), str):
             report.note(CAUTION, "excluded by the card", "people", f"{person.name}: {why}")
@@ -220,19 +244,42 @@ def _extract(root, card, told, cut, raters, strict):
             found = cutter.windows(person)
         except (ValueError, OSError) as error:
             report.leave_out(person.name, error)
+            more = [f"{f.where}: {f.found}" for f in report.findings if f.where.startswith(f"{person.name}, ")]
+            why_not.append(f"{person.name}: {error}" + f" ({'; '.join(more[:4])})" * bool(more))
             continue
-        for m in list(found.values):
-            if names.setdefault(m, found.names[m]) != found.names[m]:
-                report.leave_out(
-                    f"{person.name}, {m}",
-                    f"has the features {some(found.names[m])}; expected those of the people before, {some(names[m])}",
-                )
-                del found.values[m], found.masks[m]
         everybody.append((person.name, found))
     if not everybody:
-        first = next((f"{f.where}: {f.found}" for f in report.findings), "every person is excluded")
-        raise ValueError(f"{root}: nobody is left; {first}")
-    return _gathered(root, card, cut, table.emotions, everybody, names, report)
+        raise ValueError(f"{root}: nobody is left; {why_not[0] if why_not else 'every person is excluded'}")
+    return _gathered(root, card, cut, table.emotions, everybody, _same_features(everybody, report), report)
+
+
+def _check_people(root, people, card, told, report):
+    """The card's `exclude` and `only` name people who are there."""
+    there = [person.name for person in people]
+    for key in ("exclude", "only"):
+        if unknown := [who for who in card[key] if who not in there]:
+            if key == "exclude":
+                raise ValueError(
+                    f"{told}, exclude: no person {unknown[0]!r}; found {some(there)} (a name of digits is written in "
+                    "quotes: '05')"
+                )
+            for who in unknown:
+                check_spelling(root, f"{told}, only,", [*there, who])
+            report.note(CAUTION, "only of the card", "people", f"nobody is called {some(unknown)}")
+
+
+def _same_features(everybody, report):
+    """Signal -> the names of its features that most people have; of the others it is left out."""
+    names: dict[str, tuple[str, ...]] = {}
+    for m in dict.fromkeys(m for _, found in everybody for m in found.values):
+        counts = Counter(found.names[m] for _, found in everybody if m in found.values)
+        names[m] = min(counts, key=lambda own: (-counts[own], own))
+        for who, found in everybody:
+            if m in found.values and found.names[m] != names[m]:
+                told = f"has the features {some(found.names[m])}; expected those of most people, {some(names[m])}"
+                report.leave_out(f"{who}, {m}", told)
+                del found.values[m], found.masks[m]
+    return names
 
 
 def _gathered(root, card, cut, emotions, everybody, names, report):

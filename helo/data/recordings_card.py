@@ -12,6 +12,7 @@ from helo.data.card import read_yaml
 from helo.data.columns import NAME, short, some
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL
 from helo.data.levels import level
+from helo.data.units import UNITS, unit_of
 
 #: Studies whose card comes with the library.
 PRESETS = {"k-emocon": Path(__file__).parent / "cards" / "k-emocon.yaml"}
@@ -42,38 +43,13 @@ KNOWN = {
     "eeg": ("eeg", PHYSIOLOGICAL),
     "acc": ("movement", BEHAVIORAL),
 }
-#: The files of an E4, and what their numbers are multiplied by.
-E4 = {"bvp": ("BVP.csv", 1), "eda": ("EDA.csv", 1), "temp": ("TEMP.csv", 1), "acc": ("ACC.csv", 1 / 64)}
-_KEYS = {
-    "name",
-    "format",
-    "people",
-    "signals",
-    "time",
-    "only",
-    "window",
-    "step",
-    "tokens",
-    "context",
-    "query",
-    "ratings",
-}
-_KEYS |= {"exclude"}
+#: The files of an E4.
+E4 = {"bvp": "BVP.csv", "eda": "EDA.csv", "temp": "TEMP.csv", "acc": "ACC.csv"}
+_KEYS = {"name", "format", "people", "signals", "time", "only", "window", "step", "tokens", "context", "query"}
+_KEYS |= {"ratings", "exclude"}
 _SIGNAL = {"role", "kind", "file", "columns", "rate", "unit", "factor"}
-_RATINGS = {
-    "table",
-    "person",
-    "onset",
-    "duration",
-    "stamp",
-    "clock",
-    "trial",
-    "condition",
-    "emotions",
-    "scale",
-    "floor",
-}
-_RATINGS |= {"smoothing", "over", "track"}
+_RATINGS = {"table", "person", "onset", "duration", "stamp", "clock", "trial", "condition", "emotions", "scale"}
+_RATINGS |= {"floor", "smoothing", "over", "track"}
 _ZERO = {"table", "person", "column", "factor"}
 
 
@@ -107,6 +83,11 @@ def read_card(root: Path, card: str | Path | Mapping | None) -> tuple[dict, str]
     for key in ("name", "people", "query"):
         _expect(told, card, key, key not in card or _text(card[key]), "text")
     _inside(told, "people", card.setdefault("people", "*"))
+    try:
+        good = card["people"].strip("./") != "" and next(root.glob(card["people"]), root) is not None
+    except (ValueError, IndexError, NotImplementedError):
+        good = False
+    _expect(told, card, "people", good, "folders below the study's, such as raw/*")
     for key in ("window", "step", "context"):
         good = key not in card or (_number(card[key]) and (0 if key == "context" else 0.1) <= card[key] <= 1e6)
         _expect(told, card, key, good, "seconds")
@@ -117,7 +98,8 @@ def read_card(root: Path, card: str | Path | Mapping | None) -> tuple[dict, str]
     if form == "csv":
         card["time"] = _time(told, card.get("time"))
     card["only"] = _by_person(told, "only", card.get("only", {}))
-    card["exclude"] = _excluded(told, card.get("exclude", {}))
+    _expect(told, card, "only", form == "csv" or not card["only"], "no such key: it is for format: csv")
+    card["exclude"] = _excluded(told, card.get("exclude", {}), "sub-" if form == "bids" else "")
     return card, told
 
 
@@ -133,7 +115,7 @@ def is_study(root: Path) -> bool:
     if guess(root) or any((root / f"recordings.{end}").exists() for end in ("yaml", "yml")):
         return True
     held = [p for p in root.iterdir() if p.is_dir()]
-    return any(p.name.startswith("sub-") or any((p / f).exists() for f, _ in E4.values()) for p in held)
+    return any(p.name.startswith("sub-") or any((p / f).exists() for f in E4.values()) for p in held)
 
 
 def _signals(told, card, form):
@@ -143,7 +125,8 @@ def _signals(told, card, form):
     _expect(told, card, "signals", isinstance(given, dict) and _texts(list(given)), "signal: {kind: ..., role: ...}")
     if not given:
         given = {name: {} for name in (KNOWN if form == "bids" else E4)}
-    return {name: _signal(told, name, entry, form) for name, entry in given.items()}
+        return {name: _signal(told, name, {}, form) | {"asked": False} for name in given}
+    return {name: _signal(told, name, entry, form) | {"asked": True} for name, entry in given.items()}
 
 
 def _signal(told, name, entry, form):
@@ -151,8 +134,9 @@ def _signal(told, name, entry, form):
     entry = {"role": entry} if isinstance(entry, str) else entry
     if not isinstance(entry, dict) or set(entry) - _SIGNAL:
         raise ValueError(f"{told}: signal {name!r} is {short(entry)}; expected keys of {sorted(_SIGNAL)}")
-    file, factor = E4.get(name, (None, 1)) if form == "e4" else (None, 1)
-    entry = {"kind": kind, "role": role, "file": file, "factor": factor} | entry
+    file = E4.get(name) if form == "e4" else None
+    entry = {"kind": kind, "role": role, "file": file} | entry
+    entry.setdefault("factor", _factor(told, name, entry) if form == "e4" else 1)
     if isinstance(entry["role"], str):
         entry["role"] = entry["role"].lower().replace("behaviour", "behavior")
     wrong = {
@@ -171,10 +155,24 @@ def _signal(told, name, entry, form):
         raise ValueError(f"{told}: signal {name!r} has no columns or no rate; files with time stamps need both")
     if form != "bids":
         _inside(told, f"file of {name!r}", entry["file"])
+    if "unit" in entry and entry["factor"] != 1 and entry["kind"] in UNITS and entry["unit"] != unit_of(entry):
+        raise ValueError(f"{told}: {name!r} has a factor and the unit {entry['unit']!r}; expected one of them")
     axes = len(entry.get("columns", [1, 2, 3]))
     if entry["kind"] in ("movement", "walking") and axes != 3:
         raise ValueError(f"{told}: {name!r} has {axes} columns; {entry['kind']} needs three axes")
     return entry | {"least": KINDS[entry["kind"]][1]}
+
+
+def _factor(told, name, entry):
+    """What the numbers of an E4's file are multiplied by: acceleration is in 1/64 g."""
+    if entry["kind"] not in ("movement", "walking") or "unit" in entry:
+        return 1
+    if re.fullmatch(r"(.*/)?ACC\.csv(\.gz)?", str(entry["file"])):
+        return 1 / 64
+    raise ValueError(
+        f"{told}: signal {name!r} is read from {short(entry['file'])}; expected factor: 0.015625, the E4's 1/64 g, or "
+        "its unit"
+    )
 
 
 def _ratings(told, given, form):
@@ -273,7 +271,7 @@ def _by_person(told, key, given):
     return {str(who): {str(c): str(v) for c, v in entry.items()} for who, entry in given.items()}
 
 
-def _excluded(told, given):
+def _excluded(told, given, prefix):
     """Person -> reason, or person -> signal or trial -> reason."""
     good = isinstance(given, dict) and all(
         _text(v) or (isinstance(v, dict) and v and all(_text(reason) for reason in v.values())) for v in given.values()
@@ -282,7 +280,10 @@ def _excluded(told, given):
         raise ValueError(
             f"{told}: 'exclude' is {short(given)}; expected person: reason, or person: {{signal or trial: reason}}"
         )
-    return {str(who): v if isinstance(v, str) else {str(k): why for k, why in v.items()} for who, v in given.items()}
+    return {
+        str(who).removeprefix(prefix): v if isinstance(v, str) else {str(k): why for k, why in v.items()}
+        for who, v in given.items()
+    }
 
 
 def _inside(told, key, name):

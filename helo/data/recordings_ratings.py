@@ -18,6 +18,8 @@ from helo.reading import regular
 
 #: most bytes of a table of ratings
 TABLE = 2**27
+#: what a file's name says of a recording -> what a table's column for it may be called too
+COLUMNS = {"ses": ("session", "session_id"), "task": ("task_id",), "run": ("run_id",)}
 
 
 class Rated(NamedTuple):
@@ -91,6 +93,7 @@ class Table:
         for path in files:
             table = self._read(path)
             rows = self._rows_of(path, table, person) if self.shared else np.arange(len(next(iter(table.values()))))
+            rows = self._rows_in(path, table, rows, part) if self.pattern else rows
             values = self._values(path, table) if self._values_of_all is None else self._values_of_all
             if values is not None:
                 if self.pattern is None and self.card["onset"] not in table:
@@ -135,20 +138,39 @@ class Table:
         if column not in table:
             raise ValueError(f"{path}: no column {column!r} that says who; found {some(table)}. Name it in {self.told}")
         who = np.array([name.removeprefix("sub-") for name in names(path, column, table[column])])  # as BIDS has it
+        person = person.removeprefix("sub-")
         check_spelling(path, column, [person, *np.unique(who)])
         rows = np.flatnonzero(who == person)
         if not len(rows):
             raise ValueError(f"{path}: no row of {person!r} in {column!r}; found {some(np.unique(who))}")
         return rows
 
+    def _rows_in(self, path, table, rows, part):
+        """Of a person's rows those of one part, by the columns that say which session, task or run."""
+        used: list[str] = []
+        named = {*part.about, *(name for other in part.others for name in other)}
+        for name in sorted(named):
+            column = next((c for c in (name, *COLUMNS.get(name, ())) if c in table), None)
+            if column is None or column in (self.card.get("trial"), self.card.get("condition")):
+                continue
+            said = np.array([cell.removeprefix(f"{name}-") for cell in names(path, column, table[column])])
+            own = part.about.get(name, "")
+            check_spelling(path, column, [own, *np.unique(said)])
+            if not (said[rows] == own).any():
+                raise ValueError(f"{path}: no row of {own!r} in {column!r}; found {some(np.unique(said[rows]))}")
+            rows, used = rows[said[rows] == own], [*used, name]
+        same = [o for o in part.others if all(o.get(n, "") == part.about.get(n, "") for n in used)]
+        if same:
+            apart = sorted(n for n in named if len({about.get(n, "") for about in (part.about, *same)}) > 1)
+            raise ValueError(
+                f"{path}: {len(same) + 1} recordings and one table; which row belongs to which? expected a column "
+                f"for {some(apart)}"
+            )
+        return rows
+
     def _values(self, path, table):
         """Ratings of all rows above the floor, (rows, emotions); None where the table has none."""
-        emotions = self.card["emotions"] or {
-            c[len(stem) :]: c
-            for c in table
-            for stem in ("emotion.", "emotion_", "rating_")
-            if c.startswith(stem) and len(c) > len(stem) and c.count(".") < 2
-        }
+        emotions = self.card["emotions"] or self._usual(path, table)
         if not self.card["emotions"] and len(emotions) < 2:
             return None
         if self.pattern is None and not set(emotions.values()) <= set(table):
@@ -159,6 +181,17 @@ class Table:
         if self.emotions and tuple(named) != self.emotions:
             raise ValueError(f"{path}: emotions are {some(named)}; expected {some(self.emotions)}, as before")
         self.emotions = tuple(named)
+        return found
+
+    def _usual(self, path, table):
+        """Emotion -> column, by the first of the usual beginnings that two columns have."""
+        found: dict[str, str] = {}
+        for stem in ("emotion.", "emotion_", "rating_"):
+            own = {c[len(stem) :]: c for c in table if c.startswith(stem) and len(c) > len(stem) and c.count(".") < 2}
+            if twice := [e for e in own if e in found]:
+                told = f"{found[twice[0]]!r} and {own[twice[0]]!r}"
+                raise ValueError(f"{path}: {told} both rate {twice[0]!r}; name the emotions' columns in {self.told}")
+            found = own if len(found) < 2 and own else found
         return found
 
     def _rated(self, path, table, rows, values, part, person, zero):
@@ -179,8 +212,9 @@ class Table:
             starts = starts - given
         order = np.argsort(starts, kind="stable")
         rows, starts, given = rows[order], starts[order], given[order]
-        until = np.append(starts[1:], np.inf)  # without a duration, until the next begins
-        stops = starts + np.where(np.isnan(given), until - starts, given)
+        until, timed = np.full(len(starts), np.inf), np.flatnonzero(np.isfinite(starts))
+        until[timed[:-1]] = starts[timed[1:]]  # without a duration, until the next begins
+        stops = np.where(np.isnan(given), until, starts + given)
         trials, conditions = self._trials(path, table, rows, part, person)
         return Rated(starts, stops, trials, conditions, values[rows], rows.tolist())
 
@@ -215,7 +249,8 @@ class Table:
         for column in (about["person"], about["column"]):
             if column not in table:
                 raise ValueError(f"{path}: no column {column!r}; found {some(table)}")
-        row = np.flatnonzero(names(path, about["person"], table[about["person"]]) == person)
+        who = [name.removeprefix("sub-") for name in names(path, about["person"], table[about["person"]])]
+        row = np.flatnonzero(np.array(who) == person.removeprefix("sub-"))
         if len(row) != 1:
             raise ValueError(f"{path}: {len(row)} rows of {person!r} in {about['person']!r}; expected one")
         return float(numbers(path, about["column"], table[about["column"]])[row[0]]) * about["factor"]

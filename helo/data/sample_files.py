@@ -50,22 +50,40 @@ def head(path: Path, lines: int = 1) -> list[str]:
         raise ValueError(f"{path}: cannot be unpacked ({short(str(error))})") from None
 
 
-def count(path: Path) -> int:
-    """Lines of a file, with a last one that does not end.
+def count(path: Path, columns: int, delimiter: str, skip: int) -> int:
+    """Samples of a file: its lines below the first few, each of which has every column or nothing at all.
 
     Raises:
-        ValueError: damaged, or more bytes unpacked than `helo.reading.memory()`.
+        ValueError: damaged, a line of another width, or more bytes unpacked than `helo.reading.memory()`.
     """
-    lines, size, last, most = 0, 0, b"\n", memory()
+    lines, size, rest, most = 0, 0, b"", memory()
     try:
         with _open(path) as file:
-            while block := file.read(2**20):
-                lines, size, last = lines + block.count(b"\n"), size + len(block), block[-1:]
+            size = sum(len(file.readline(LINE + 1)) for _ in range(skip))
+            while block := file.read(2**16):
+                size += len(block)
                 if size > most:
                     raise ValueError(f"{path}: unpacks to over {most} bytes; {way_out(2 * most)}")
+                whole, end, rest = (rest + block).rpartition(b"\n")
+                if len(rest) > LINE:
+                    raise ValueError(f"{path}: a line of over {LINE} bytes; expected samples, a line each time")
+                lines += _lines(path, whole + end, columns, delimiter, skip + lines)
     except _BROKEN as error:
         raise ValueError(f"{path}: cannot be unpacked ({short(str(error))})") from None
-    return lines + (last != b"\n")
+    return lines + (_lines(path, rest + b"\n", columns, delimiter, skip + lines) if rest else 0)
+
+
+def _lines(path, text, columns, delimiter, before):
+    """How many whole lines these are; pandas would pass over cells too many, and fill up cells too few."""
+    x = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(x == ord("\n"))
+    widths = np.diff(np.searchsorted(np.flatnonzero(x == ord(delimiter)), ends), prepend=0) + 1
+    for k in np.flatnonzero(widths != columns):
+        if text[ends[k - 1] + 1 if k else 0 : ends[k]].strip():
+            raise ValueError(
+                f"{path}: not readable as {columns} columns of numbers (line {before + k + 1} has {widths[k]} columns)"
+            )
+    return len(ends)
 
 
 def read(path: Path, columns: int, wanted: Sequence[int], delimiter: str = ",", skip: int = 0) -> list[np.ndarray]:
@@ -88,7 +106,8 @@ def read(path: Path, columns: int, wanted: Sequence[int], delimiter: str = ",", 
     import pandas as pd
 
     path = regular(path, expected="a file of samples")
-    rows = max(count(path) - skip, 0)
+    _check_width(path, columns, delimiter, skip)
+    rows = count(path, columns, delimiter, skip)
     if not rows:
         raise ValueError(
             f"{path}: holds no sample below its first {skip} lines" if skip else f"{path}: holds no sample"
@@ -97,7 +116,6 @@ def read(path: Path, columns: int, wanted: Sequence[int], delimiter: str = ",", 
         raise ValueError(f"{path}: {columns} columns; expected at most {COLUMNS}")
     if 8 * rows * len(wanted) > memory():
         raise ValueError(f"{path}: {rows} samples of {len(wanted)} columns; {way_out(8 * rows * len(wanted))}")
-    _check_width(path, columns, delimiter, skip)
     found = [np.empty(rows) for _ in wanted]
     done = 0
     form: dict = {
@@ -147,5 +165,5 @@ def _first_fault(path, columns, wanted, delimiter, lines):
 def _check_width(path, columns, delimiter, skip):
     first = head(path, skip + 1)[-1]
     width = first.count(delimiter) + 1
-    if width != columns:
+    if first and width != columns:
         raise ValueError(f"{path}: the first sample has {width} columns; expected {columns}")
