@@ -248,3 +248,16 @@ def test_other_features_than_those_known_are_refused():
         causal_windows.causal(data, 2)
     with pytest.raises(ValueError, match="modality 'eda': features are .* has .*level"):
         causal_windows.signals_of({"eda": 4.0}, {"eda": ("a", "b")})
+
+
+def test_one_artefact_does_not_spoil_a_persons_past():
+    rng = np.random.default_rng(0)
+    past, tokens = causal_windows.Past(2), rng.normal([3, -7], [2, 0.1], (60, 2))
+    for k, token in enumerate(tokens):
+        past.add(token if k != 20 else np.array([1e6, -7]))
+    off = past.normalised(tokens, np.ones(60, bool))
+    assert 0.5 < off[:, 0].std() < 1.1 and abs(off[:, 0].mean()) < 0.3
+    steady = causal_windows.Past(1)
+    for x in [1.0] * 10 + [2.0, 3.0] * 20:
+        steady.add(np.array([x]))
+    assert abs(steady.normalised(np.array([[2.5]]), np.ones(1, bool))[0, 0]) < 1, "what began to vary is followed"

@@ -126,6 +126,45 @@ def test_late_and_doubled_samples_change_only_the_answers_that_could_not_know(mo
     assert same(told[40:], found[40:]), "what came late is there from then on, bit for bit"
 
 
+def past_of(session):
+    return {m: (past.count, *past._mean, *past._squares) for m, past in session._person._past.items()}
+
+
+class Slow:
+    """A replay whose every piece comes so many seconds late."""
+
+    def __init__(self, source, late):
+        self.source, self.late = source, late
+
+    def __iter__(self):
+        waiting = []
+        for event in self.source:
+            if event.modality:
+                waiting.append(event)
+                continue
+            while waiting and waiting[0].arrived + self.late <= event.arrived + 1e-9:
+                old = waiting.pop(0)
+                yield live.Event(event.arrived, old.modality, old.stamps, old.samples)
+            yield event
+
+
+@pytest.mark.parametrize("late", [0.25, 0.5, 1.5])
+def test_a_sensor_that_is_always_late_has_the_same_past(model, setup, recording, late):
+    sessions = live.Session(model, setup), live.Session(model, setup)
+    source = live.replay(recording, setup, seconds=190.0)
+    for session, events in zip(sessions, (source, Slow(source, late)), strict=True):
+        assert len(list(live.run(session, events))) == 190
+    assert past_of(sessions[0]) == past_of(sessions[1]) and min(x[0] for x in past_of(sessions[1]).values()) >= 14
+
+
+def test_a_piece_that_is_late_at_a_look_at_the_past_changes_no_later_answer(model, setup, recording, told):
+    last = range(381, 385)  # all sensors' pieces that end at 24 s
+    found = list(
+        live.run(live.Session(model, setup), Shaken(live.replay(recording, setup), late=dict.fromkeys(last, 0.5)))
+    )
+    assert not same(told[23:24], found[23:24]) and same(told[24:], found[24:])
+
+
 def test_lost_samples_are_given_up_and_said(model, setup, recording):
     lost = range(800, 840)  # 2.5 s of all sensors, about the 50th second
     session = live.Session(model, setup)
