@@ -273,6 +273,25 @@ def test_a_log_replays_to_the_same_bits(model, setup, recording, tmp_path):
     assert [a.told for a in told] == [now.told for now, _ in pairs]
 
 
+def test_threads_are_the_answers_own(data, setup, recording, tmp_path):
+    """A process that has more of them gets the logged bits again, and has them while an answer is looked at."""
+    import torch
+
+    model, before = helo.build("helo", data, seed=0), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        session = live.Session(model, setup)
+        with live.Log(tmp_path / "log", session) as log:
+            seen = [
+                torch.get_num_threads() for _ in live.run(session, live.replay(recording, setup, seconds=20.0), log=log)
+            ]
+        assert seen == [2] * 20
+        pairs = list(live.again(tmp_path / "log", model))
+    finally:
+        torch.set_num_threads(before)
+    assert all(now.distribution is then or np.array_equal(now.distribution, then) for now, then in pairs)
+
+
 def test_a_log_that_was_cut_short_replays_what_is_there(model, setup, recording, tmp_path):
     session = live.Session(model, setup)
     log = live.Log(tmp_path / "log", session, seconds=20)

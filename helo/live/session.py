@@ -13,7 +13,7 @@ import torch
 from helo.live.arrivals import Arrivals, Event
 from helo.live.setup import Setup
 from helo.models import EmotionModel
-from helo.training.threads import where
+from helo.training.threads import threads_for, where
 
 #: seconds kept beyond a window and the patience: how far signals may come ahead of the answers
 _AHEAD = 60.0
@@ -142,18 +142,8 @@ class Session:
             now: when this is asked, in the same seconds; None: at the window's end.
         """
         began, now = time.perf_counter(), end if now is None else now
-        for m, arrivals in self.arrivals.items():
-            self._person.push(m, arrivals.give_up(now))
-        made = self._person.window(end)
-        signals = {m: values[None] for m, (values, _) in made.items()}
-        masks = {m: mask[None] for m, (_, mask) in made.items()}
-        there = any(mask.any() for mask in masks.values())
-        distribution = self._asked(signals, masks) if there else None
-        strange, band = {}, None
-        if self.confidence is not None:
-            band = self.confidence.band
-            if there:
-                strange = {m: float(far[0]) for m, far in self.confidence.by_modality(signals, masks).items()}
+        with threads_for([self.model], where(self.model)):  # a log gone through anew has the same bits by it
+            made, distribution, strange = self._looked(end, now)
         cut = self.setup.cut
         came = {m: self._person.signals[m].seen(end, cut.tokens, cut.length) for m in made}
         return Answer(
@@ -164,9 +154,21 @@ class Session:
             lost={m: 1 - float(share.mean()) for m, share in came.items()},
             clock={m: a.shift for m, a in self.arrivals.items()},
             strange=strange,
-            band=band,
+            band=None if self.confidence is None else self.confidence.band,
             delay=now - end + time.perf_counter() - began,
         )
+
+    def _looked(self, end, now):
+        """The window that ends at `end`, what the model says of it, and how strange each modality is."""
+        for m, arrivals in self.arrivals.items():
+            self._person.push(m, arrivals.give_up(now))
+        made = self._person.window(end)
+        signals = {m: values[None] for m, (values, _) in made.items()}
+        masks = {m: mask[None] for m, (_, mask) in made.items()}
+        if not any(mask.any() for mask in masks.values()):
+            return made, None, {}
+        known = {} if self.confidence is None else self.confidence.by_modality(signals, masks)
+        return made, self._asked(signals, masks), {m: float(far[0]) for m, far in known.items()}
 
     def _asked(self, signals, masks):
         device = where(self.model)

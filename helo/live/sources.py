@@ -12,7 +12,6 @@ from helo.live.arrivals import Event
 from helo.live.log import Log
 from helo.live.session import Answer, Session
 from helo.live.setup import Setup
-from helo.training.threads import threads_for, where
 
 
 class Replay:
@@ -91,18 +90,17 @@ def run(
         seconds: when to end.
     """
     due = 1
-    with threads_for([session.model], where(session.model)):  # once: to set them takes as long as an answer
-        for event in source:
-            if event.modality:
-                if log is not None:
-                    log.came(event)
-                session.take(event)
-                continue
-            while session.start is not None and event.arrived - session.start >= due * every - 1e-9:
-                answer = session.answer(due * every, event.arrived - session.start)
-                if log is not None:
-                    log.answered(answer, event.arrived - session.start)
-                yield answer
-                due += 1
-                if due * every > seconds:
-                    return
+    for event in source:
+        if event.modality:
+            if log is not None:
+                log.came(event)
+            session.take(event)
+            continue
+        while session.start is not None and event.arrived - session.start >= due * every - 1e-9:
+            answer = session.answer(due * every, event.arrived - session.start)
+            if log is not None:
+                log.answered(answer, event.arrived - session.start)
+            yield answer
+            due += 1
+            if due * every > seconds:
+                return
