@@ -153,7 +153,8 @@ def test_a_sensor_that_is_always_late_has_the_same_past(model, setup, recording,
     sessions = live.Session(model, setup), live.Session(model, setup)
     source = live.replay(recording, setup, seconds=190.0)
     for session, events in zip(sessions, (source, Slow(source, late)), strict=True):
-        assert len(list(live.run(session, events))) == 190
+        assert len(list(live.run(session, events, every=STEP))) == 15
+        session._person.look(190.0)
     assert past_of(sessions[0]) == past_of(sessions[1]) and min(x[0] for x in past_of(sessions[1]).values()) >= 14
 
 
@@ -235,6 +236,63 @@ def test_a_stamp_from_nowhere_is_dropped():
     arrivals.take(np.arange(8) / 4, np.zeros((8, 1)), 2.0)
     assert not len(arrivals.take(np.array([np.nan]), np.ones((1, 1)), 2.1)) and arrivals.dropped == 1
     assert arrivals.next == 8
+
+
+@pytest.mark.parametrize("at", [3, 60])
+@pytest.mark.parametrize("wrong", [5.5, 1e6, np.inf, np.nan])
+@pytest.mark.parametrize("piece", [1, 16])
+def test_one_wrong_stamp_moves_nothing(piece, wrong, at):
+    """In a piece of many, or alone in its piece; early, when clocks are first compared, or later."""
+    arrivals = live.Arrivals(64.0, patience=2.0)
+    for k in range(0, 64 * 100, piece):
+        stamps = np.arange(k, k + piece) / 64
+        if k == 64 * at:
+            stamps[piece // 2] += wrong
+        arrived = (k + piece) / 64
+        arrivals.take(stamps, np.zeros((piece, 1)), arrived)
+        while len(arrivals.give_up(arrived)):
+            pass
+    assert arrivals.dropped == arrivals.lost == 1 and arrivals.shift == pytest.approx(0, abs=0.02)
+
+
+def test_a_clock_that_jumps_ahead_is_followed_with_the_second_piece():
+    arrivals = live.Arrivals(64.0, patience=2.0)
+    for k in range(60):
+        arrivals.take(k + np.arange(64) / 64 + (5.0 if k >= 30 else 0.0), np.zeros((64, 1)), k + 1.0)
+    assert arrivals.dropped == 64 and arrivals.shift == pytest.approx(-5)
+
+
+class At:
+    """A replay by a clock that began `off` seconds ago; its first stamp is `first`."""
+
+    def __init__(self, source, off, first):
+        self.source, self.off, self.first = source, off, first
+
+    def __iter__(self):
+        for event in self.source:
+            stamps = event.stamps + self.off
+            if len(stamps) and self.first is not None:
+                stamps[0], self.first = self.first, None
+            yield live.Event(event.arrived + self.off, event.modality, stamps, event.samples)
+
+
+@pytest.mark.parametrize("off, first", [(0.0, np.nan), (0.0, np.inf), (5e4, 0.0), (1.7e9, 0.0), (5e4, 9e4)])
+def test_a_first_stamp_that_cannot_be_true_is_no_beginning(model, setup, recording, off, first):
+    session = live.Session(model, setup)
+    found = list(live.run(session, At(live.replay(recording, setup, seconds=30.0), off, first)))
+    assert session.start == pytest.approx(off + 1 / 64) and len(found) in (29, 30)
+    assert found[-1].seen == dict.fromkeys(setup.rates, 1.0)
+
+
+def test_time_that_leaps_leaves_answers_out(model, setup, recording):
+    def leaping():
+        yield from live.replay(recording, setup, seconds=30.0)
+        yield live.Event(1e4)
+
+    session = live.Session(model, setup)
+    times = [a.time for a in live.run(session, leaping())]
+    assert times[:30] == list(range(1, 31)) and times[30] >= 1e4 - session.keep and times[-1] == 1e4
+    assert session.arrivals["bvp"].next == round(64 * (1e4 - 2))
 
 
 def test_delay_and_memory_of_an_hour(data, setup):

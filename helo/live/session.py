@@ -90,7 +90,8 @@ class Session:
         setup: how signals become its windows.
         patience: seconds to wait for a late sample; an answer never waits.
         confidence: says how sure the model is; None: nothing does.
-        start: stamp at which the recording begins, in seconds; None: that of the first sample.
+        start: stamp at which the recording begins, in seconds; None: the first that is near its arrival
+            (`Event.beginning`); what comes before that is passed over.
 
     Raises:
         ValueError: the model takes other modalities, tokens, features or emotions than the setup makes.
@@ -113,7 +114,9 @@ class Session:
             )
         self.model, self.setup, self.patience = model.eval(), setup, patience
         self.confidence, self.start = confidence, start
-        self._person = setup.person(setup.cut.window + patience + _AHEAD)
+        #: seconds of signals that are kept
+        self.keep = setup.cut.window + patience + _AHEAD
+        self._person = setup.person(self.keep)
         self.arrivals = {m: Arrivals(rate, patience) for m, rate in setup.rates.items()}
 
     def take(self, event: Event) -> None:
@@ -127,8 +130,9 @@ class Session:
         expected = (len(event.stamps), self.setup.channels[event.modality])
         if event.samples.shape != expected:
             raise ValueError(f"{event.modality!r}: samples have shape {event.samples.shape}; expected {expected}")
+        self.start = event.beginning if self.start is None else self.start
         if self.start is None:
-            self.start = float(event.stamps[0])
+            return
         stamps = np.asarray(event.stamps, np.float64) - self.start
         self._person.push(
             event.modality, self.arrivals[event.modality].take(stamps, event.samples, event.arrived - self.start)
@@ -161,7 +165,8 @@ class Session:
     def _looked(self, end, now):
         """The window that ends at `end`, what the model says of it, and how strange each modality is."""
         for m, arrivals in self.arrivals.items():
-            self._person.push(m, arrivals.give_up(now))
+            while len(given := arrivals.give_up(now)):
+                self._person.push(m, given)
         made = self._person.window(end)
         signals = {m: values[None] for m, (values, _) in made.items()}
         masks = {m: mask[None] for m, (_, mask) in made.items()}

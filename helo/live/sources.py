@@ -80,7 +80,8 @@ def run(
 ) -> Iterator[Answer]:
     """Answers at 1, 2, 3 ... times `every` seconds, each as soon as an empty event says that so much time has gone by.
 
-    An answer does not wait for what is late: that is in the next one.
+    An answer does not wait for what is late: that is in the next one. Answers to windows of which nothing is kept any
+    more, when time has leapt, are left out.
 
     Args:
         session: who listens.
@@ -96,10 +97,16 @@ def run(
                 log.came(event)
             session.take(event)
             continue
-        while session.start is not None and event.arrived - session.start >= due * every - 1e-9:
-            answer = session.answer(due * every, event.arrived - session.start)
+        if session.start is None:
+            continue
+        now = event.arrived - session.start
+        due = max(due, int(np.ceil((now - session.keep) / every)))
+        if due * every > seconds:
+            return
+        while now >= due * every - 1e-9:
+            answer = session.answer(due * every, now)
             if log is not None:
-                log.answered(answer, event.arrived - session.start)
+                log.answered(answer, now)
             yield answer
             due += 1
             if due * every > seconds:
