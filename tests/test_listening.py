@@ -12,6 +12,7 @@ from helo.views.listening import Listening, listening
 
 class Unsure:
     band = 0.2
+    emotions = helo.data.simulated.EMOTIONS
 
     def by_modality(self, signals, masks):
         return {m: np.array([0.5 + (m == "temp")]) for m in signals}

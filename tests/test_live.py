@@ -1,10 +1,12 @@
 """A model that listens: late, lost and stopped sensors, clocks that run off, an hour's memory, a log to go through."""
 
+import dataclasses
 import os
 import subprocess
 import sys
 import time
 import tracemalloc
+import types
 import uuid
 
 import numpy as np
@@ -15,6 +17,7 @@ import helo
 from helo import live
 from helo.data.emotion_data import Recording
 from helo.live.command import line, listen
+from helo.live.streams import _found
 
 STEP = 12.0
 
@@ -385,6 +388,7 @@ class Unsure:
     """The least that says how sure a model is."""
 
     band = 0.3
+    emotions = helo.data.simulated.EMOTIONS
 
     def by_modality(self, signals, masks):
         return {m: np.where(m == "face", 2.5, 0.5) * masks[m].any(1) for m in signals}
@@ -395,6 +399,19 @@ def test_what_the_model_is_not_sure_of_is_said(model, setup, recording):
     *_, last = live.run(session, live.replay(recording, setup, seconds=60.0))
     assert last.band == 0.3 and last.strange["eda"] == 0.5
     assert last.told == ["face: 2.5 times as far from training as any training person"]
+
+
+def test_a_confidence_of_another_model_is_refused(data, model, setup):
+    known = helo.evaluation.confidence(model, data, helo.splits.by_subject(data, folds=2)[0])
+    live.Session(model, setup, confidence=known)
+    bvp = known.training["bvp"]
+    for change, message in (
+        ({"emotions": ("a", "b")}, r"is of emotions \['a', 'b'\]"),
+        ({"training": {"ecg": bvp}}, "other modalities or features than the model: found no 'ecg'"),
+        ({"training": {"eda": bvp}}, "found 5 features of 'eda'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            live.Session(model, setup, confidence=dataclasses.replace(known, **change))
 
 
 def test_setup_is_written_and_read(setup, tmp_path):
@@ -433,6 +450,19 @@ def test_the_command_replays_and_repeats(model, setup, study, tmp_path):
     assert lines[-1] == "20 answers, the same bits as logged"
     with pytest.raises(ValueError, match="either --replay or --stream"):
         list(listen(tmp_path / "m.safetensors", "", []))
+
+
+def test_two_devices_of_one_name_are_not_mixed(setup):
+    def stream(who, m):
+        about = {"name": "E4", "stype": m, "source_id": who, "hostname": f"{who}s-phone"}
+        return types.SimpleNamespace(**about, sfreq=setup.rates[m], n_channels=setup.channels[m])
+
+    there = [stream(who, m) for who, m in (("anna", "bvp"), ("anna", "eda"), ("bert", "eda"))]
+    layer = types.SimpleNamespace(resolve_streams=lambda timeout: there)
+    with pytest.raises(ValueError, match=r"2 streams 'E4' of 'eda': .*'anna' on 'annas-phone', .*'bert'"):
+        _found(layer, setup, "E4", 0.1)
+    assert {m: x.source_id for m, x in _found(layer, setup, "anna", 0.1).items()} == {"bvp": "anna", "eda": "anna"}
+    assert _found(layer, setup, {"bvp": "E4", "eda": "bert"}, 0.1)["eda"].source_id == "bert"
 
 
 def test_lab_streaming_layer_on_loopback(model, setup, recording):

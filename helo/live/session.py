@@ -25,6 +25,11 @@ class Confidence(Protocol):
     """What says how sure a model is, such as `helo.evaluation.confidence`'s: a band, and how strange inputs are."""
 
     @property
+    def emotions(self) -> tuple[str, ...]:
+        """Names of the L emotions."""
+        ...
+
+    @property
     def band(self) -> float:
         """How far a rated share may lie from the answer's, for every emotion: 0 to 1, which excludes nothing."""
         ...
@@ -94,7 +99,8 @@ class Session:
             (`Event.beginning`); what comes before that is passed over.
 
     Raises:
-        ValueError: the model takes other modalities, tokens, features or emotions than the setup makes.
+        ValueError: the model, or the confidence, takes other modalities, tokens, features or emotions than the setup
+            makes.
     """
 
     def __init__(
@@ -112,6 +118,8 @@ class Session:
                 f"the setup makes (tokens, features) {shapes} for {len(setup.emotions)} emotions; "
                 f"the model takes {model.layout.shapes} for {len(model.layout.emotions)}"
             )
+        if confidence is not None:
+            _check(confidence, setup)
         self.model, self.setup, self.patience = model.eval(), setup, patience
         self.confidence, self.start = confidence, start
         #: seconds of signals that are kept
@@ -183,3 +191,14 @@ class Session:
                 {m: torch.as_tensor(x, device=device) for m, x in masks.items()},
             )
         return said.distributions[0].cpu().numpy()
+
+
+def _check(confidence, setup):
+    """Ask about a window of which nothing is there: a confidence says itself what it does not know."""
+    if tuple(confidence.emotions) != setup.emotions:
+        raise ValueError(f"the confidence is of emotions {list(confidence.emotions)}; expected {list(setup.emotions)}")
+    signals = {m: np.zeros((1, setup.tokens, len(names))) for m, names in setup.features.items()}
+    try:
+        confidence.by_modality(signals, {m: np.zeros((1, setup.tokens), bool) for m in signals})
+    except ValueError as error:
+        raise ValueError(f"the confidence is of other modalities or features than the model: {error}") from None
