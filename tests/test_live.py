@@ -367,6 +367,41 @@ def test_a_log_that_was_cut_short_replays_what_is_there(model, setup, recording,
         live.Log(tmp_path / "log", session)
 
 
+def test_a_log_of_silence_is_written_too(model, setup, tmp_path):
+    session = live.Session(model, setup, start=1000.0)
+    log = live.Log(tmp_path / "log", session, seconds=10)  # never closed
+    told = list(live.run(session, (live.Event(1000.0 + k) for k in range(1, 101)), log=log))
+    assert len(told) == 100 and len(log._rows) <= 10 and len(list((tmp_path / "log").glob("*.parquet"))) >= 9
+    assert len(list(live.again(tmp_path / "log", model))) == 100 - len(log._rows)
+
+
+def test_an_event_without_samples_is_no_part_of_a_log(model, setup, recording, tmp_path):
+    def events():
+        yield from live.replay(recording, setup, seconds=5.0)
+        yield live.Event(5.1, "eda", np.zeros(0), np.zeros((0, 1)))
+        yield live.Event(6.0)
+
+    session = live.Session(model, setup)
+    with live.Log(tmp_path / "log", session) as log:
+        assert len(list(live.run(session, events(), log=log))) == 6
+    assert len(list(live.again(tmp_path / "log", model))) == 6
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no modes")
+def test_a_folder_that_was_there_becomes_its_owners_alone(model, setup, tmp_path, monkeypatch):
+    (tmp_path / "log").mkdir(mode=0o755)
+    live.Log(tmp_path / "log", live.Session(model, setup)).close()
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o700
+
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    (tmp_path / "other").mkdir()
+    monkeypatch.setattr("pathlib.Path.chmod", refused)
+    with pytest.raises(ValueError, match="other: is another's"):
+        live.Log(tmp_path / "other", live.Session(model, setup))
+
+
 @pytest.mark.parametrize(
     "name, content, message",
     [
