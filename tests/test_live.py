@@ -118,6 +118,15 @@ def test_the_size_of_pieces_does_not_matter(model, setup, recording, told, piece
     assert len(found) >= 12 and same(whole[: len(found)], found)
 
 
+def test_a_replay_that_is_slowed_down_waits(setup, recording):
+    source = live.replay(recording, setup, seconds=14.0)
+    events = iter(source)
+    next(event for event in events if event.arrived >= 10)
+    time.sleep(0.5)
+    source.speed, began = 10.0, time.monotonic()
+    assert list(events)[-1].arrived == 14 and time.monotonic() - began > 0.35
+
+
 def test_late_and_doubled_samples_change_only_the_answers_that_could_not_know(model, setup, recording, told):
     source = Shaken(live.replay(recording, setup), late={300: 0.5, 301: 1.5, 402: 0.25}, twice={350, 351})
     session = live.Session(model, setup)
@@ -485,6 +494,9 @@ def test_the_command_replays_and_repeats(model, setup, study, tmp_path):
     assert lines[-1] == "20 answers, the same bits as logged"
     with pytest.raises(ValueError, match="either --replay or --stream"):
         list(listen(tmp_path / "m.safetensors", "", []))
+    for sensors in (["A", "B"], ["bvp=A", "B"], ["bvp=A", "bvp=B"]):
+        with pytest.raises(ValueError, match="one --stream NAME, or one MODALITY=NAME for each"):
+            list(listen(tmp_path / "m.safetensors", "", sensors))
 
 
 def test_two_devices_of_one_name_are_not_mixed(setup):

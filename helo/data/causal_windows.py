@@ -146,6 +146,9 @@ def signals_of(
 def causal(data: EmotionData, tokens: int, before: float = 0.0, step: float = 0.0) -> EmotionData:
     """A data set's windows anew, from its recordings, with causal features.
 
+    A modality that a person has not is masked. One that no `KINDS` knows is averaged where its features are its
+    channels, by name, as action units are; others have no causal form.
+
     Args:
         data: whose `recording` gives the raw signals; its windows' ends stay where they are.
         tokens: consecutive segments a window, with what is before it, is cut into.
@@ -164,8 +167,12 @@ def causal(data: EmotionData, tokens: int, before: float = 0.0, step: float = 0.
     masks = {m: np.zeros((len(data), tokens), bool) for m in data.signals}
     for subject in each(list(dict.fromkeys(data.subjects.tolist())), f"{data.name}, causal", "subject"):
         recording, rows = data.recording(subject), np.flatnonzero(data.subjects == subject)
-        person = Person(signals_of(recording.rates, data.features), cut)
-        for m in values:
+        features = {m: names for m, names in data.features.items() if m in recording.signals}
+        for m, names in features.items():
+            if m not in KINDS and tuple(recording.channels_of(m)) != tuple(names):
+                raise ValueError(f"{data.name}: {m!r} has no causal features {list(names)}; {sorted(KINDS)} have")
+        person = Person(signals_of(recording.rates, features), cut)
+        for m in features:
             person.push(m, recording.signals[m])
         ends = data.starts[rows] + data.window
         for row, end in sorted(zip(rows.tolist(), ends.tolist(), strict=True), key=lambda pair: (pair[1], pair[0])):

@@ -58,8 +58,11 @@ class Replay:
         for k in range(1, int(np.ceil(self.seconds / self.piece - 1e-9)) + 1):
             arrived = min(k * self.piece, self.seconds)
             if np.isfinite(self.speed):
-                due += self.piece / self.speed
+                wait = self.piece / self.speed
+                due = max(due, time.monotonic() - wait) + wait  # what was missed while nobody asked is not made up for
                 time.sleep(max(0.0, due - time.monotonic()))
+            else:
+                due = time.monotonic()
             for m, rate in self.setup.rates.items():
                 stop = int(arrived * rate + 1e-6)
                 samples = self.recording.signals[m][first[m] + sent[m] : first[m] + stop]
