@@ -1,10 +1,13 @@
 """Causal features: nothing after a window's end changes them, nor how the samples were cut on their way."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from conftest import random_data, write_wesad
 
 import helo
+from helo import live
 from helo.data import causal_windows, wesad
 from helo.data.causal import Pulse, SkinConductance, numbers
 from helo.data.causal_beats import Beats
@@ -242,9 +245,54 @@ def test_what_has_no_causal_form_says_so(tmp_path, options, message):
         helo.load(**options)
 
 
+@pytest.fixture(scope="module")
+def lacking():
+    """A study whose first person has no skin conductance."""
+    data = helo.load("simulated", subjects=3, clips=4, seconds=48, seed=0)
+
+    def recording(subject):
+        found = data.recording(subject)
+        if subject != "P1":
+            return found
+        signals, rates = ({m: x for m, x in of.items() if m != "eda"} for of in (found.signals, found.rates))
+        return dataclasses.replace(found, signals=signals, rates=rates)
+
+    return data, dataclasses.replace(data, recording=recording)
+
+
+def test_a_sensor_that_a_person_has_not_is_masked(lacking):
+    everything, found = (causal_windows.causal(data, 6, step=12.0) for data in lacking)
+    first = found.subjects == "P1"
+    assert not found.masks["eda"][first].any() and not found.signals["eda"][first].any()
+    for m in found.signals:
+        rows = ~first if m == "eda" else slice(None)
+        np.testing.assert_array_equal(found.signals[m][rows], everything.signals[m][rows])
+    assert live.Setup.of(found, 12.0) == live.Setup.of(everything, 12.0)
+
+
+def test_a_signal_that_no_feature_is_known_of_is_not_averaged(lacking):
+    data = lacking[0]
+    names = data.features | {"face": tuple(f"SD {k}" for k in data.features["face"])}
+    with pytest.raises(ValueError, match=r"'face' has no causal features \['SD "):
+        causal_windows.causal(dataclasses.replace(data, features=names), 6)
+
+
 def test_other_features_than_those_known_are_refused():
     data = random_data(shapes={"eda": (2, 4), "face": (2, 3)}, starts=np.arange(40.0), window=4.0)
     with pytest.raises(ValueError, match="no raw recordings"):
         causal_windows.causal(data, 2)
     with pytest.raises(ValueError, match="modality 'eda': features are .* has .*level"):
         causal_windows.signals_of({"eda": 4.0}, {"eda": ("a", "b")})
+
+
+def test_one_artefact_does_not_spoil_a_persons_past():
+    rng = np.random.default_rng(0)
+    past, tokens = causal_windows.Past(2), rng.normal([3, -7], [2, 0.1], (60, 2))
+    for k, token in enumerate(tokens):
+        past.add(token if k != 20 else np.array([1e6, -7]))
+    off = past.normalised(tokens, np.ones(60, bool))
+    assert 0.5 < off[:, 0].std() < 1.1 and abs(off[:, 0].mean()) < 0.3
+    steady = causal_windows.Past(1)
+    for x in [1.0] * 10 + [2.0, 3.0] * 20:
+        steady.add(np.array([x]))
+    assert abs(steady.normalised(np.array([[2.5]]), np.ones(1, bool))[0, 0]) < 1, "what began to vary is followed"

@@ -12,6 +12,7 @@ from helo.views.listening import Listening, listening
 
 class Unsure:
     band = 0.2
+    emotions = helo.data.simulated.EMOTIONS
 
     def by_modality(self, signals, masks):
         return {m: np.array([0.5 + (m == "temp")]) for m in signals}
@@ -78,6 +79,24 @@ def test_listen_runs_until_it_is_paused(parts):
 
     paused, later = asyncio.run(pressed())
     assert paused > 31 and paused == later
+
+
+def test_signals_are_drawn_whatever_the_clock(parts):
+    model, setup, recording = parts
+    pictures = []
+    for off in (0.0, 5e4):
+        source = live.replay(recording, setup, seconds=40.0)
+        moved = (live.Event(e.arrived + off, e.modality, e.stamps + off, e.samples) for e in source)
+        tail = live.Tail(setup, 24)
+        pictures.append(listening(setup, list(live.run(live.Session(model, setup), tail.watch(moved))), tail))
+    assert len(pictures[1].data[0].x) > 1000
+    np.testing.assert_allclose(pictures[0].data[0].x, pictures[1].data[0].x, atol=1e-6)
+
+
+def test_a_source_that_ends_before_an_answer_says_so(parts):
+    model, setup, recording = parts
+    with pytest.raises(ValueError, match="no answer to draw yet"):
+        Listening(live.Session(model, setup), live.replay(recording, setup, seconds=0.5))
 
 
 def test_before_anything_has_come(parts):

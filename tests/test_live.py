@@ -1,10 +1,12 @@
 """A model that listens: late, lost and stopped sensors, clocks that run off, an hour's memory, a log to go through."""
 
+import dataclasses
 import os
 import subprocess
 import sys
 import time
 import tracemalloc
+import types
 import uuid
 
 import numpy as np
@@ -15,6 +17,7 @@ import helo
 from helo import live
 from helo.data.emotion_data import Recording
 from helo.live.command import line, listen
+from helo.live.streams import _found
 
 STEP = 12.0
 
@@ -115,6 +118,15 @@ def test_the_size_of_pieces_does_not_matter(model, setup, recording, told, piece
     assert len(found) >= 12 and same(whole[: len(found)], found)
 
 
+def test_a_replay_that_is_slowed_down_waits(setup, recording):
+    source = live.replay(recording, setup, seconds=14.0)
+    events = iter(source)
+    next(event for event in events if event.arrived >= 10)
+    time.sleep(0.5)
+    source.speed, began = 10.0, time.monotonic()
+    assert list(events)[-1].arrived == 14 and time.monotonic() - began > 0.35
+
+
 def test_late_and_doubled_samples_change_only_the_answers_that_could_not_know(model, setup, recording, told):
     source = Shaken(live.replay(recording, setup), late={300: 0.5, 301: 1.5, 402: 0.25}, twice={350, 351})
     session = live.Session(model, setup)
@@ -124,6 +136,46 @@ def test_late_and_doubled_samples_change_only_the_answers_that_could_not_know(mo
     differ = [a.time for a, b in zip(told, found, strict=True) if not same([a], [b])]
     assert 0 < len(differ) <= 4 and max(differ) < 30
     assert same(told[40:], found[40:]), "what came late is there from then on, bit for bit"
+
+
+def past_of(session):
+    return {m: (past.count, *past._mean, *past._squares) for m, past in session._person._past.items()}
+
+
+class Slow:
+    """A replay whose every piece comes so many seconds late."""
+
+    def __init__(self, source, late):
+        self.source, self.late = source, late
+
+    def __iter__(self):
+        waiting = []
+        for event in self.source:
+            if event.modality:
+                waiting.append(event)
+                continue
+            while waiting and waiting[0].arrived + self.late <= event.arrived + 1e-9:
+                old = waiting.pop(0)
+                yield live.Event(event.arrived, old.modality, old.stamps, old.samples)
+            yield event
+
+
+@pytest.mark.parametrize("late", [0.25, 0.5, 1.5])
+def test_a_sensor_that_is_always_late_has_the_same_past(model, setup, recording, late):
+    sessions = live.Session(model, setup), live.Session(model, setup)
+    source = live.replay(recording, setup, seconds=190.0)
+    for session, events in zip(sessions, (source, Slow(source, late)), strict=True):
+        assert len(list(live.run(session, events, every=STEP))) == 15
+        session._person.look(190.0)
+    assert past_of(sessions[0]) == past_of(sessions[1]) and min(x[0] for x in past_of(sessions[1]).values()) >= 14
+
+
+def test_a_piece_that_is_late_at_a_look_at_the_past_changes_no_later_answer(model, setup, recording, told):
+    last = range(381, 385)  # all sensors' pieces that end at 24 s
+    found = list(
+        live.run(live.Session(model, setup), Shaken(live.replay(recording, setup), late=dict.fromkeys(last, 0.5)))
+    )
+    assert not same(told[23:24], found[23:24]) and same(told[24:], found[24:])
 
 
 def test_lost_samples_are_given_up_and_said(model, setup, recording):
@@ -198,6 +250,63 @@ def test_a_stamp_from_nowhere_is_dropped():
     assert arrivals.next == 8
 
 
+@pytest.mark.parametrize("at", [3, 60])
+@pytest.mark.parametrize("wrong", [5.5, 1e6, np.inf, np.nan])
+@pytest.mark.parametrize("piece", [1, 16])
+def test_one_wrong_stamp_moves_nothing(piece, wrong, at):
+    """In a piece of many, or alone in its piece; early, when clocks are first compared, or later."""
+    arrivals = live.Arrivals(64.0, patience=2.0)
+    for k in range(0, 64 * 100, piece):
+        stamps = np.arange(k, k + piece) / 64
+        if k == 64 * at:
+            stamps[piece // 2] += wrong
+        arrived = (k + piece) / 64
+        arrivals.take(stamps, np.zeros((piece, 1)), arrived)
+        while len(arrivals.give_up(arrived)):
+            pass
+    assert arrivals.dropped == arrivals.lost == 1 and arrivals.shift == pytest.approx(0, abs=0.02)
+
+
+def test_a_clock_that_jumps_ahead_is_followed_with_the_second_piece():
+    arrivals = live.Arrivals(64.0, patience=2.0)
+    for k in range(60):
+        arrivals.take(k + np.arange(64) / 64 + (5.0 if k >= 30 else 0.0), np.zeros((64, 1)), k + 1.0)
+    assert arrivals.dropped == 64 and arrivals.shift == pytest.approx(-5)
+
+
+class At:
+    """A replay by a clock that began `off` seconds ago; its first stamp is `first`."""
+
+    def __init__(self, source, off, first):
+        self.source, self.off, self.first = source, off, first
+
+    def __iter__(self):
+        for event in self.source:
+            stamps = event.stamps + self.off
+            if len(stamps) and self.first is not None:
+                stamps[0], self.first = self.first, None
+            yield live.Event(event.arrived + self.off, event.modality, stamps, event.samples)
+
+
+@pytest.mark.parametrize("off, first", [(0.0, np.nan), (0.0, np.inf), (5e4, 0.0), (1.7e9, 0.0), (5e4, 9e4)])
+def test_a_first_stamp_that_cannot_be_true_is_no_beginning(model, setup, recording, off, first):
+    session = live.Session(model, setup)
+    found = list(live.run(session, At(live.replay(recording, setup, seconds=30.0), off, first)))
+    assert session.start == pytest.approx(off + 1 / 64) and len(found) in (29, 30)
+    assert found[-1].seen == dict.fromkeys(setup.rates, 1.0)
+
+
+def test_time_that_leaps_leaves_answers_out(model, setup, recording):
+    def leaping():
+        yield from live.replay(recording, setup, seconds=30.0)
+        yield live.Event(1e4)
+
+    session = live.Session(model, setup)
+    times = [a.time for a in live.run(session, leaping())]
+    assert times[:30] == list(range(1, 31)) and times[30] >= 1e4 - session.keep and times[-1] == 1e4
+    assert session.arrivals["bvp"].next == round(64 * (1e4 - 2))
+
+
 def test_delay_and_memory_of_an_hour(data, setup):
     """No more is held at the end of an hour than after its first minutes; an answer takes less than 100 ms."""
     model = helo.build("ridge", data)
@@ -234,6 +343,25 @@ def test_a_log_replays_to_the_same_bits(model, setup, recording, tmp_path):
     assert [a.told for a in told] == [now.told for now, _ in pairs]
 
 
+def test_threads_are_the_answers_own(data, setup, recording, tmp_path):
+    """A process that has more of them gets the logged bits again, and has them while an answer is looked at."""
+    import torch
+
+    model, before = helo.build("helo", data, seed=0), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        session = live.Session(model, setup)
+        with live.Log(tmp_path / "log", session) as log:
+            seen = [
+                torch.get_num_threads() for _ in live.run(session, live.replay(recording, setup, seconds=20.0), log=log)
+            ]
+        assert seen == [2] * 20
+        pairs = list(live.again(tmp_path / "log", model))
+    finally:
+        torch.set_num_threads(before)
+    assert all(now.distribution is then or np.array_equal(now.distribution, then) for now, then in pairs)
+
+
 def test_a_log_that_was_cut_short_replays_what_is_there(model, setup, recording, tmp_path):
     session = live.Session(model, setup)
     log = live.Log(tmp_path / "log", session, seconds=20)
@@ -246,6 +374,41 @@ def test_a_log_that_was_cut_short_replays_what_is_there(model, setup, recording,
         list(live.again(tmp_path / "log", model))
     with pytest.raises(ValueError, match="is not empty"):
         live.Log(tmp_path / "log", session)
+
+
+def test_a_log_of_silence_is_written_too(model, setup, tmp_path):
+    session = live.Session(model, setup, start=1000.0)
+    log = live.Log(tmp_path / "log", session, seconds=10)  # never closed
+    told = list(live.run(session, (live.Event(1000.0 + k) for k in range(1, 101)), log=log))
+    assert len(told) == 100 and len(log._rows) <= 10 and len(list((tmp_path / "log").glob("*.parquet"))) >= 9
+    assert len(list(live.again(tmp_path / "log", model))) == 100 - len(log._rows)
+
+
+def test_an_event_without_samples_is_no_part_of_a_log(model, setup, recording, tmp_path):
+    def events():
+        yield from live.replay(recording, setup, seconds=5.0)
+        yield live.Event(5.1, "eda", np.zeros(0), np.zeros((0, 1)))
+        yield live.Event(6.0)
+
+    session = live.Session(model, setup)
+    with live.Log(tmp_path / "log", session) as log:
+        assert len(list(live.run(session, events(), log=log))) == 6
+    assert len(list(live.again(tmp_path / "log", model))) == 6
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no modes")
+def test_a_folder_that_was_there_becomes_its_owners_alone(model, setup, tmp_path, monkeypatch):
+    (tmp_path / "log").mkdir(mode=0o755)
+    live.Log(tmp_path / "log", live.Session(model, setup)).close()
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o700
+
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    (tmp_path / "other").mkdir()
+    monkeypatch.setattr("pathlib.Path.chmod", refused)
+    with pytest.raises(ValueError, match="other: is another's"):
+        live.Log(tmp_path / "other", live.Session(model, setup))
 
 
 @pytest.mark.parametrize(
@@ -269,6 +432,7 @@ class Unsure:
     """The least that says how sure a model is."""
 
     band = 0.3
+    emotions = helo.data.simulated.EMOTIONS
 
     def by_modality(self, signals, masks):
         return {m: np.where(m == "face", 2.5, 0.5) * masks[m].any(1) for m in signals}
@@ -279,6 +443,19 @@ def test_what_the_model_is_not_sure_of_is_said(model, setup, recording):
     *_, last = live.run(session, live.replay(recording, setup, seconds=60.0))
     assert last.band == 0.3 and last.strange["eda"] == 0.5
     assert last.told == ["face: 2.5 times as far from training as any training person"]
+
+
+def test_a_confidence_of_another_model_is_refused(data, model, setup):
+    known = helo.evaluation.confidence(model, data, helo.splits.by_subject(data, folds=2)[0])
+    live.Session(model, setup, confidence=known)
+    bvp = known.training["bvp"]
+    for change, message in (
+        ({"emotions": ("a", "b")}, r"is of emotions \['a', 'b'\]"),
+        ({"training": {"ecg": bvp}}, "other modalities or features than the model: found no 'ecg'"),
+        ({"training": {"eda": bvp}}, "found 5 features of 'eda'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            live.Session(model, setup, confidence=dataclasses.replace(known, **change))
 
 
 def test_setup_is_written_and_read(setup, tmp_path):
@@ -317,6 +494,22 @@ def test_the_command_replays_and_repeats(model, setup, study, tmp_path):
     assert lines[-1] == "20 answers, the same bits as logged"
     with pytest.raises(ValueError, match="either --replay or --stream"):
         list(listen(tmp_path / "m.safetensors", "", []))
+    for sensors in (["A", "B"], ["bvp=A", "B"], ["bvp=A", "bvp=B"]):
+        with pytest.raises(ValueError, match="one --stream NAME, or one MODALITY=NAME for each"):
+            list(listen(tmp_path / "m.safetensors", "", sensors))
+
+
+def test_two_devices_of_one_name_are_not_mixed(setup):
+    def stream(who, m):
+        about = {"name": "E4", "stype": m, "source_id": who, "hostname": f"{who}s-phone"}
+        return types.SimpleNamespace(**about, sfreq=setup.rates[m], n_channels=setup.channels[m])
+
+    there = [stream(who, m) for who, m in (("anna", "bvp"), ("anna", "eda"), ("bert", "eda"))]
+    layer = types.SimpleNamespace(resolve_streams=lambda timeout: there)
+    with pytest.raises(ValueError, match=r"2 streams 'E4' of 'eda': .*'anna' on 'annas-phone', .*'bert'"):
+        _found(layer, setup, "E4", 0.1)
+    assert {m: x.source_id for m, x in _found(layer, setup, "anna", 0.1).items()} == {"bvp": "anna", "eda": "anna"}
+    assert _found(layer, setup, {"bvp": "E4", "eda": "bert"}, 0.1)["eda"].source_id == "bert"
 
 
 def test_lab_streaming_layer_on_loopback(model, setup, recording):

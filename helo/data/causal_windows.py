@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from helo.data.causal import KINDS, Average, Signal
+from helo.data.causal import KINDS, Average, Signal, numbers
 from helo.data.emotion_data import EmotionData
 from helo.progress import each
 
-#: a feature that is farther from the person's mean, in standard deviations, is an artefact
-FARTHEST = 5.0
+#: a feature that is farther from the person's mean, in standard deviations, is an artefact; once so many tokens say so
+FARTHEST, ENOUGH = 5.0, 5
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,32 @@ class Cut:
 
 
 class Past:
-    """Mean and standard deviation of one person's features so far, added one after the other (Welford)."""
+    """Mean and standard deviation of one person's features so far, added one after the other (Welford).
+
+    After ENOUGH tokens another counts as no farther from the mean than FARTHEST standard deviations, in each feature
+    that has varied: one artefact would otherwise make all that follows look small.
+    """
 
     def __init__(self, features: int):
         self.count, self._mean, self._squares = 0, np.zeros(features), np.zeros(features)
 
     def add(self, token: np.ndarray) -> None:
         """One more token, shape (features,)."""
+        if self.count >= ENOUGH:
+            most = np.where(self._sd > 1e-8, FARTHEST * self._sd, np.inf)
+            token = np.clip(token, self._mean - most, self._mean + most)
         self.count += 1
         off = token - self._mean
         self._mean = self._mean + off / self.count
         self._squares = self._squares + off * (token - self._mean)
 
+    @property
+    def _sd(self):
+        return np.sqrt(self._squares / max(1, self.count))
+
     def normalised(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """(x - mean) / SD of tokens (tokens, features); 0 where masked; a feature that never varied stays centred."""
-        sd = np.sqrt(self._squares / max(1, self.count))
-        scaled = (values - self._mean) / np.where(sd > 1e-8, sd, 1)
+        scaled = (values - self._mean) / np.where(self._sd > 1e-8, self._sd, 1)
         return np.where(mask[:, None], np.clip(scaled, -FARTHEST, FARTHEST), 0)
 
 
@@ -66,8 +76,9 @@ class Person:
     """One person's signals, as they come, and the windows that they make.
 
     Every `cut.step` seconds since the recording's beginning the token that has just ended is added to the person's
-    past. A window is centred and scaled by the past up to its end. So the first windows of a person are normalised by
-    little, the very first by nothing.
+    past, of each modality once all of its samples have come (or come as NaN): late, but whole. A window is centred and
+    scaled by the past up to its end. So the first windows of a person are normalised by little, the very first by
+    nothing.
 
     Args:
         signals: modality -> what takes its samples.
@@ -77,19 +88,21 @@ class Person:
     def __init__(self, signals: Mapping[str, Signal], cut: Cut):
         self.signals, self.cut = dict(signals), cut
         self._past = {m: Past(len(signal.names)) for m, signal in signals.items()}
-        self._looks = 0
+        self._looks = dict.fromkeys(self.signals, 0)
 
     def push(self, modality: str, samples: np.ndarray) -> None:
         """Add samples of one modality, (n, channels)."""
         self.signals[modality].push(samples)
 
     def look(self, end: float) -> None:
-        """Add what has ended by then to the person's past."""
+        """Add what has ended by then, and has come, to the person's past."""
         cut = self.cut
-        while cut.step and (self._looks + 1) * cut.step <= end + 1e-6:
-            self._looks += 1
-            for m, signal in self.signals.items():
-                values, there = signal.window(self._looks * cut.step, 1, cut.length)
+        for m, signal in self.signals.items():
+            while cut.step and (at := (self._looks[m] + 1) * cut.step) <= end + 1e-6:
+                if numbers(at, 1, cut.length, signal.rate)[0, -1] >= signal.count:
+                    break
+                self._looks[m] += 1
+                values, there = signal.window(at, 1, cut.length)
                 if there[0]:
                     self._past[m].add(values[0])
 
@@ -133,6 +146,9 @@ def signals_of(
 def causal(data: EmotionData, tokens: int, before: float = 0.0, step: float = 0.0) -> EmotionData:
     """A data set's windows anew, from its recordings, with causal features.
 
+    A modality that a person has not is masked. One that no `KINDS` knows is averaged where its features are its
+    channels, by name, as action units are; others have no causal form.
+
     Args:
         data: whose `recording` gives the raw signals; its windows' ends stay where they are.
         tokens: consecutive segments a window, with what is before it, is cut into.
@@ -151,8 +167,12 @@ def causal(data: EmotionData, tokens: int, before: float = 0.0, step: float = 0.
     masks = {m: np.zeros((len(data), tokens), bool) for m in data.signals}
     for subject in each(list(dict.fromkeys(data.subjects.tolist())), f"{data.name}, causal", "subject"):
         recording, rows = data.recording(subject), np.flatnonzero(data.subjects == subject)
-        person = Person(signals_of(recording.rates, data.features), cut)
-        for m in values:
+        features = {m: names for m, names in data.features.items() if m in recording.signals}
+        for m, names in features.items():
+            if m not in KINDS and tuple(recording.channels_of(m)) != tuple(names):
+                raise ValueError(f"{data.name}: {m!r} has no causal features {list(names)}; {sorted(KINDS)} have")
+        person = Person(signals_of(recording.rates, features), cut)
+        for m in features:
             person.push(m, recording.signals[m])
         ends = data.starts[rows] + data.window
         for row, end in sorted(zip(rows.tolist(), ends.tolist(), strict=True), key=lambda pair: (pair[1], pair[0])):

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+#: a stamp farther from its arrival, in seconds, is not taken for a session's beginning
+NEAR = 5.0
+
 
 @dataclass(frozen=True, eq=False)
 class Event:
@@ -24,6 +27,12 @@ class Event:
     stamps: np.ndarray = field(default_factory=lambda: np.zeros(0))
     samples: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
 
+    @property
+    def beginning(self) -> float | None:
+        """The first stamp that can be true: within NEAR seconds of the arrival; None: there is none."""
+        near = np.abs(self.arrived - np.asarray(self.stamps, np.float64)) <= NEAR  # NaN is not
+        return float(self.stamps[np.argmax(near)]) if near.any() else None
+
 
 class Arrivals:
     """Puts samples into the slots of an even grid, slot k at k / rate seconds, and passes them on in order.
@@ -35,7 +44,9 @@ class Arrivals:
     A sensor's clock that runs off is followed: the least delay between stamp and arrival within the last MINUTE,
     against that of the first SETTLING seconds, is how far it has run. Where that has changed by more than UNSURE
     seconds, for delays are never quite the same, it is taken off the stamps anew. A clock that jumps ahead is followed
-    at once; after one that jumps back, samples are dropped as too late for up to MINUTE.
+    with the second piece that says so; after one that jumps back, samples are dropped as too late for up to MINUTE. A
+    single stamp that is wrong moves nothing: a piece's delay is the median of what its stamps say, and two pieces in a
+    row must have it.
 
     Args:
         rate: samples per second.
@@ -53,7 +64,7 @@ class Arrivals:
         self.newest = -np.inf  # time of the newest sample
         self._waiting: dict[int, np.ndarray] = {}
         self._channels = 0
-        self._first_delay, self._followed = np.inf, 0.0
+        self._first_delay, self._followed, self._delay = np.inf, 0.0, np.inf
         self._began: float | None = None
         self._delays: deque[list[float]] = deque()  # (beginning of a bucket of time, least delay in it)
 
@@ -70,10 +81,11 @@ class Arrivals:
         if not len(samples):
             return samples
         self._channels = samples.shape[1]
-        self._watch(arrived, arrived - float(np.max(stamps)))
+        stamps = np.asarray(stamps, np.float64)
+        self._watch(arrived, arrived - stamps - np.arange(len(stamps) - 1, -1, -1) / self.rate)
         if abs(self.shift - self._followed) > self.UNSURE:
             self._followed = round(self.shift * self.rate) / self.rate
-        times = np.asarray(stamps, np.float64) + self._followed
+        times = stamps + self._followed
         good = np.isfinite(times) & (times < arrived + self.AHEAD + 1 / self.rate)
         self.dropped += int((~good).sum())
         if not good.any():
@@ -92,8 +104,11 @@ class Arrivals:
         return self._pass()
 
     def give_up(self, now: float) -> np.ndarray:
-        """Stop waiting for what was to be measured `patience` seconds before now; gives what can be passed on."""
-        until = int(np.floor((now - self.patience) * self.rate))
+        """Stop waiting for what was to be measured `patience` seconds before now; gives what can be passed on.
+
+        At most a MINUTE at once: ask again until nothing comes.
+        """
+        until = min(int(np.floor((now - self.patience) * self.rate)), self.next + int(self.MINUTE * self.rate) + 1)
         if until <= self.next or not self._channels:
             return np.zeros((0, max(1, self._channels)))
         given = np.full((until - self.next, self._channels), np.nan)
@@ -110,8 +125,15 @@ class Arrivals:
             self.next += 1
         return np.stack(rows) if rows else np.zeros((0, self._channels))
 
-    def _watch(self, arrived, delay):
-        """Keep the least delay of the last minute, by buckets of time."""
+    def _watch(self, arrived, delays):
+        """Keep the least delay of the last minute, by buckets of time; each sample says what its piece's delay is."""
+        delays = delays[np.isfinite(delays)]
+        if not len(delays):
+            return
+        before, self._delay = self._delay, float(np.median(delays))
+        delay = max(before, self._delay)
+        if not np.isfinite(delay):  # the first piece
+            return
         self._began = arrived if self._began is None else self._began
         if arrived - self._began <= self.SETTLING:
             self._first_delay = min(self._first_delay, delay)

@@ -36,7 +36,7 @@ def listen(
     Args:
         model: file of a model; beside it its setup, with .live.json in place of .safetensors.
         recorded: a log's folder, "simulated", WESAD's folder; or "".
-        sensors: names of streams, or MODALITY=NAME; or none.
+        sensors: a name of streams; or MODALITY=NAME for each; or none.
         subject: whose recording; "": the first.
         speed: of a replay.
         seconds: when to end.
@@ -44,17 +44,22 @@ def listen(
         confidence: says how sure the model is.
 
     Raises:
-        ValueError: neither a recording nor streams are named, or both; or what those who read them say.
+        ValueError: neither a recording nor streams are named, or both; several names without a modality; or what those
+            who read them say.
     """
     if bool(recorded) == bool(sensors):
         raise ValueError("expected either --replay or --stream")
+    named = dict(x.split("=", 1) for x in sensors if "=" in x)
+    if len(sensors) > max(1, len(named)):
+        raise ValueError(
+            f"found --stream {' --stream '.join(sensors)}; expected one --stream NAME, or one MODALITY=NAME for each"
+        )
     network = load_model(model)
     if recorded and (expanded(recorded) / ABOUT).exists():
         yield from _again(recorded, network, confidence)
         return
     setup = Setup.load(model.with_suffix(".live.json"))
     session = Session(network, setup, confidence=confidence)
-    named = dict(x.split("=", 1) for x in sensors if "=" in x)
     source = (
         replay(recording_of(recorded, subject), setup, speed)
         if recorded

@@ -41,12 +41,12 @@ class Log:
     """Writes a session down; use it as a context, or `close` it.
 
     Args:
-        folder: a new or empty folder.
+        folder: a new or empty folder; it becomes its owner's alone.
         session: whose setup, patience and model are written first.
         seconds: how much a file holds.
 
     Raises:
-        ValueError: the folder holds something already.
+        ValueError: the folder holds something already, or is another's.
     """
 
     def __init__(self, folder: str | Path, session: Session, seconds: float = 60.0):
@@ -54,6 +54,10 @@ class Log:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if any(self.folder.iterdir()):
             raise ValueError(f"{folder}: is not empty; a log needs a folder of its own")
+        try:
+            self.folder.chmod(0o700)  # it may have been there
+        except PermissionError:
+            raise ValueError(f"{folder}: is another's; a log needs a folder that is your own") from None
         self._rows: list[dict] = []
         self._began, self._files = None, 0
         self._import()
@@ -70,23 +74,23 @@ class Log:
         return pyarrow
 
     def came(self, event: Event) -> None:
-        """Note what arrived."""
-        if event.modality:
+        """Note what arrived; nothing of an event without samples."""
+        if event.modality and len(event.stamps):
             row = {"arrived": event.arrived, "modality": event.modality, "stamps": np.array(event.stamps, float)}
             self._add(row | {"samples": np.array(event.samples, float).ravel()}, event.arrived)
 
     def answered(self, answer: Answer, now: float) -> None:
-        """Note what was answered, asked at `now`."""
+        """Note what was answered, asked `now` seconds after the beginning."""
         said = None if answer.distribution is None else answer.distribution
-        self._add({"arrived": now, "end": answer.time, "distribution": said, "told": "; ".join(answer.told)}, None)
+        row = {"arrived": now, "end": answer.time, "distribution": said, "told": "; ".join(answer.told)}
+        self._add(row, now + (self._session.start or 0.0))
 
     def _add(self, row, arrived):
         self._rows.append(row)
-        if arrived is not None:
-            self._began = arrived if self._began is None else self._began
-            if arrived - self._began >= self._seconds or len(self._rows) >= _ROWS:
-                self.flush()
-                self._began = arrived
+        self._began = arrived if self._began is None else self._began
+        if arrived - self._began >= self._seconds or len(self._rows) >= _ROWS:
+            self.flush()
+            self._began = arrived
 
     def flush(self) -> None:
         """Write what has not been written."""

@@ -13,7 +13,7 @@ import torch
 from helo.live.arrivals import Arrivals, Event
 from helo.live.setup import Setup
 from helo.models import EmotionModel
-from helo.training.threads import where
+from helo.training.threads import threads_for, where
 
 #: seconds kept beyond a window and the patience: how far signals may come ahead of the answers
 _AHEAD = 60.0
@@ -23,6 +23,11 @@ _SILENT, _LOST, _STRANGE = 2.0, 0.02, 1.0
 
 class Confidence(Protocol):
     """What says how sure a model is, such as `helo.evaluation.confidence`'s: a band, and how strange inputs are."""
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """Names of the L emotions."""
+        ...
 
     @property
     def band(self) -> float:
@@ -90,10 +95,12 @@ class Session:
         setup: how signals become its windows.
         patience: seconds to wait for a late sample; an answer never waits.
         confidence: says how sure the model is; None: nothing does.
-        start: stamp at which the recording begins, in seconds; None: that of the first sample.
+        start: stamp at which the recording begins, in seconds; None: the first that is near its arrival
+            (`Event.beginning`); what comes before that is passed over.
 
     Raises:
-        ValueError: the model takes other modalities, tokens, features or emotions than the setup makes.
+        ValueError: the model, or the confidence, takes other modalities, tokens, features or emotions than the setup
+            makes.
     """
 
     def __init__(
@@ -111,9 +118,13 @@ class Session:
                 f"the setup makes (tokens, features) {shapes} for {len(setup.emotions)} emotions; "
                 f"the model takes {model.layout.shapes} for {len(model.layout.emotions)}"
             )
+        if confidence is not None:
+            _check(confidence, setup)
         self.model, self.setup, self.patience = model.eval(), setup, patience
         self.confidence, self.start = confidence, start
-        self._person = setup.person(setup.cut.window + patience + _AHEAD)
+        #: seconds of signals that are kept
+        self.keep = setup.cut.window + patience + _AHEAD
+        self._person = setup.person(self.keep)
         self.arrivals = {m: Arrivals(rate, patience) for m, rate in setup.rates.items()}
 
     def take(self, event: Event) -> None:
@@ -127,8 +138,9 @@ class Session:
         expected = (len(event.stamps), self.setup.channels[event.modality])
         if event.samples.shape != expected:
             raise ValueError(f"{event.modality!r}: samples have shape {event.samples.shape}; expected {expected}")
+        self.start = event.beginning if self.start is None else self.start
         if self.start is None:
-            self.start = float(event.stamps[0])
+            return
         stamps = np.asarray(event.stamps, np.float64) - self.start
         self._person.push(
             event.modality, self.arrivals[event.modality].take(stamps, event.samples, event.arrived - self.start)
@@ -142,18 +154,8 @@ class Session:
             now: when this is asked, in the same seconds; None: at the window's end.
         """
         began, now = time.perf_counter(), end if now is None else now
-        for m, arrivals in self.arrivals.items():
-            self._person.push(m, arrivals.give_up(now))
-        made = self._person.window(end)
-        signals = {m: values[None] for m, (values, _) in made.items()}
-        masks = {m: mask[None] for m, (_, mask) in made.items()}
-        there = any(mask.any() for mask in masks.values())
-        distribution = self._asked(signals, masks) if there else None
-        strange, band = {}, None
-        if self.confidence is not None:
-            band = self.confidence.band
-            if there:
-                strange = {m: float(far[0]) for m, far in self.confidence.by_modality(signals, masks).items()}
+        with threads_for([self.model], where(self.model)):  # a log gone through anew has the same bits by it
+            made, distribution, strange = self._looked(end, now)
         cut = self.setup.cut
         came = {m: self._person.signals[m].seen(end, cut.tokens, cut.length) for m in made}
         return Answer(
@@ -164,9 +166,22 @@ class Session:
             lost={m: 1 - float(share.mean()) for m, share in came.items()},
             clock={m: a.shift for m, a in self.arrivals.items()},
             strange=strange,
-            band=band,
+            band=None if self.confidence is None else self.confidence.band,
             delay=now - end + time.perf_counter() - began,
         )
+
+    def _looked(self, end, now):
+        """The window that ends at `end`, what the model says of it, and how strange each modality is."""
+        for m, arrivals in self.arrivals.items():
+            while len(given := arrivals.give_up(now)):
+                self._person.push(m, given)
+        made = self._person.window(end)
+        signals = {m: values[None] for m, (values, _) in made.items()}
+        masks = {m: mask[None] for m, (_, mask) in made.items()}
+        if not any(mask.any() for mask in masks.values()):
+            return made, None, {}
+        known = {} if self.confidence is None else self.confidence.by_modality(signals, masks)
+        return made, self._asked(signals, masks), {m: float(far[0]) for m, far in known.items()}
 
     def _asked(self, signals, masks):
         device = where(self.model)
@@ -176,3 +191,14 @@ class Session:
                 {m: torch.as_tensor(x, device=device) for m, x in masks.items()},
             )
         return said.distributions[0].cpu().numpy()
+
+
+def _check(confidence, setup):
+    """Ask about a window of which nothing is there: a confidence says itself what it does not know."""
+    if tuple(confidence.emotions) != setup.emotions:
+        raise ValueError(f"the confidence is of emotions {list(confidence.emotions)}; expected {list(setup.emotions)}")
+    signals = {m: np.zeros((1, setup.tokens, len(names))) for m, names in setup.features.items()}
+    try:
+        confidence.by_modality(signals, {m: np.zeros((1, setup.tokens), bool) for m in signals})
+    except ValueError as error:
+        raise ValueError(f"the confidence is of other modalities or features than the model: {error}") from None

@@ -61,12 +61,12 @@ class Setup:
                 normalise="none".
 
         Raises:
-            ValueError: not causal features, or of another step: the first person's windows come out otherwise.
+            ValueError: not causal features, or of another step: the first person's windows come out otherwise; or
+                nobody has all the sensors.
         """
         if data.recording is None or data.starts is None or data.window is None:
             raise ValueError(f"{data.name}: has no raw recordings with times; load it with features='causal'")
-        subject = str(data.subjects[0])
-        recording = data.recording(subject)
+        subject, recording = _whole(data)
         tokens = {x.shape[1] for x in data.signals.values()}
         if len(tokens) > 1:
             raise ValueError(f"{data.name}: modalities have {sorted(tokens)} tokens; expected as many of each")
@@ -133,3 +133,12 @@ class Setup:
             raise ValueError(f"rates {made.rates}, tokens {made.tokens} of {made.length} s, step {made.step} s")
         made.person(keep=made.cut.window)  # its features are known
         return made
+
+
+def _whole(data):
+    """The first person who has all the sensors, and what they recorded."""
+    for subject in dict.fromkeys(data.subjects.tolist()):
+        recording = data.recording(subject)
+        if set(data.signals) <= set(recording.signals):
+            return subject, recording
+    raise ValueError(f"{data.name}: nobody's recording has all of {list(data.signals)}")

@@ -12,7 +12,6 @@ from helo.live.arrivals import Event
 from helo.live.log import Log
 from helo.live.session import Answer, Session
 from helo.live.setup import Setup
-from helo.training.threads import threads_for, where
 
 
 class Replay:
@@ -59,8 +58,11 @@ class Replay:
         for k in range(1, int(np.ceil(self.seconds / self.piece - 1e-9)) + 1):
             arrived = min(k * self.piece, self.seconds)
             if np.isfinite(self.speed):
-                due += self.piece / self.speed
+                wait = self.piece / self.speed
+                due = max(due, time.monotonic() - wait) + wait  # what was missed while nobody asked is not made up for
                 time.sleep(max(0.0, due - time.monotonic()))
+            else:
+                due = time.monotonic()
             for m, rate in self.setup.rates.items():
                 stop = int(arrived * rate + 1e-6)
                 samples = self.recording.signals[m][first[m] + sent[m] : first[m] + stop]
@@ -81,7 +83,8 @@ def run(
 ) -> Iterator[Answer]:
     """Answers at 1, 2, 3 ... times `every` seconds, each as soon as an empty event says that so much time has gone by.
 
-    An answer does not wait for what is late: that is in the next one.
+    An answer does not wait for what is late: that is in the next one. Answers to windows of which nothing is kept any
+    more, when time has leapt, are left out.
 
     Args:
         session: who listens.
@@ -91,18 +94,23 @@ def run(
         seconds: when to end.
     """
     due = 1
-    with threads_for([session.model], where(session.model)):  # once: to set them takes as long as an answer
-        for event in source:
-            if event.modality:
-                if log is not None:
-                    log.came(event)
-                session.take(event)
-                continue
-            while session.start is not None and event.arrived - session.start >= due * every - 1e-9:
-                answer = session.answer(due * every, event.arrived - session.start)
-                if log is not None:
-                    log.answered(answer, event.arrived - session.start)
-                yield answer
-                due += 1
-                if due * every > seconds:
-                    return
+    for event in source:
+        if event.modality:
+            if log is not None:
+                log.came(event)
+            session.take(event)
+            continue
+        if session.start is None:
+            continue
+        now = event.arrived - session.start
+        due = max(due, int(np.ceil((now - session.keep) / every)))
+        if due * every > seconds:
+            return
+        while now >= due * every - 1e-9:
+            answer = session.answer(due * every, now)
+            if log is not None:
+                log.answered(answer, now)
+            yield answer
+            due += 1
+            if due * every > seconds:
+                return

@@ -20,14 +20,16 @@ def streams(setup: Setup, names: str | Mapping[str, str], *, wait: float = 10.0,
 
     Args:
         setup: modalities, rates and channels that are expected.
-        names: name of the streams, whose types ("bvp", "eda", ...) are then the modalities: all of the setup's, or
-            those that are there; or modality -> name of its stream, each of which must be there.
+        names: name of the streams, or their source id, whose types ("bvp", "eda", ...) are then the modalities: all
+            of the setup's, or those that are there; or modality -> name or source id of its stream, each of which must
+            be there.
         wait: seconds to look for them.
         poll: seconds between two looks for samples.
 
     Raises:
         ImportError: `mne-lsl` is not installed.
-        ValueError: a stream is not there, or has another rate or other channels than the setup's; the message names it.
+        ValueError: a stream is not there, there are two of it, or it has another rate or other channels than the
+            setup's; the message names it.
     """
     try:
         from mne_lsl import lsl
@@ -64,12 +66,20 @@ def _found(lsl: Any, setup: Setup, names: str | Mapping[str, str], wait: float) 
     unknown = sorted(set(wanted) - set(setup.rates))
     if unknown:
         raise ValueError(f"streams are named for {unknown}; the model takes {list(setup.rates)}")
-    found: dict[str, Any] = {}
-    while set(found) != set(wanted) and time.monotonic() < until:
-        for about in lsl.resolve_streams(timeout=0.5):
-            for m, name in wanted.items():
-                if about.name == name and (not by_type or about.stype == m):
-                    found[m] = about
+    all_found: dict[str, list[Any]] = {}
+    while set(all_found) != set(wanted) and time.monotonic() < until:
+        there = lsl.resolve_streams(timeout=0.5)
+        for m, name in wanted.items():
+            named = [x for x in there if name in (x.name, x.source_id)]
+            typed = [x for x in named if x.stype == m]
+            fits = typed if by_type or typed else named
+            all_found |= {m: fits} if fits else {}
+    for m, several in all_found.items():
+        if len(several) > 1:
+            who = sorted(f"source id {x.source_id!r} on {x.hostname!r}" for x in several)
+            told = f"{len(several)} streams {wanted[m]!r} of {m!r}: {', '.join(who)}"
+            raise ValueError(f"{told}; expected one: name it by its source id")
+    found = {m: only for m, (only,) in all_found.items()}
     missing = [f"{name!r} of {m!r}" for m, name in wanted.items() if m not in found]
     if missing and not (by_type and found):
         raise ValueError(f"no stream {', '.join(missing)} within {wait:g} s; found {sorted(found)}")

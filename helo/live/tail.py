@@ -17,16 +17,18 @@ class Tail:
     Args:
         setup: the modalities.
         seconds: how much to keep.
+        start: as of the `Session` that listens.
     """
 
-    def __init__(self, setup: Setup, seconds: float):
-        self.setup, self.seconds = setup, seconds
+    def __init__(self, setup: Setup, seconds: float, start: float | None = None):
+        self.setup, self.seconds, self.start = setup, seconds, start
         self._pieces: dict[str, deque[Event]] = {m: deque() for m in setup.rates}
 
     def watch(self, source: Iterable[Event]) -> Iterator[Event]:
         """The same events, noted on their way."""
         for event in source:
             if event.modality in self._pieces and len(event.stamps):
+                self.start = event.beginning if self.start is None else self.start
                 self._pieces[event.modality].append(event)
             for pieces in self._pieces.values():
                 while pieces and pieces[0].arrived < event.arrived - self.seconds - 1:
@@ -34,7 +36,7 @@ class Tail:
             yield event
 
     def signal(self, modality: str) -> tuple[np.ndarray, np.ndarray]:
-        """Stamps (n,) in seconds and samples (n, channels), NaN between two pieces with a gap between them."""
+        """Stamps (n,) in seconds since the session's beginning and samples (n, channels), NaN in a gap of pieces."""
         stamps, samples, last = [], [], np.inf
         channels, gap = self.setup.channels[modality], 2 / self.setup.rates[modality]
         for event in self._pieces[modality]:
@@ -46,4 +48,4 @@ class Tail:
             last = float(event.stamps[-1])
         if not stamps:
             return np.zeros(0), np.zeros((0, channels))
-        return np.concatenate(stamps), np.concatenate(samples)
+        return np.concatenate(stamps) - (self.start or 0.0), np.concatenate(samples)

@@ -34,12 +34,19 @@ def listening(setup: Setup, answers: Sequence[Answer], tail: Tail) -> go.Figure:
         answers: so far, at least one; the last minutes are drawn.
         tail: raw signals of the last window.
 
+    Raises:
+        ValueError: there is no answer yet.
+
     Returns:
         On the left a row a modality: its raw signal, grey over the tokens that are not there. On the right the answer
         now, with the band in which the shares are expected where that is known; the answers of the last two minutes;
         how far each modality lies from training (above 1: farther than any training person), or, where nobody says
         that, what share of its tokens is there.
     """
+    if not answers:
+        raise ValueError(
+            "there is no answer to draw yet; expected a source that lasts until the first, a second or more"
+        )
     modalities, last = list(setup.rates), answers[-1]
     rows = len(modalities)
     inside = max(_ROW * rows + _GAP * (rows - 1), round(12 * len(setup.emotions) / 0.34))  # a name takes 12 pixels
@@ -179,7 +186,7 @@ class Listening(Explorer):
 
     def __init__(self, session: Session, source: Replay, speed: float = 4.0, first: float = 30.0):
         self.session, self.source = session, source
-        self.tail, self.answers = Tail(session.setup, session.setup.cut.window), list[Answer]()
+        self.tail, self.answers = Tail(session.setup, session.setup.cut.window, session.start), list[Answer]()
         self._coming: Iterator[Answer] = run(session, self.tail.watch(source))
         self._task: asyncio.Task | None = None
         self.listen = widgets.ToggleButton(description="Listen", icon="play", layout={"width": "auto"})
