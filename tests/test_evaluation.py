@@ -102,7 +102,7 @@ def test_processes_give_the_serial_table(simulated):
 def test_the_line_moves_while_processes_train(simulated, drawn):  # noqa: F811
     """It tells the epochs of two stacks in two processes before either has ended, and never goes back."""
     arguments = {"folds": 4, "nested": 0, "workers": 2, "epochs": 12, "device": "cpu"}
-    helo.evaluate("early", simulated, on_epoch=lambda *_: time.sleep(0.1), **arguments)
+    helo.evaluate("early", simulated, on_epoch=lambda *_: time.sleep(0.25), **arguments)
     shown = re.findall(r"fit (\d) of 4.*? left(?:, (early, 2 together: epoch \d+ of 12))?", drawn.getvalue())
     told, fits_done = {note for _, note in shown if note}, [int(n) for n, _ in shown]
     assert len(told) >= 3 and {0, 1, 2} <= {int(n) for n, note in shown if note}, shown

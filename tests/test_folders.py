@@ -6,7 +6,6 @@ import os
 import signal
 import tempfile
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -15,7 +14,7 @@ from test_reports import write_sweep
 from test_sweeps import finish, helo, processes, wait_for
 
 from helo import files, sweeps
-from helo.batch import folders, runs
+from helo.batch import folders, runs, warm
 
 RECORD = "json.dump({'a': a}, open(f\"{output}/{os.environ['HELO_RESULT']}\", 'w'))"
 WAYS = """import json, os, shutil, signal, subprocess, sys, time
@@ -185,9 +184,11 @@ def gone(pid):
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
 
 
-def test_daemons_end_with_their_run_and_free_its_lock(notebook, tmp_path):
+def test_daemons_end_with_their_run_and_free_its_lock(notebook, tmp_path, monkeypatch):
     """One that left the process group, and one that was forked with the lock in its hands."""
-    before = set(Path(tempfile.gettempdir()).glob("helo-*"))
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
+    warm.end()  # what an earlier test's kernels were forked from
     _, (one,) = run(notebook, tmp_path, [{"what": "daemon"}])
     assert folders.state(tmp_path / one) == "done"
     pids = [int((tmp_path / one / name).read_text()) for name in ("daemon", "forked")]
@@ -195,7 +196,8 @@ def test_daemons_end_with_their_run_and_free_its_lock(notebook, tmp_path):
     with folders.claim(tmp_path / one):
         pass
     assert not os.path.exists((tmp_path / one / "temporary").read_text()), "temporary files go with the run"
-    assert set(Path(tempfile.gettempdir()).glob("helo-*")) <= before
+    warm.end()
+    assert not list((tmp_path / "t").glob("helo-*"))
 
 
 def test_a_killed_driver_leaves_no_daemon_and_no_temporary_folder(tmp_path, notebook):
@@ -232,17 +234,18 @@ def test_temporary_folders_of_runs_that_were_killed_whole_go_with_the_next(noteb
         return driver
 
     driver = start()
-    (left,) = held()
+    assert len(held()) == 2, "the run's, and that of what its kernel is forked from"
     for process in [*processes(driver, "kernel"), psutil.Process(driver.pid)]:
         process.kill()  # kernel.py is the first of them, and has no time to see that its parent is gone
     driver.communicate()
     wait_for(lambda: folders.state(next((tmp_path / "s").glob("n-*"))) == "interrupted", 20)
-    assert left.exists()
+    wait_for(lambda: len(held()) == 1, 20)
+    (left,) = held()
     (tmp_path / "s.toml").write_text(f'notebook = "{notebook}"\n[[axes]]\nwhat = ["wait"]\na = [5]')
     again = start()
-    assert not left.exists() and len(held()) == 1
+    assert not left.exists() and len(held()) == 2
     helo("sweep", tmp_path / "s.toml", "--output", tmp_path / "s2", "--limit", 1, tmp=tmp_path / "t").communicate()
-    assert processes(again, "kernel") and len(held()) == 1, "a run under way keeps its folder"
+    assert processes(again, "kernel") and len(held()) == 2, "a run under way keeps its folder"
     for process in [*processes(again, "kernel"), psutil.Process(again.pid)]:
         process.kill()
     again.communicate()

@@ -20,6 +20,7 @@ import os
 import random
 import runpy
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -33,7 +34,7 @@ from pathlib import Path
 IDLE = 60.0  # seconds
 ROOM = 1024  # bytes of a mark: here they are spaces, in whose place a kernel's own is written
 _supervision = runpy.run_path(str(Path(__file__).with_name("kernel.py")))
-MARK, end_all = _supervision["MARK"], _supervision["end_all"]
+MARK, PREFIX, end_all = (_supervision[name] for name in ("MARK", "PREFIX", "end_all"))
 INLINE = "module://matplotlib_inline.backend_inline"  # where ipykernel sends pictures if nobody says otherwise
 # ipykernel.kernelapp is not among them: it reads its parent's number from the environment when it is imported
 KERNEL = ("ipkernel", "zmqshell", "heartbeat", "iostream", "control", "shellchannel", "parentpoller")
@@ -280,5 +281,10 @@ def _write_over(command, mark):
 if __name__ == "__main__":
     if sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
         del sys.path[0]  # as ipykernel's launcher does
-    with socket.socket(fileno=int(sys.argv[1])) as channel:
-        main(channel, json.loads(sys.argv[2]))
+    own, here = os.environ["TMPDIR"], os.getpid()
+    try:
+        with socket.socket(fileno=int(sys.argv[1])) as channel:
+            main(channel, json.loads(sys.argv[2]))
+    finally:
+        if os.getpid() == here and os.path.basename(own).startswith(PREFIX):  # a parent that was killed cannot do it
+            shutil.rmtree(own, ignore_errors=True)
