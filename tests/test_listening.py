@@ -7,12 +7,13 @@ import pytest
 
 import helo
 from helo import live
+from helo.data.simulated import EMOTIONS
 from helo.views.listening import Listening, listening
 
 
 class Unsure:
     band = 0.2
-    emotions = helo.data.simulated.EMOTIONS
+    emotions = EMOTIONS
 
     def by_modality(self, signals, masks):
         return {m: np.array([0.5 + (m == "temp")]) for m in signals}
