@@ -65,7 +65,8 @@ def digest(model: str, data: helo.EmotionData) -> str:
 
 
 def read(file: Path) -> pd.DataFrame:
-    return pd.read_csv(file, keep_default_na=False, na_values=["nan"]) if file.exists() else pd.DataFrame()
+    text = {"subject": str, "condition": str, "code": str}
+    return pd.read_csv(file, dtype=text, keep_default_na=False, na_values=["nan"]) if file.exists() else pd.DataFrame()
 
 
 def keep(file: Path, rows: pd.DataFrame, model: str) -> None:
@@ -115,7 +116,8 @@ def over_conditions(rows: pd.DataFrame) -> pd.DataFrame:
     for column in means:
         sums[column] *= sums["trials" if column.endswith("_trial") else "windows"]
     first = dict.fromkeys(("epochs", "capped", "choice", "code"), "first")
-    total = dict.fromkeys(("windows", "trials", "seconds", *means), "sum")
+    total = dict.fromkeys(("windows", "trials", "seconds"), "sum")
+    total |= dict.fromkeys(means, lambda part: part.sum(min_count=1))  # of nothing known nothing is known
     merged = sums.groupby(by, sort=False).agg(total | first).reset_index()
     for column in means:
         merged[column] /= merged["trials" if column.endswith("_trial") else "windows"]

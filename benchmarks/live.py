@@ -2,8 +2,8 @@
 
     python benchmarks/live.py [--minutes 60] [--model helo]
 
-An hour of the simulated study's signals, its recordings one after the other, at the speed it can be taken. The model is
-not trained: that changes no time. Memory is the process's resident set.
+An hour of signals, the recording of one person of the simulated study over and over, at the speed it can be taken. The
+model is not trained: that changes no time. Memory is the process's resident set.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ def describe(*packages: str) -> str:
     )
     card = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
     found = ", ".join(f"{name} {version(name)}" for name in ("torch", *packages))
-    cores = f"{cpu or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    cpu = f"{cpu or platform.machine()} ({torch.backends.cpu.get_cpu_capability()})"  # two of one name may not be alike
+    cores = f"{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
     return f"{cores}{card}; Python {platform.python_version()}, {found}"
 
 

@@ -39,7 +39,7 @@ RESULTS = Path(__file__).parent / "results"
 TRAINING = {"epochs": 60, "patience": 20, "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 1e-4}
 #: recordings of a dozen people are learned by heart at that rate: the library's own defaults, for people never seen
 REAL = {"epochs": 60, "patience": 20, "centre_people": True}
-#: what the sensitivity is asked of, and its values; the middle is the study's and the model's default
+#: what the sensitivity is asked of, and its values; the second is the study's or the model's default
 AXES = {
     "noise": (0.0, 0.2, 0.4, 0.8),
     "moments": (2, 4, 8),
@@ -70,9 +70,9 @@ The last column is what it costs, with the range of a bootstrap over the test pe
 system has the same budget (at most 60 epochs, patience 20; on the control studies batch 64, learning rate .001,
 decay .0001, on WESAD `helo.fit`'s defaults and `centre_people`) and its default settings: the page compares parts
 within a model, not models. A KL that rises without a part says that this model, as it was trained, uses it; it does
-not say that a model trained without it would be worse. On WESAD this is one model and three people; HeLo alone does
-not reach the training mean there, while the mean of three models, over all people, has the lowest KL
-([results.md](results.md)): read its parts with that in mind.
+not say that a model trained without it would be worse. On WESAD this is one model and three people; HeLo, as nine
+of the other systems, does not reach the training mean there, while the mean of three of its models, over all people,
+is well below it ([results.md](results.md)): read its parts with that in mind.
 """
 ON_LABELS = """## Label correlation where it has a reason to help
 
@@ -156,16 +156,19 @@ def keep(what: str, jobs: list[dict], function, workers: int) -> None:
     """Run what is not kept yet, and keep it as it comes; older rows stay until theirs are made again."""
     file, names = RESULTS / f"{what}.csv", list(jobs[0])
     as_written = dict.fromkeys(names, str)
-    kept = pd.read_csv(file, dtype=as_written) if file.exists() else pd.DataFrame(columns=[*names, "code"])
+
+    def read():
+        return pd.read_csv(file, dtype=as_written) if file.exists() else pd.DataFrame(columns=[*names, "code"])
 
     def of(job):
         return (kept[names] == [str(v) for v in job.values()]).all(axis=1)
 
+    kept = read()
     left = [job for job in jobs if not (kept.loc[of(job), "code"] == digest(what, job)).any()]
     print(f"{what}: {len(jobs) - len(left)} of {len(jobs)} kept; {describe()}", flush=True)
     work = Parallel(n_jobs=workers, return_as="generator_unordered")(delayed(_timed)(function, job) for job in left)
     for job, rows in tqdm(work, total=len(left), desc=what):
-        about = {k: str(v) for k, v in job.items()} | {"code": digest(what, job)}
+        about, kept = {k: str(v) for k, v in job.items()} | {"code": digest(what, job)}, read()  # others keep rows too
         kept = pd.concat([kept[~of(job)], pd.DataFrame([about | row for row in rows])])
         order = kept.sort_values(names, kind="stable")
         content = io.StringIO()

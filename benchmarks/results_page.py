@@ -103,13 +103,20 @@ def verdict(table: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     tested = paired_test(part, best)
     apart = [m for m in others if tested.loc[m, "p_holm"] < 0.05 and tested.loc[m, "low"] > 0]
     near = [m for m in others if m not in apart]
+    people = table["subject"].nunique()
     skill = "" if pd.isna(about["skill"]) else f", skill {interval(about, 'skill', '.2f')}"
     lines = [
-        f"{table['subject'].nunique()} people, {held} windows; KL of the training mean {about['kl_mean']:.4f}. "
+        f"{people} people, {held} windows; KL of the training mean {about['kl_mean']:.4f}. "
         f"**`{best}` has the lowest KL, {interval(about, 'kl', '.4f')}{skill}.** "
         + (f"Told apart from it: {names(apart)}. " if apart else "No other system is told apart from it. ")
         + (f"Not told apart: {names(near)}." if apart and near else "")
     ]
+    if (least := 2.0 ** (1 - people) * len(tested)) > 0.05:  # everybody better for one: Wilcoxon's least p, two-sided
+        above = [m for m in others if tested.loc[m, "low"] > 0]
+        lines.append(
+            f"{people} people cannot tell systems apart: no p is below {least:.2g} after Holm, however far they lie. "
+            + (f"The interval of the difference lies above 0 for {names(above)}." if above else "")
+        )
     if "helo" in ranked.index and best != "helo":
         row = tested.loc["helo"]
         lines.append(

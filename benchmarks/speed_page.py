@@ -2,7 +2,8 @@
 writes the page; `page` alone writes it from what is kept in benchmarks/results/speed.csv.
 
 A benchmark prints its rows (`machine.rows`); what a part printed last takes the place of its older rows, with the
-command, the machine, the day and the commit. A part that fails, or takes longer than its limit, keeps the rows it had.
+command, the machine, the day and the commit (and a + where the code was not committed yet). A part that fails, or takes
+longer than its limit, keeps the rows it had.
 """
 
 from __future__ import annotations
@@ -66,10 +67,16 @@ def measure(part: str, wesad: str, limit: float = LIMIT) -> list[dict[str, str]]
     if done.wait() or not table("".join(lines)):
         why = f"took longer than {limit:.0f} s" if done.returncode == 124 else f"ended with code {done.returncode}"
         raise RuntimeError(f"{part}: {why}, {len(table(''.join(lines)))} rows")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    about = {"part": part, "command": f"benchmarks/{command}", "commit": commit.stdout.strip()}
+    about = {"part": part, "command": f"benchmarks/{command}", "commit": commit()}
     about |= {"machine": next((x.strip() for x in lines if " cores, " in x), ""), "date": str(datetime.date.today())}
     return [about | dict(zip(("what", "found", "goal"), [*row, ""][:3], strict=True)) for row in table("".join(lines))]
+
+
+def commit() -> str:
+    """The commit that is measured; with a + where code has changed since."""
+    asked = (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--", "helo", "benchmarks/*.py"])
+    known, changed = (subprocess.run(["git", *ask], cwd=ROOT, capture_output=True, text=True).stdout for ask in asked)
+    return known.strip() + ("+" if changed.strip() else "")
 
 
 def read(file: Path) -> list[dict[str, str]]:

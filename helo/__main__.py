@@ -86,7 +86,7 @@ def evaluate(
 
     kinds = {"systems": systems, "ablations": ablations, "all": available}
     with _told_plainly():
-        data = helo.load(dataset, **({"root": root} if root else {}), **dict(map(_name_and_value, option or [])))
+        data = helo.load(dataset, **({"root": root} if root else {}) | dict(map(_name_and_value, option or [])))
         table = helo.evaluate(
             kinds[models]() if models in kinds else [name.strip() for name in models.split(",")],
             data,
@@ -122,12 +122,13 @@ def live(
     """Answer every second, of sensors or a recording; of a log, say whether today's answers are the same bits."""
     from helo.evaluation.confidence import Confidence
     from helo.live.command import listen
+    from helo.training.checkpoints import load_model
 
     never = float("inf")
     with _told_plainly():
-        sure = model.with_suffix(".sure.safetensors")
-        known = Confidence.load(sure) if sure.exists() else None
-        for line in listen(model, replay, stream or [], subject, speed or never, seconds or never, log, known):
+        network, setup = load_model(model), model.with_suffix(".live.json")
+        known = Confidence.beside(model, network)
+        for line in listen(network, setup, replay, stream or [], subject, speed or never, seconds or never, log, known):
             _say(line)
 
 
@@ -179,7 +180,9 @@ def sweep(
     ] = None,
     workers: Annotated[int, typer.Option(help="processes on this machine; 1: one run after another")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler, tcp://...")] = None,
-    gpu: Annotated[bool, typer.Option("--gpu", help="one GPU for each notebook")] = False,
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="one GPU for each notebook, of several --workers or a --scheduler")
+    ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run again what has failed")] = False,
     limit: Annotated[float, typer.Option(help="most seconds of a run, which then has failed; 0: no limit")] = 0,
     cold: Annotated[bool, typer.Option("--cold", help="a new interpreter for every run, its imports anew")] = False,
@@ -237,9 +240,10 @@ def collect(
         atomic_write(table or folder / "table.parquet", content.getvalue())
         page = overview(folder, results)
     if {"model", "seed", "fold", "people"} <= set(results):
-        varied = [name for name in sweeps.axes(folder) if name not in ("model", "seed", "fold")]
-        for values, part in results.groupby(varied, dropna=False) if varied else [((), results)]:
-            told = ", ".join(f"{name} {value}" for name, value in zip(varied, values, strict=True))
+        fitted = results[results["people"].notna()]  # a folder may hold runs of other notebooks too
+        varied = [n for n in sweeps.axes(folder) if n in fitted and n not in ("model", "seed", "fold")]
+        for values, part in fitted.groupby(varied, dropna=False) if varied else [((), fitted)]:
+            told = ", ".join(f"{name} {value}" for name, value in zip(varied, values, strict=True) if value == value)
             try:
                 shown = to_markdown(summarise(sweeps.by_person(part)).sort_values("kl"))
             except ValueError as error:  # of a sweep that is not whole yet
@@ -250,12 +254,17 @@ def collect(
 
 @contextmanager
 def _told_plainly():
-    """A wrong input, a full disk or a training that diverges is one line, and no traceback; so is a warning."""
+    """A wrong input, a full disk, a folder in use or a training that diverges is one line; so is a warning."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: _say(f"helo: {message}", err=True)
             yield
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError, RuntimeError) as error:
+        if isinstance(error, RuntimeError):
+            from helo.batch.runs import DiskFull, FolderInUse, KernelDied
+
+            if not isinstance(error, DiskFull | FolderInUse | KernelDied):
+                raise
         _say(f"helo: {error}", err=True)
         raise typer.Exit(2) from None
 

@@ -7,8 +7,9 @@ import functools
 import hashlib
 import json
 import os
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 UNFINISHED = ".unfinished"  # how a temporary neighbour's name ends, for whoever clears away what a killed process left
@@ -48,7 +49,7 @@ def code_digest(*patterns: str, modules: Iterable[str] = ()) -> str:
 
     Args:
         patterns: files, within the package.
-        modules: names of modules ("helo.models.early"); each counts with all modules of the library that it imports,
+        modules: names of modules ("helo.models.jmt"); each counts with all modules of the library that it imports,
             directly or not. What a package's own file (`__init__`) gathers does not count.
     """
     paths = {path for pattern in patterns for path in _PACKAGE.glob(pattern)}
@@ -75,7 +76,7 @@ def _path(module: str) -> Path:
 def _imported(source: bytes) -> list[Path]:
     """The library's files that a file imports."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in _statements(ast.parse(source)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -87,16 +88,23 @@ def _imported(source: bytes) -> list[Path]:
 def _code(source: bytes) -> bytes:
     """What Python makes of a file, without its docstrings."""
     tree = ast.parse(source)
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
+        if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
             body[0] = ast.Pass()
-    return ast.dump(tree).encode()
+    whole: dict = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+    return ast.dump(tree, **whole).replace(", type_params=[]", "").encode()  # the same of every Python from 3.11 on
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """A tree's statements, and what holds some: `ast.walk` goes through every expression, too, which takes long."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            held = getattr(node, part, None)
+            waiting += held if isinstance(held, list) else []
 
 
 def write_json(path: Path, content: dict) -> None:

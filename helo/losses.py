@@ -39,7 +39,7 @@ def label_correlation(distributions: Tensor, form: str = "pearson") -> Tensor:
         form: "pearson" correlates two emotions over the windows; "cosine" does so without removing their means.
 
     Returns:
-        Symmetric, diagonal 1. An emotion that never varies correlates 0 with the others.
+        Symmetric, diagonal 1. An emotion that never varies ("cosine": is never there) correlates 0 with the others.
 
     Raises:
         ValueError: unknown form.

@@ -79,7 +79,7 @@ def _through(plan, gradient, epsilon):
 
 
 def _prepared(cost, u, v, epsilon):
-    """Masses as rows of a batch, what is added to a divisor, and K's logarithm, its largest entries about 1."""
+    """Masses as rows of a batch, what is added to a divisor, and log K; K's largest entries are about 1."""
     rows, columns = u.unsqueeze(1), v.unsqueeze(1)
     has_row, has_column = rows > 0, columns > 0
     # added to what is divided by: 1 for a token that has no partner, since 0 / 0 is no number

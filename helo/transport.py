@@ -1,4 +1,4 @@
-"""Entropic optimal transport between two sets of tokens, with an exact gradient through the plan.
+"""Entropic optimal transport between two sets of tokens, with the gradient of the converged plan.
 
     T* = argmin_{T in Pi(u, v)} <T, C> + epsilon sum_ij T_ij (log T_ij - 1),
     Pi(u, v) = {T >= 0 : T 1 = u, T^T 1 = v}

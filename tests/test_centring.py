@@ -37,6 +37,24 @@ def test_a_person_s_factor_disappears(rated):
     np.testing.assert_allclose(moved.distributions[rows].sum(1), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("given", [1, 2])
+def test_given_trials_of_a_test_person_keep_what_is_personal(rated, given):
+    """The mean of one trial is that trial: without it nothing but everybody's mean would be left to learn from."""
+    split = helo.splits.by_protocol(rated, "subjects", 4, calibrate=given)[0]
+    known = np.intersect1d(split.seen, np.flatnonzero(np.isin(rated.subjects, rated.subjects[split.test])))
+    centred, plain = within_person(rated, split), helo.splits.by_protocol(rated, "subjects", 4)[0]
+    assert len(known)
+    np.testing.assert_array_equal(centred.distributions[known], rated.distributions[known])
+    others = np.setdiff1d(plain.seen, known)
+    np.testing.assert_allclose(
+        centred.distributions[others], within_person(rated, plain).distributions[others], rtol=1e-6
+    )
+    everybody = dataclasses.replace(
+        plain, train=plain.seen[::2], validation=plain.seen[1::2][:0], test=plain.seen[1::2]
+    )
+    assert within_person(rated, everybody) is rated, "all people are tested"
+
+
 def test_test_people_are_not_touched_and_have_no_say(rated):
     split = helo.splits.by_subject(rated, folds=4)[0]
     once = within_person(rated, split)

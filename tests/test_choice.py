@@ -75,6 +75,19 @@ def test_the_training_people_choose_and_the_test_people_have_no_say(simulated, s
     assert (mine[0].kl.to_numpy() != mine[1].kl.to_numpy()).all()
 
 
+def test_a_choice_by_windows_that_were_trained_on_is_refused(simulated):
+    with pytest.raises(ValueError, match="choose_from is 3 with refit"):
+        helo.evaluate(["mlp"], simulated, folds=2, choose_from=3, refit=True, progress=False)
+
+
+def test_what_learned_from_its_validation_windows_has_no_score_there(simulated):
+    table = helo.evaluate(["ridge", "mlp"], simulated, folds=2, nested=2, epochs=1, workers=1, progress=False)
+    kept = {fit["model"]: fit["validation_kl"] for fit in table.attrs["fits"]}
+    assert np.isnan(kept["ridge"]) and kept["mlp"] > 0
+    again = helo.evaluate(["mlp"], simulated, folds=2, epochs=1, refit=True, workers=1, progress=False)
+    assert all(np.isnan(fit["validation_kl"]) for fit in again.attrs["fits"])
+
+
 def test_the_answer_is_the_mean_of_the_groups(simulated):
     table = helo.evaluate(["early"], simulated, nested=3, seeds=[2], **FAST)
     split = helo.splits.by_subject(simulated, folds=3)[1]

@@ -7,12 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, random_data
+from safetensors.numpy import load, save
 from scipy.stats import binom
 
 import helo
+from helo import checksums
 from helo.data.splits import Split, nested
 from helo.evaluation import Confidence, confidence, members
 from helo.evaluation.conformal import bounds, chebyshev, most, radius, total_variation
+from helo.models.fingerprint import fingerprint
 
 DRAW = np.random.default_rng(0)
 
@@ -178,6 +181,13 @@ def test_people_who_were_trained_on_make_the_region_too_narrow():
         confidence(model, data, split)
 
 
+def test_members_that_were_trained_on_everybody_are_refused():
+    data = random_data(40)
+    split = helo.splits.by_subject(data, folds=2)[0]
+    with pytest.raises(ValueError, match="refit trains on each model's group too"):
+        helo.evaluation.members("mlp", data, split, 2, epochs=1, refit=True)
+
+
 def test_closed_form_members_do_not_learn_from_the_people_who_calibrate():
     data = random_data(240, 4)
     data = dataclasses.replace(data, subjects=np.repeat([f"p{k}" for k in range(12)], 20))
@@ -206,6 +216,33 @@ def test_saved_and_read_again(ensemble, tmp_path):
     dataclasses.replace(sure, radius=7.0).save(path)  # signed, and still nonsense
     with pytest.raises(ValueError, match="radius is 7"):
         Confidence.load(path)
+    sure.save(path)
+    about, arrays = checksums.read(path, "helo-confidence", load)
+    checksums.write(path, "helo-confidence", {k: v for k, v in about.items() if k != "emotions"}, arrays, save)
+    with pytest.raises(ValueError, match="not a confidence of this version .*emotions"):
+        Confidence.load(path)
+
+
+def test_a_confidence_is_of_one_training_and_says_so(ensemble, tmp_path):
+    data, _, models, parts = ensemble
+    file, sure = tmp_path / "model.safetensors", confidence(models, data, parts)
+    assert Confidence.beside(file, models[0]) is None
+    sure.save(tmp_path / "model.sure.safetensors")
+    for model in models:
+        helo.save(model, file)
+        assert Confidence.beside(file, helo.load_model(file)).radius == sure.radius
+    again = helo.build(models[0].name, data, seed=9)  # the same kind, other weights
+    with pytest.raises(ValueError, match=f"model.sure.safetensors: is of {models[0].name} .*Was it trained again"):
+        Confidence.beside(file, again)
+    beside = tmp_path / "model.sure.safetensors"
+    about, arrays = checksums.read(beside, "helo-confidence", load)
+    assert about.pop("models") == [fingerprint(model) for model in models]
+    checksums.write(beside, "helo-confidence", about, arrays, save)  # a file of before does not say
+    assert Confidence.beside(file, again).radius == sure.radius
+    beside.unlink()
+    beside.mkdir()
+    with pytest.raises(ValueError, match="sure.safetensors.*expected a helo-confidence file"):
+        Confidence.beside(file, again)
 
 
 def test_few_people_say_that_they_are_few(ensemble):

@@ -174,6 +174,8 @@ def test_save_writes_png_and_pdf_whole_and_always_the_same(tmp_path):
         one, two = ((tmp_path / f"{k}{suffix}").read_bytes() for k in (1, 2))
         assert one.startswith(start) and one == two
     assert len(list(tmp_path.iterdir())) == 4
+    one, two = (figures.save(figures.history(rows, 3), tmp_path / f"{k}.svg").read_bytes() for k in (1, 2))
+    assert one == two and b"<svg" in one
 
 
 # what a color becomes for a reader without one kind of cone (Machado et al. 2009, severity 1)

@@ -13,6 +13,7 @@ import helo
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import gpu
 import speed_page
+import training
 from machine import HEAD
 
 SCRIPT = ROOT / "benchmarks" / "gpu.sh"
@@ -72,6 +73,19 @@ def test_the_study_that_travels_is_the_simulated_one(tmp_path, simulated, monkey
     np.testing.assert_allclose(data.distributions, simulated.distributions, atol=1e-6)
     assert data.roles == simulated.roles and data.emotions == simulated.emotions
     assert (data.subjects == simulated.subjects).all() and (data.conditions == simulated.conditions).all()
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_machine_without_bfloat16_has_rows_too(fast):
+    names = ("helo, auto", "helo, float32", "unrolled", "loader", "answer, auto", "answer, float32", "plain")
+    ms = (
+        dict.fromkeys(names, 100.0)
+        | {"loader": 300.0}
+        | ({"loader, autocast": 150.0, "plain, autocast": 90.0} if fast else {})
+    )
+    step, _, answers = (found for _, found, _ in training.told(ms, 50, 128))
+    assert step.startswith("100 ms; 3.00 and 1.50 times as fast; 50" if fast else "100 ms; 3.00 times; no bfloat16")
+    assert ("and 0.90 (**missed**) times as fast" if fast else "1.00 (**missed**) times; no bfloat16 here") in answers
 
 
 class TestPage:

@@ -214,6 +214,17 @@ def test_without_any_sensor_there_is_no_answer(model, setup, recording):
     assert "nothing is seen" in line(found[-1], setup.emotions)
 
 
+def test_it_ends_after_its_seconds_without_a_sample_of_use(model, setup):
+    came = []
+
+    def silence():
+        for k in range(1000):
+            came.append(k)
+            yield live.Event(100 + k / 4)
+
+    assert not list(live.run(live.Session(model, setup), silence(), seconds=5)) and len(came) == 22
+
+
 def slow(rate, seconds):
     """Arrivals of a sensor with a clock that runs `1 - rate` too slow: the stamps of pieces of a second."""
     for k in range(seconds):
@@ -479,24 +490,32 @@ def test_what_does_not_fit_is_refused(data, simulated, model, setup, recording):
         live.Session(model, setup).take(live.Event(1.0, "eda", np.arange(4.0), np.zeros((4, 2))))
 
 
-def test_the_command_replays_and_repeats(model, setup, study, tmp_path):
+def test_the_command_replays_and_repeats(data, model, setup, study, tmp_path):
     """`study` is in the cache, for the command to find."""
-    helo.save(model, tmp_path / "m.safetensors")
+    file, log = tmp_path / "m.safetensors", tmp_path / "log"
+    helo.save(model, file)
     setup.save(tmp_path / "m.live.json")
-    command = [sys.executable, "-m", "helo", "live", str(tmp_path / "m.safetensors")]
-    kept = ["--speed", "0", "--seconds", "20", "--log", str(tmp_path / "log")]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*command, "--replay", "simulated", *kept], capture_output=True, text=True, check=True, env=environment
-    )
+    known = helo.evaluation.confidence(model, data, helo.splits.by_subject(data, folds=2)[0])
+    nowhere = {m: dataclasses.replace(part, limit=1e-6) for m, part in known.training.items()}
+    dataclasses.replace(known, training=nowhere).save(tmp_path / "m.sure.safetensors")
+
+    def answered(*options):
+        command = [sys.executable, "-m", "helo", "live", str(file), "--replay", *options]
+        return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+    done = answered("simulated", "--speed", "0", "--seconds", "20", "--log", str(log))
+    assert done.returncode == 0, done.stderr
     assert "    20 s  " in done.stdout and "20 answers, from a window's end to its answer" in done.stdout
-    lines = list(listen(tmp_path / "m.safetensors", str(tmp_path / "log"), []))
-    assert lines[-1] == "20 answers, the same bits as logged"
+    assert "times as far from training as any training person" in done.stdout
+    assert list(listen(model, tmp_path / "m.live.json", str(log), []))[-1] == "20 answers, the same bits as logged"
     with pytest.raises(ValueError, match="either --replay or --stream"):
-        list(listen(tmp_path / "m.safetensors", "", []))
+        list(listen(model, tmp_path / "m.live.json", "", []))
     for sensors in (["A", "B"], ["bvp=A", "B"], ["bvp=A", "bvp=B"]):
         with pytest.raises(ValueError, match="one --stream NAME, or one MODALITY=NAME for each"):
-            list(listen(tmp_path / "m.safetensors", "", sensors))
+            list(listen(model, tmp_path / "m.live.json", "", sensors))
+    helo.save(helo.build("early", data, seed=9), file)
+    done = answered(str(log))
+    assert done.returncode == 2 and "Was it trained again?" in " ".join(done.stderr.split())
 
 
 def test_two_devices_of_one_name_are_not_mixed(setup):

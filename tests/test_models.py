@@ -198,6 +198,44 @@ def test_every_fusion_system_is_tried_on_the_pairing():
     assert {*FUSION, *ABLATIONS, *CLOSED} == set(ALL) - {"late", "physiological-only", "behavioral-only"}
 
 
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"uniform", "mean", "physiological-only", "behavioral-only"}))
+@pytest.mark.parametrize("data", [DATA, RAGGED], ids=["whole", "ragged"])
+def test_what_is_missing_does_not_silence_what_is_there(name, data):
+    """A window without its query, or without all behavior, is answered by its other modalities."""
+    model = trained(name, data)
+    for missing in ([m] for m in data.signals):
+        said = helo.predict(model, data, without=missing, explain=False).distributions
+        assert len(np.unique(said.round(6), axis=0)) > len(data) / 2, missing
+    behavior = list(data.roles["behavioral"])
+    assert len(np.unique(helo.predict(model, data, without=behavior).distributions.round(6), axis=0)) > len(data) / 2
+
+
+def test_a_window_without_behavior_has_no_plan():
+    """What stands in for it is a means of the computation, and is not shown."""
+    answer = helo.predict(trained("helo"), DATA, without=list(DATA.roles["behavioral"]))
+    assert not answer.plans.any() and helo.predict(trained("helo"), DATA).plans.any()
+
+
+@pytest.mark.parametrize("name", ["ridge", "sa-bfgs", "mlp", "helo"])
+def test_a_small_unit_is_no_constant(name):
+    """Skin conductance in siemens, an EEG's power in square volts."""
+    small = dataclasses.replace(DATA, signals={m: x * np.float32(1e-9) for m, x in DATA.signals.items()})
+    said = [helo.predict(trained(name, data), data, explain=False).distributions for data in (DATA, small)]
+    np.testing.assert_allclose(said[0], said[1], atol=1e-4)
+
+
+def test_rounding_is_no_feature():
+    """A slope of a flat signal is zero but for its last bits: they are not scaled up to an input."""
+    rng = np.random.default_rng(0)
+    flat = {m: x.copy() for m, x in DATA.signals.items()}
+    first = next(iter(flat))
+    flat[first][..., 0] = 1e-14 * rng.normal(size=flat[first].shape[:2])
+    flat[first][..., 1] = np.float32(37.3)
+    model = helo.build("mlp", DATA)
+    model.prepare(dataclasses.replace(DATA, signals=flat), SPLIT)
+    assert model.scale_0[:2].tolist() == [1, 1] and (model.scale_0[2:] != 1).all()
+
+
 @pytest.mark.parametrize("name", [name for name in FUSION if name != "helo"])
 @pytest.mark.parametrize("data", [DATA, RAGGED], ids=["vectors", "ragged"])
 def test_auxiliary_losses_of_weight_zero_are_the_baseline(name, data):
@@ -254,6 +292,9 @@ def test_unknown_names_and_options():
         helo.build("hello", DATA)
     with pytest.raises(ValueError, match=r"'helo' does not take \['depht'\]; its options are .*'depth'"):
         helo.build("helo", DATA, depht=2)
+    for ask in (models.defaults, models.choices, models.origin, models.is_closed_form, helo.evaluation.candidates):
+        with pytest.raises(ValueError, match="unknown model 'hello'; expected one of"):
+            ask("hello", *((2, {}, {}) if ask is helo.evaluation.candidates else ()))
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,27 @@ def _points(trace, row):
     return Points([row], [trace.x[row]], [trace.y[row]], "t", 0)
 
 
+def test_clicks_count_after_a_picture_of_fewer_curves(walked, simulated):
+    """Somebody's recording lacks a signal: the picture has other curves, and each is new."""
+    walk, split = walked
+    names = list(dict.fromkeys(simulated.subjects[split.test]))
+
+    def recording(subject):
+        found = simulated.recording(subject)
+        held = {m: x for m, x in found.signals.items() if subject != names[1] or m != "face"}
+        return dataclasses.replace(found, signals=held)
+
+    box = one_window(walk.model, dataclasses.replace(simulated, recording=recording), split.test)
+    window, figure = box.children[0], box.children[-1]
+    other, curves = int(np.flatnonzero(simulated.subjects[split.test] == names[1])[0]), len(figure.data)
+    for place in (other, 0):
+        window.value = place
+        assert (len(figure.data) == curves) == (place == 0)
+        figure.data[0]._dispatch_on_click(_points(figure.data[0], 3), None)
+        assert window.value == 3
+        window.value = place
+
+
 def test_arcs_stand_where_the_plan_exceeds_an_even_one(walked):
     """With an even plan there is none; with a plan of one match a token there is that one, at its moments."""
     walk, _ = walked
@@ -157,15 +178,21 @@ def test_tabs_look_at_the_same_window(walked):
     assert [other.children[1].get_title(k) for k in range(3)] == titles[:3] and len(other.children[1].children) == 3
 
 
-def test_dropping_the_query_says_what_else_falls_silent(walked):
+def test_dropping_the_query_says_what_stands_in(walked):
     walk, _ = walked
     titles = [views.answer(walk.model, walk.data, 3, {m: None}).layout.title.text for m in ("eda", "bvp")]
-    assert "eda is the query: without it nothing asks for bvp or temp" in titles[0] and "query" not in titles[1]
+    assert "eda is the query: its training mean asks bvp and temp" in titles[0] and "query" not in titles[1]
+    alone = views.answer(walk.model, walk.data, 3, {"face": None}).layout.title.text
+    assert "face is all the behavior: its training mean receives what is carried" in alone
+    two = views.answer(walk.model, walk.data, 3, {"eda": None, "bvp": None, "face": None}).layout.title.text
+    assert "its training mean asks temp; face is all the behavior" in two
+    none = views.answer(walk.model, walk.data, 3, dict.fromkeys(("eda", "bvp", "temp", "face"))).layout.title.text
+    assert "training mean" not in none
 
 
 def test_live_curves_say_how_many_epochs_and_seconds_are_left():
     rows = [{"epoch": k, "train_kl": 1.0, "seconds": 0.5} for k in range(1, 13)]
-    assert views.history(rows, epochs=100).layout.title.text == "epoch 12 of at most 100, at most 44 s left"
+    assert views.history(rows, epochs=100).layout.title.text == "epoch 12 of at most 100, at most 00:44 left"
     assert views.history([], epochs=100).layout.title.text == "epoch 0 of at most 100"
     ended = views.history(rows, 3, epochs=100).layout.title.text
     assert ended == "epoch 12 of at most 100, best: 3 (dotted)", "nothing is left once it has ended"

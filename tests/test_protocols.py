@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import helo
 from helo import splits
 from helo.__main__ import app
+from helo.batch import runs
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +218,18 @@ def test_the_command_line_passes_protocol_and_calibration_on(monkeypatch, simula
         {"protocol": "both", "folds": 3, "calibrate": 0},
         {"protocol": "subjects", "calibrate": 2, "folds": None},
     ]
+
+
+def test_a_wrong_option_is_one_line_and_no_traceback(tmp_path):
+    for words, told in (
+        (["--root", str(tmp_path), "-o", f"root={tmp_path}", "--dataset", "wesad"], "expected WESAD"),
+        (["-o", "subjects=hello"], "data set 'simulated' with {'subjects': 'hello'}"),
+    ):
+        done = CliRunner().invoke(app, ["evaluate", *words])
+        assert done.exit_code == 2 and told in done.output and done.exception.code == 2, done.output
+
+
+def test_a_folder_in_use_is_one_line(tmp_path):
+    with runs.claim(tmp_path / "01_explore"):
+        done = CliRunner().invoke(app, ["demo", "--output", str(tmp_path), "--figures", str(tmp_path / "f")])
+    assert done.exit_code == 2 and "another process is running here" in done.output, done.output

@@ -1,7 +1,8 @@
 """Training gives the numbers it gave before its loops became one: tests/baseline/training.json.
 
-Recorded by `python tests/test_recorded.py`, which writes the file anew: only where other numbers are meant. In float64,
-so that another machine's rounding stays far below the tolerance; HeLo is not among them, whose network may change.
+Recorded by `python tests/test_recorded.py`, which writes the file anew: only where other numbers are meant. In float64
+but for the data, their means and SDs, so that another machine's rounding stays below the tolerance; HeLo is not among
+them, whose network may change.
 """
 
 import dataclasses
@@ -120,8 +121,9 @@ def check(key, runs):
         assert len(now["history"]) == len(then["history"])
         for row, its in zip(now["history"], then["history"], strict=True):
             assert row == pytest.approx(its, rel=1e-6)
-        for name in ("answers", "checksum"):
-            assert now[name] == pytest.approx(then[name], rel=1e-6), name
+        assert now["answers"] == pytest.approx(then["answers"], rel=1e-6)
+        # 200 terms, 25 together, that cancel: what is off is a part of them, not of what is left: 1e-7 on another CPU
+        assert now["checksum"] == pytest.approx(then["checksum"], rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize("key", ALONE)

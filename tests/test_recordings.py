@@ -700,6 +700,36 @@ def test_the_cache_keeps_what_was_told(tmp_path):
     assert (quiet(tmp_path, cache=True).distributions != first.distributions).any()
 
 
+def test_the_cache_forgets_what_was_left_out_for_want_of_memory(tmp_path, monkeypatch):
+    write_e4(tmp_path)
+    size = (tmp_path / "P1" / "BVP.csv").stat().st_size
+    file = e4_file(tmp_path / "P2" / "BVP.csv", np.tile(signals(seed=2)["bvp"], (20, 1)), 64)
+    monkeypatch.setenv("HELO_MEMORY", str((size + file.stat().st_size) / 2e9))
+    with pytest.warns(UserWarning, match="left out P2, bvp.*set HELO_MEMORY"):
+        load(tmp_path, cache=True)
+    monkeypatch.setenv("HELO_MEMORY", "1")
+    assert load(tmp_path, cache=True).masks["bvp"].any(1).all()
+
+
+def test_two_folders_of_one_name_are_not_one_person(tmp_path):
+    for group, seed in (("a", 1), ("b", 2)):
+        write_e4(tmp_path / group, {"P1": signals(seed=seed), f"Q{seed}": signals(seed=9 + seed)})
+    (tmp_path / "a" / "ratings.csv").rename(tmp_path / "ratings.csv")
+    with pytest.raises(ValueError, match=r"a/P1 and .*b/P1 would count as one person"):
+        load(tmp_path, card={"people": "*/*"})
+
+
+def test_a_session_keeps_its_last_samples(tmp_path):
+    """A signal that begins before all are there hangs over what was before: its samples are not that session's."""
+    for session, seed in (("1", 1), ("2", 2)):
+        write_bids(tmp_path, {"01": signals(seed=seed)}, session=session)
+        for path in (tmp_path / "sub-01" / f"ses-{session}").rglob("*recording-temp_physio.json"):
+            change_json(path, StartTime=1.5)
+    raw = load(tmp_path).recording("01").signals["eda"]
+    seam = np.flatnonzero(raw[:, 0] == signals(seed=2)["eda"][6, 0])[0]  # 1.5 s of four samples were before
+    np.testing.assert_array_equal(raw[seam - 40 : seam], signals(seed=1)["eda"][seam + 6 - 40 : seam + 6])
+
+
 def test_people_in_another_order_of_the_folder_are_the_same(tmp_path):
     one = load(write_e4(tmp_path / "a", {"P10": signals(seed=1), "P9": signals(seed=2)}))
     two = load(write_e4(tmp_path / "b", {"P9": signals(seed=2), "P10": signals(seed=1)}))

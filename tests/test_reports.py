@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from typer.testing import CliRunner
 
 from helo import sweeps
+from helo.__main__ import app
 from helo.batch import pictures
 from helo.batch.notebook_page import PLOT, notebook_page
 from helo.batch.overview import overview
@@ -105,6 +107,26 @@ def test_what_a_result_is_called_takes_no_ones_place(tmp_path):
     row = sweeps.collect(tmp_path).iloc[0]
     assert row["run"] == "n-0000" and row["result.run"] == "x"
     assert row["seconds"] == 0.5 and row["result.seconds"] == 9 and row["seed"] == 0 and row["result.seed"] == 5
+
+
+def test_a_parameter_called_seconds_keeps_its_place(tmp_path):
+    write_sweep(tmp_path, [{"kl": 1}, {"kl": 2}], [{"seconds": 60.0}, {"seconds": 180.0}])
+    table = sweeps.collect(tmp_path)
+    assert table["seconds"].tolist() == [60, 180] and table["run.seconds"].tolist() == [0.5, 1.5]
+    some = write_sweep(tmp_path / "some", [{"kl": 1}, {"kl": 2}], [{"seconds": 60.0}, {"window": 3}])
+    assert sweeps.collect(some)["run.seconds"].tolist() == [0.5, 1.5]
+
+
+def test_scores_of_a_folder_with_other_runs_and_axes(tmp_path):
+    """A run of another notebook, and an axis whose runs are still to come."""
+    scores = dict.fromkeys(["chebyshev", "clark", "canberra", "kl", "cosine", "intersection"], 0.1)
+    row = {"condition": "", "windows": 10, "trials": 1, "kl_mean": 0.3, "kl_ceiling": 0.2} | scores
+    fitted = {"fold": "f0", "capped": False, "people": [row | {"subject": name} for name in ("a", "b", "c")]}
+    given = [{"model": "helo", "seed": 0}, {"window": 3}, {"model": "helo", "seed": 0, "protocol": "both"}]
+    write_sweep(tmp_path, [fitted, {"kl": 1}, None], given)
+    told = CliRunner().invoke(app, ["collect", str(tmp_path)])
+    assert told.exit_code == 0 and "[95 % over 3 people]" in told.output and "2 results" in told.output
+    assert "nan" not in told.output.split("| model")[0]
 
 
 def test_a_damaged_result_is_named_and_not_collected(tmp_path):

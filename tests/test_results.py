@@ -34,6 +34,37 @@ def test_the_page_is_that_of_the_rows(page):
     assert made.count("\n## ") == len(KEPT) + ("## Not run yet" in made)
 
 
+def test_kept_rows_are_read_as_they_were_written(page, tmp_path):
+    """A person called 01, and a ceiling that nobody knows, are the same after a second model is kept."""
+    import comparison
+
+    about = {"fold": "f", "seed": 0, "subject": ["01", "01", "02"], "condition": "", "windows": [10, 30, 10]}
+    numbers = [c for c in comparison.COLUMNS if c not in ("model", "choice", *about)]
+    rows = pd.DataFrame(about | dict.fromkeys(numbers, 1.0) | {"choice": "0", "code": "0123"})
+    rows["kl"], rows["kl_ceiling"] = [1.0, 2.0, 3.0], float("nan")
+    for model in ("a", "b"):
+        kept = comparison.over_conditions(rows.assign(model=model)[[*comparison.COLUMNS, "code"]])
+        comparison.keep(tmp_path / "kept.csv", kept, model)
+    found = comparison.read(tmp_path / "kept.csv")
+    assert found["subject"].tolist() == ["01", "02"] * 2 and found["code"].tolist() == ["0123"] * 4
+    assert found["kl"].tolist() == [1.75, 3] * 2 and found["kl_ceiling"].isna().all()
+
+
+def test_two_benchmarks_at_once_keep_each_others_rows(page, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import mechanisms
+
+    monkeypatch.setattr(mechanisms, "RESULTS", tmp_path)
+    jobs = [[{"model": "early", "windows": 15, "votes": 10, "seed": seed}] for seed in (0, 1)]
+
+    def slow(**job):
+        mechanisms.keep("labels", jobs[1], lambda **_: [{"person": "P2", "kl": 2.0}], 1)  # another process, meanwhile
+        return [{"person": "P1", "kl": 1.0}]
+
+    mechanisms.keep("labels", jobs[0], slow, 1)
+    assert pd.read_csv(tmp_path / "labels.csv")["person"].tolist() == ["P1", "P2"]
+
+
 def test_a_set_where_nobody_is_above_the_training_mean(page):
     """Nothing to be had is a result, and has its sentence."""
     import results_page
@@ -42,6 +73,20 @@ def test_a_set_where_nobody_is_above_the_training_mean(page):
     table.loc[table.model != "mean", "kl"] += 1.0
     said = " ".join(results_page.verdict(table, evaluation.summarise(table, "mean").sort_values("kl")))
     assert "`mean` has the lowest KL" in said and "Not surely better than the training mean" in said
+
+
+def test_too_few_people_to_tell_anything_apart_say_so(page):
+    """Six people, all of them better with one of two systems: p is .03 each, and .06 after Holm."""
+    import results_page
+
+    table = pd.read_csv(KEPT[0], keep_default_na=False, na_values=["nan"])
+    six, models = table.subject.unique()[:6], ["mean", *table.model.unique()[1:3]]
+    table = table[table.subject.isin(six) & table.model.isin(models)].copy()
+    table["kl"] = 0.1 + 0.1 * table.model.map(models.index) + 0.001 * table.subject.map(list(six).index)
+    said = results_page.verdict(table, evaluation.summarise(table, "mean").sort_values("kl"))
+    assert "No other system is told apart from it." in said[0]
+    assert said[1].startswith("6 people cannot tell systems apart: no p is below 0.062 after Holm")
+    assert said[1].endswith(f"above 0 for `{models[1]}`, `{models[2]}`.")
 
 
 @pytest.mark.parametrize("name", NAMES)

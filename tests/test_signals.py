@@ -1,3 +1,5 @@
+import tracemalloc
+
 import neurokit2 as nk
 import numpy as np
 import pytest
@@ -215,3 +217,17 @@ def test_normalising_by_a_recording_knows_no_more_than_it_may():
     np.testing.assert_allclose(moved, all_known, atol=1e-9)
     nothing = signals.normalise_by_recording(values, mask, whole, there, seen=np.zeros(3, int))
     assert np.isfinite(nothing).all()
+
+
+def test_muscle_of_overlapping_windows_needs_no_more_than_twice_the_signal():
+    """Windows of five minutes, one every 30 s: all tokens together are nine times the recording."""
+    emg = np.random.default_rng(0).normal(size=(700 * 3000, 1))
+    tokens = signals.Tokens.of(np.arange(0, 2700, 30.0), 300, 5)
+    tracemalloc.start()
+    found = signals.muscle(emg, 700, tokens)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2 * emg.nbytes
+    cut = tokens.cut(emg[:, 0], 700)
+    np.testing.assert_array_equal(found.values[..., 0], np.log((cut - cut.mean(2, keepdims=True)).std(2) + 1e-6))
+    assert signals.muscle(emg, 700, signals.Tokens.of(np.zeros(0), 300, 5)).values.shape == (0, 5, 2)

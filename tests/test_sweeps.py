@@ -154,9 +154,9 @@ def test_killed_at_50_random_moments(place, undisturbed):
             if what != "driver":
                 wait_for(lambda what=what, driver=driver: processes(driver, what) or driver.poll() is not None)
             time.sleep(rng.uniform(0, 0.3 if ahead else 1.5))
-            victims = [psutil.Process(driver.pid)] if what == "driver" else processes(driver, what)
-            if victims and driver.poll() is None:
-                with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may end meanwhile; that is no kill
+                victims = [psutil.Process(driver.pid)] if what == "driver" else processes(driver, what)
+                if victims and driver.poll() is None:
                     rng.choice(sorted(victims, key=lambda p: p.pid)).kill()
                     left.pop()
             now = executions(folder)
@@ -300,11 +300,33 @@ def test_nothing_starts_when_a_parameter_is_wrong(place, tmp_path):
     (tmp_path / "s.toml").write_text('notebook = "n.ipynb"\naxis = 1')
     with pytest.raises(ValueError, match=r"s\.toml: keys are \['axis', 'notebook'\]; expected notebook"):
         sweeps.read_sweep(tmp_path / "s.toml")
+    (tmp_path / "s.toml").write_text('notebook = "n.ipynb"\n[axes]\na = [1]')
+    with pytest.raises(ValueError, match=r"s\.toml: axes is one table; expected \[\[axes\]\]"):
+        sweeps.read_sweep(tmp_path / "s.toml")
     (tmp_path / "s.toml").write_text('notebook = "n.ipynb"\n[[axes]]\na = "one"')
     with pytest.raises(ValueError, match=r"s\.toml: axis 'a' is 'one'; expected a list"):
         sweeps.read_sweep(tmp_path / "s.toml")
     assert "helo: " in finish(helo("sweep", place / "all.toml", "-p", "a", "--output", tmp_path / "out"), 2)
     assert "no such file; expected the folder of a sweep" in finish(helo("status", tmp_path), 2)
+
+
+def test_openmps_list_of_threads_is_its_first(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1,2")
+    states = sweeps.sweep(place / "tiny.ipynb", [{"a": 1}], tmp_path / "s", progress=False)
+    assert list(states.values()) == ["done"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    assert list(sweeps.sweep(place / "tiny.ipynb", [{"a": 1}], tmp_path / "s", progress=False).values()) == ["done"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    with pytest.raises(ValueError, match="OMP_NUM_THREADS is 'many'; expected a whole number"):
+        sweeps.sweep(place / "tiny.ipynb", [{"a": 2}], tmp_path / "t", progress=False)
+    assert not (tmp_path / "t").exists()
+
+
+def test_a_file_in_the_place_of_a_runs_folder_is_told(place, tmp_path):
+    (tmp_path / sweeps.run_id(place / "tiny.ipynb", {"a": 1})).write_text("mine")
+    states = sweeps.sweep(place / "tiny.ipynb", [{"a": 1}, {"a": 2}], tmp_path, progress=False)
+    assert list(states.values()) == ["damaged", "done"] == list(sweeps.status(tmp_path).values())
+    assert "a file; expected the run's own folder" in finish(helo("status", tmp_path), 1)
 
 
 def test_grid_and_sweep_file(place):

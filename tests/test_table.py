@@ -98,6 +98,45 @@ def test_floor_and_smoothing(tmp_path):
         load(tmp_path, table, floor=2)
 
 
+def test_none_is_a_name_and_na_an_empty_cell(tmp_path):
+    """pandas takes None, as NA and null, for nothing: a rater's vote and a condition would vanish."""
+    table = frame().drop(columns=["emotion.happy", "emotion.sad"])
+    table["condition"] = np.tile(["None", "stress"], N // 2)
+    table[["vote.a", "vote.b", "vote.c"]] = "happy", "None", "NA"
+    table.loc[1, "vote.c"] = "sad"
+    table["eda.mean.1"] = ["None", "n/a", *map(str, table["eda.mean.1"][2:])]
+    data = load(tmp_path, table)
+    assert data.emotions == ("None", "happy", "sad") and data.conditions.tolist()[:2] == ["None", "stress"]
+    np.testing.assert_allclose(data.distributions[:2], [[1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]], rtol=1e-6)
+    assert np.argwhere(~data.masks["eda"]).tolist() == [[0, 0], [1, 0]]
+
+
+@pytest.mark.parametrize("column", ["subject", "trial"])
+@pytest.mark.parametrize("cell", ["None", "#N/A N/A", "NULL"])
+def test_none_is_nobody(tmp_path, column, cell):
+    table = frame()
+    table[column] = table[column].astype(str)
+    table.loc[2, column] = cell
+    with pytest.raises(ValueError, match=f"row 2, {column}, is empty; expected a name"):
+        load(tmp_path, table)
+
+
+def test_numbered_tokens_come_by_their_numbers(tmp_path):
+    table = frame().drop(columns=[f"eda.{f}.{t}" for f in ("mean", "peak") for t in (1, 2)])
+    for token in range(1, 12):
+        table[f"eda.mean.{token}"] = float(token)
+    data = load(tmp_path, table[sorted(table.columns)])  # 1, 10, 11, 2, ...
+    assert data.tokens["eda"] == tuple(map(str, range(1, 12)))
+    np.testing.assert_array_equal(data.signals["eda"][0, :, 0], range(1, 12))
+
+
+def test_names_in_a_column_with_a_dot_stay_as_they_are_written(tmp_path):
+    table = frame().rename(columns={"subject": "participant.id"})
+    table["participant.id"] = np.repeat(["001", "02", "1e3"], 4)
+    data = load(tmp_path, table, card={"subject": "participant.id"})
+    assert sorted(set(data.subjects)) == ["001", "02", "1e3"]
+
+
 def test_several_raters_are_averaged(tmp_path):
     table = frame().drop(columns=["emotion.happy", "emotion.sad"])
     table["emotion.happy.a"], table["emotion.happy.b"] = 2.0, 4.0

@@ -124,6 +124,15 @@ def outputs(folder, name):
     return re.sub(r"IPY_MODEL_\w+|0x[0-9a-f]+|helo-\w+|kernel_\d+", "", told.replace(str(folder), ""))
 
 
+@pytest.mark.parametrize("cold", [False, True])
+def test_a_kernel_has_time_to_end(tmp_path, cold):
+    """As on a busy machine: after jupyter's own 2.5 s it would be ended, and what is not yet written lost."""
+    slow = "import atexit, time\nfound = {}\n"
+    slow += "atexit.register(lambda: (time.sleep(4), open(f'{output}/end', 'w').write('x')))"
+    folder = run(write_notebook(tmp_path / "n.ipynb", PARAMETERS, slow, RECORD), tmp_path / "out", cold=cold)
+    assert (folder / "end").read_text() == "x"
+
+
 def test_warm_and_cold_are_the_same_bit_for_bit(tmp_path, monkeypatch):
     """State, outputs, pictures, weights and what is done at the end; the second fork as the first."""
     monkeypatch.setenv("PYTHONHASHSEED", "0")

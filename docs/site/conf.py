@@ -41,6 +41,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "helo"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {

@@ -16,13 +16,21 @@ OTHERS = {
     "forest-wesad": ("skill of the systems with intervals over people", "figures.forest(summary, title)"),
     "sensitivity": ("what the matching hangs on", "python benchmarks/mechanisms.py pages"),
     "growth": ("time and memory of a training step", "python benchmarks/growth.py"),
-    "dashboard": ("the explorers side by side", "make dashboard"),
+    "dashboard": ("all explorers under tabs", "make dashboard"),
     "explorer_01_explore": ("every window of everybody, with sliders", "explore.windows(data)"),
-    "explorer_02_train": ("an answer, and what if a modality were missing", "explore.answers(model, data)"),
-    "explorer_03_transport": ("cost, plan, flows and carried tokens", "explore.transport(model, data)"),
+    "explorer_02_train": ("an answer, and what if a modality were missing", "explore.answers(model, data, split.test)"),
+    "explorer_03_transport": ("cost, plan, flows and carried tokens", "explore.transport(model, data, split.test)"),
     "explorer_04_correlation": (
         "label correlation over the epochs",
         "explore.correlation(snapshots, target, data, run.best_epoch)",
+    ),
+    "explorer_training": (
+        "training as it runs, and a button that keeps the best epoch",
+        "await explore.train(model, data, split)",
+    ),
+    "explorer_08_live": (
+        "a model that listens, a sensor unplugged",
+        "Listening(session, live.replay(recording, setup))",
     ),
 }
 

@@ -21,14 +21,19 @@ def collect(folder: str | Path) -> pd.DataFrame:
     the code, are warned of. Every column can be stored as Parquet: one with values of several kinds (`1` and "auto", a
     number and "n/a"), or with whole numbers beyond 64 bits, holds text.
 
+    Args:
+        folder: of the sweep.
+
     Returns:
         One row per run: "run", its parameters, the content of its result ("a.b" for {"a": {"b": ...}}, lists as JSON),
-        and "seconds". Where result and parameters have a name in common and differ, the result's is "result.<name>".
+        and "seconds", what it took ("run.seconds" beside a parameter of that name). Where result and parameters have a
+        name in common and differ, the result's is "result.<name>".
     """
     import pandas as pd
 
-    rows, codes = [], set()
-    for run, parameters in read_plan(folder)["runs"].items():
+    rows, codes, plan = [], set(), read_plan(folder)["runs"]
+    took = "run.seconds" if any("seconds" in parameters for parameters in plan.values()) else "seconds"
+    for run, parameters in plan.items():
         path = Path(folder) / run
         if told := runs.fault(path):
             warnings.warn(f"left out: {told}", stacklevel=2)
@@ -38,7 +43,7 @@ def collect(folder: str | Path) -> pd.DataFrame:
             result = {f"result.{k}" if k == "seconds" or own.get(k, v) != v else k: v for k, v in result.items()}
             about = _versions(path)
             codes.add(str(about.get("code")))
-            rows.append({**own, **result, "seconds": about.get("seconds")})
+            rows.append({**own, **result, took: about.get("seconds")})
     if len(codes) > 1:
         warnings.warn(f"{folder}: results of {len(codes)} versions of the code", stacklevel=2)
     names = dict.fromkeys(name for row in rows for name in row)
@@ -49,12 +54,13 @@ def by_person(results: pd.DataFrame) -> pd.DataFrame:
     """Runs that each fitted one model on one fold, as `helo.evaluate` gives them: a row per person and condition.
 
     Args:
-        results: from `collect`; "people" holds each run's rows as JSON, `helo.evaluation.person_scores`.
+        results: from `collect`; "people" holds each run's rows as JSON, `helo.evaluation.person_scores`. A run of
+            another notebook, which has none, is passed over.
     """
     import pandas as pd
 
     shared = ("model", "seed", "fold", "capped")
-    each = results.to_dict("records")
+    each = results[results["people"].notna()].to_dict("records")
     return pd.DataFrame([{k: run[k] for k in shared} | row for run in each for row in json.loads(run["people"])])
 
 

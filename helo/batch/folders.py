@@ -4,9 +4,9 @@
     <name>.ipynb     the notebook as executed       log.txt         what it printed, attempt by attempt
     result.json      written last: the only sign of success         error.json   of a run that failed
 
-and whatever the notebook writes: metrics, pictures, checkpoint. The process that runs a folder and its kernel hold the
-folder's lock; the operating system frees it when they die, however they die. A link, a device or a broken file in the
-place of one of these is told, and neither followed nor taken for a result.
+and whatever the notebook writes: metrics, pictures, checkpoint. The process that runs a folder, its kernel and the
+supervisor between them hold the folder's lock; the operating system frees it when they die, however they die. A link, a
+device or a broken file in the place of one of these is told, and neither followed nor taken for a result.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def holder(folder: Path) -> str:
 def state(folder: Path) -> str:
     """What a run's folder says: "done", "running", "failed", "damaged", "interrupted" or "waiting".
 
-    "damaged" is a link in the place of the folder, or a result.json that is none (`fault` says which). It is run again,
-    but never through a link.
+    "damaged" is a link or a file in the place of the folder, or a result.json or a lock that is none (`fault` says
+    which). With a broken result it is run again, but never through a link or with a broken lock.
     """
     told = fault(folder)
     if told is None and (folder / RESULT).exists():
@@ -137,6 +137,8 @@ def fault(folder: Path) -> str | None:
     """What is wrong with a run's folder, naming the file; None if nothing is."""
     if folder.is_symlink():
         return f"{folder}: a link; expected the run's own folder. Nothing is read or written through it; remove it"
+    if folder.exists() and not folder.is_dir():
+        return f"{folder}: a file; expected the run's own folder. Remove it"
     try:
         if os.path.lexists(folder / LOCK):
             os.close(_open_lock(folder, os.O_RDONLY))

@@ -18,7 +18,11 @@ PLAN = "sweep.json"
 
 
 def grid(**axes: Sequence) -> list[dict]:
-    """Every combination of the axes' values, the last axis fastest: grid(seed=[0, 1]) is [{"seed": 0}, {"seed": 1}]."""
+    """Every combination of the axes' values, the last axis fastest: grid(seed=[0, 1]) is [{"seed": 0}, {"seed": 1}].
+
+    Raises:
+        ValueError: an axis that is no list, or empty.
+    """
     for name, values in axes.items():
         if isinstance(values, str) or not isinstance(values, Sequence | range) or not len(values):
             raise ValueError(f"axis {name!r} is {values!r}; expected a list with at least one value")
@@ -29,8 +33,8 @@ def read_sweep(file: str | Path, fixed: dict | None = None) -> tuple[Path, list[
     """Read a sweep file: the notebook, and the parameters of every run.
 
     The file is TOML: `notebook`, a path from the file's own folder, or the name of one of helo's own, as "02_train";
-    `[parameters]`, the same for every run; and one or
-    more `[[axes]]`, each a grid of its own.
+    `[parameters]`, the same for every run; and any
+    number of `[[axes]]`, each a grid of its own; without one there is a single run.
 
     Args:
         file: the sweep file.
@@ -48,9 +52,12 @@ def read_sweep(file: str | Path, fixed: dict | None = None) -> tuple[Path, list[
         unknown = sorted(set(about) - {"notebook", "parameters", "axes"})
         if unknown or not isinstance(about.get("notebook"), str):
             raise ValueError(f"keys are {sorted(about)}; expected notebook, [parameters] and [[axes]]")
+        tables = about.get("axes", [{}])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise ValueError("axes is one table; expected [[axes]], with two brackets")
         many = [
             {**about.get("parameters", {}), **run, **(fixed or {})}
-            for axes in about.get("axes", [{}])
+            for axes in tables
             for run in grid(**{name: values for name, values in axes.items() if name not in (fixed or {})})
         ]
     except (ValueError, TypeError) as error:

@@ -84,6 +84,7 @@ def run_one(
         The content of result.json.
 
     Raises:
+        MissingFile: no such notebook.
         ValueError: parameters the notebook does not have.
         FolderInUse: another process is running in the folder.
         papermill.PapermillExecutionError: a cell failed; the executed notebook and error.json show where.

@@ -111,6 +111,9 @@ def _manager(folder, lock, environment, log, sockets, zygote):
     supervisor = [sys.executable, "-I", "-S", str(Path(kernel.__file__)), str(os.getpid()), str(lock)]
 
     class Kernel(AsyncKernelManager):
+        # half of it passes before SIGTERM; on a busy machine an interpreter with torch takes more than jupyter's 2.5 s
+        # to end, and what a notebook had written and not closed was lost
+        shutdown_wait_time = 30.0
         transport = "ipc"  # sockets in a folder of its own: kernels that start at the same moment race for TCP ports
         connection_file = f"{sockets}/kernel.json"
 

@@ -70,7 +70,8 @@ def sweep(
         workers: processes on this machine; 1: one run after another in this process.
         scheduler: address of a Dask scheduler whose workers run the notebooks; its workers see `notebook` and `folder`
             under the same paths, and have one thread each.
-        gpu: one GPU for each notebook. Local workers get one each; a scheduler's workers have the resource "GPU".
+        gpu: one GPU for each notebook: two local workers and more get one each, a scheduler's have the resource "GPU";
+            a single process uses what it sees.
         retry_failed: also run again what has failed.
         limit: seconds after which a run is ended, and has failed; None: none.
         cold: every kernel is a new interpreter, in place of one forked from a process that has done the imports
@@ -81,12 +82,13 @@ def sweep(
         run -> "done", "failed", "damaged" or "interrupted", in the order of `many`.
 
     Raises:
-        ValueError: parameters the notebook does not have, before anything starts; a worker with other code or another
-            notebook.
+        ValueError: parameters the notebook does not have, or an OMP_NUM_THREADS that is no number, before anything
+            starts; a worker with other code or another notebook.
         OSError: the folder cannot be written, the disk is full, the scheduler cannot be reached; what is done stays.
     """
     notebook, folder = Path(notebook).resolve(), Path(folder).resolve()
     known = declared(notebook)
+    _threads()
     if "output" not in known or any("output" in parameters for parameters in many):
         raise ValueError(f"{notebook}: 'output' is each run's folder, a parameter set by the sweep alone")
     if limit is not None and not 0 < limit < float("inf"):
@@ -139,12 +141,21 @@ def status(folder: str | Path) -> dict[str, str]:
     return {run: runs.state(Path(folder) / run) for run in read_plan(folder)["runs"]}
 
 
+def _threads():
+    """How many a kernel has: $OMP_NUM_THREADS, of whose list (2,1: one a level) the first; else one."""
+    text = os.environ.get("OMP_NUM_THREADS") or "1"
+    first = text.partition(",")[0].strip()
+    if not (first.isdecimal() and int(first)):
+        raise ValueError(f"OMP_NUM_THREADS is {text!r}; expected a whole number of at least 1, or nothing")
+    return int(first)
+
+
 def _attempt(notebook, folder, run, parameters, limit=None, cold=False):
     """One run, in whatever process: its state afterwards."""
-    path = Path(folder) / run
+    path, threads = Path(folder) / run, _threads()
     if run_id(notebook, parameters) != run:
         raise ValueError(f"{notebook}: the notebook has changed since the sweep began, or this worker has other code")
-    if path.is_symlink():  # not the folder this sweep made: its target is somebody else's
+    if path.is_symlink() or path.is_file():  # not the folder this sweep made: its target is somebody else's
         return "damaged"
     try:
         with runs.claim(path) as lock:
@@ -152,7 +163,6 @@ def _attempt(notebook, folder, run, parameters, limit=None, cold=False):
                 return "done"
             if (path / runs.ERROR).exists():
                 return "failed"
-            threads = int(os.environ.get("OMP_NUM_THREADS", 1))
             with_output = {**parameters, "output": str(path)}
             how = {"progress": False, "threads": threads, "limit": limit, "warm": not cold}
             runs.execute(Path(notebook), path, with_output, lock, **how)
@@ -165,5 +175,5 @@ def _attempt(notebook, folder, run, parameters, limit=None, cold=False):
         if runs.is_of_the_disk(error):
             raise  # no run's fault, and the next run would meet it too
         return "failed"
-    except Exception:  # told in the run's error.json
+    except Exception:  # told in the run's error.json, or by `fault`
         return "failed"

@@ -83,6 +83,8 @@ def load(name: str = "simulated", path: str | Path | None = None, features: str 
             raise ValueError(told) from None
         error.args = (told,)
         raise
+    except TypeError as error:  # an option of another kind, such as a name for a number
+        raise ValueError(shown(f"data set {name!r} with {options}: {error}")) from error
     except OSError as error:  # may not be opened, or a broken disk
         told = f"{error.filename or options.get(place)}: cannot be read ({error.strerror or error})"
         raise ValueError(shown(told)) from None

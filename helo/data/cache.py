@@ -1,7 +1,8 @@
 """Extracted features on disk, so that the second load of a data set takes a moment.
 
-They are personal health data: the folder is its owner's alone (0700), and so are the files (0600); what somebody else
-could have put there is not read (`helo.data.cache_folder`). A file whose checksum is wrong is built again.
+They are personal health data: the files are their owner's alone (0600), and so is the folder (0700) unless $HELO_CACHE
+names one that was there; what somebody else could have put there is not read (`helo.data.cache_folder`). A file whose
+checksum is wrong is built again.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def cached(name: str, options: dict, files: Iterable[Path], make: Callable[[], E
     to read WESAD's recordings, 15 GB, takes longer than the cache may.
 
     Args:
-        name: name of the data set, the beginning of the file's name.
+        name: name of the data set, the beginning of the file's name; and of its reader in this room.
         options: everything the result depends on, as JSON.
         files: every source file.
         make: builds the data set.
@@ -83,7 +84,8 @@ def _key(name, options, files):
         key.update(os.fsencode(file.resolve()) + f"|{state}\n".encode())
     for package in ("neurokit2", "numpy", "scipy"):
         key.update(f"{package} {version(package)}".encode())
-    key.update(code_digest("data/*.py").encode())
+    reader = Path(__file__).with_name(f"{name}.py").exists()  # its code, and what it uses; else the whole room's
+    key.update((code_digest(modules=[f"helo.data.{name}"]) if reader else code_digest("data/*.py")).encode())
     return key.hexdigest()[:16]
 
 

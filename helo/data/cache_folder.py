@@ -1,4 +1,4 @@
-"""Where extracted features are kept: a folder that is its owner's alone, and how much may lie there.
+"""Where extracted features are kept: a folder that nobody else can write, and how much may lie there.
 
 $HELO_CACHE, or ~/.cache/helo; $HELO_CACHE_SIZE gigabytes, or 5. `python -m helo cache` lists what is kept.
 """

@@ -57,7 +57,7 @@ ROLES = {
         "voice",
     },
 }
-#: What raw samples are, and so which features of `helo.signals` are computed. Each window is filtered by itself.
+#: What raw samples are, and so which features of `helo.data.signals` are computed. Each window is filtered by itself.
 KINDS = {
     "pulse": signals_of.pulse,
     "heart": signals_of.heart,

@@ -17,7 +17,7 @@ from helo.data.recordings_card import is_study
 from helo.files import MissingFile
 from helo.reading import expanded, shown
 
-#: Name of a feature, or the end of it -> what a living person can have.
+#: Name of a feature -> what a living person can have. Features of other names are not checked.
 RANGES = {
     "heart rate (bpm)": (30, 220),
     "mean (degC)": (15, 45),

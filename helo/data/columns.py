@@ -12,6 +12,12 @@ import numpy as np
 
 #: Columns that say who, which clip, what was shown and when.
 COLUMNS = ("subject", "trial", "condition", "start")
+#: Cells that programs write where something is missing; "None" may be a name, of a condition or a vote for nothing.
+EMPTY = frozenset(
+    ("", "NA", "N/A", "n/a", "<NA>", "#NA", "#N/A", "#N/A N/A", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None")
+)
+EMPTY |= {"1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
+NAMELESS = EMPTY - {"None"}
 #: most columns of a table (each costs pandas half a millisecond), most letters of a name
 WIDEST, NAME = 20_000, 200
 
@@ -36,7 +42,7 @@ def numbers(path: Path, column: str, values: np.ndarray) -> np.ndarray:
 
         numbers = np.array([_number(value) for value in values], np.float64)
         for row in np.flatnonzero(np.isnan(numbers) & ~pd.isna(values)):
-            if str(values[row]) != "":
+            if str(values[row]) not in EMPTY:
                 found = short(values[row])
                 raise ValueError(f"{path}: row {row}, {column}, is {found}; expected a number or an empty cell")
         return numbers

@@ -6,12 +6,12 @@ import csv
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from helo.data.columns import WIDEST, check_names
+from helo.data.columns import EMPTY, NAMELESS, WIDEST, check_names
 from helo.reading import memory, regular, way_out
 
 #: most letters of a cell, of any column
@@ -64,11 +64,16 @@ def csv_header(path: Path, delimiter: str = ",") -> list[str]:
     return _scan(path, delimiter)[0]
 
 
-def read_csv(path: Path) -> dict[str, np.ndarray]:
+def read_csv(path: Path, names: Container[str] = (), conditions: Container[str] = ()) -> dict[str, np.ndarray]:
     """A CSV file's columns by name; commas, semicolons or tabs between cells.
 
     With semicolons or tabs numbers may have decimal commas. A first column without a name that counts the rows, as
-    pandas writes it, is passed over.
+    pandas writes it, is passed over. Cells that say that nothing is there (`helo.data.columns.EMPTY`) are NaN.
+
+    Args:
+        path: the file.
+        names: columns whose cells stay as they are written. So do those of every column without a dot in its name.
+        conditions: columns where "None" is a name, as it is among votes.
 
     Raises:
         MissingFile: no such file.
@@ -79,8 +84,16 @@ def read_csv(path: Path) -> dict[str, np.ndarray]:
     delimiter = _delimiter(path)
     header, decimal = _scan(path, delimiter)
     check_names(path, header[1:] if header[:1] == [""] else header)
-    kinds = {c: str for c in header if "." not in c or c.startswith("vote.")}
-    form = {"sep": delimiter, "decimal": decimal, "index_col": False, "encoding": "utf-8-sig"}
+    kinds = {c: str for c in header if "." not in c or c.startswith("vote.") or c in names or c in conditions}
+    empty = {c: list(NAMELESS if c.startswith("vote.") or c in conditions else EMPTY) for c in header}
+    form = {
+        "na_values": empty,
+        "keep_default_na": False,
+        "sep": delimiter,
+        "decimal": decimal,
+        "index_col": False,
+        "encoding": "utf-8-sig",
+    }
     # pandas' other ways end the process by a crash where a cell is 1e2147483648, and read 1e-4294967000 as 1e296
     form |= {"float_precision": "round_trip"}
     try:

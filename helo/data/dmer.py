@@ -5,7 +5,8 @@ The data are given out by their authors on a signed agreement (Zenodo 10.5281/ze
     Features.zip, or Features/        <id>.mat: `feas` (rows, 913), one row a second, and `vids`, each row's clip;
                                       `dis_label` (32 clips, 10 emotions) in the files HeLo uses
     Aligned_data.zip, Aligned_data/   <id>/datas.mat: `eeg_datas` (18 channels, clip, time), `gsr_datas` (signal, clip)
-                                      and `ppg_datas` (signal, clip), each (rows, samples), and `fs_*`, their rates
+                                      and `ppg_datas` (signal, clip), each (rows, samples), `fs_*`, their rates, and
+                                      `dis_label` as above, unless labels="panas"
 
 A row of Features is a window of 5 seconds, and the next begins one second later: neighbours share 80 % of their signal,
 and all windows of a clip share one label. Clips differ in length, and length alone says something of the emotion;
@@ -84,7 +85,8 @@ def load(
             zip itself.
         form: "features", those of the release; "raw", computed here from the recordings: differential entropy of each
             EEG channel in five bands, skin conductance and pulse by NeuroKit2.
-        labels: "dis_label", as HeLo's files; "panas", the questionnaires.
+        labels: "dis_label", as HeLo's files: a variable of the file that is read, of `datas.mat` where form is "raw";
+            "panas", the questionnaires, which need none.
         scale: the questionnaire's highest rating: 5 as in the program that asked, 9 as in the paper's text.
         order: of the questionnaire's rows: "presentation", as its authors say, found from the recording's time row or
             from the order in which clips appear in `vids`; "clips", by the clip's number.

@@ -47,7 +47,11 @@ def people_of(root: Path, card: Mapping) -> list[Person]:
         raise MissingFile(
             f"{root / card['people']}: no folder there holds one of {some(sorted(files))}; expected one folder a person"
         )
-    check_spelling(root, "its folders", sorted(p.name for p in found))
+    folders: dict[str, Path] = {}
+    for folder in sorted(found):
+        if (other := folders.setdefault(folder.name, folder)) != folder:
+            raise ValueError(f"{root}: {other} and {folder} would count as one person; give each a name of its own")
+    check_spelling(root, "its folders", sorted(folders))
     # by the numbers in the name, as S2 comes before S10
     found.sort(key=lambda p: ([int(k) for k in re.findall(r"\d{1,9}", p.name)], p.name))
     return [Person(p.name, (_part(p, card),)) for p in found]

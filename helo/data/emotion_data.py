@@ -12,7 +12,7 @@ PHYSIOLOGICAL, BEHAVIORAL = "physiological", "behavioral"
 
 @dataclass(frozen=True)
 class Recording:
-    """Raw signals of one subject, for looking at.
+    """Raw signals of one subject: to look at, and what causal features are made of.
 
     Args:
         signals: modality -> array of shape (samples, channels).
@@ -66,7 +66,8 @@ class EmotionData:
         distributions: shape (n, L); rows are non-negative and sum to 1.
         emotions: names of the L emotions, at least two.
         subjects: shape (n,); who the window was recorded from.
-        trials: shape (n,); the clip or condition within the subject. Windows of one subject and trial share a label.
+        trials: shape (n,); the clip or condition within the subject. Windows of one subject and trial share a label,
+            unless ratings went on in time (`recordings`, over: time).
         roles: role -> modalities; "physiological" and "behavioral" together name every modality once.
         masks: modality -> bool array of shape (n, tokens), True where a token is there. Default: all there.
         conditions: shape (n,) or None; the name of what was shown or done, comparable between subjects. Only the
@@ -76,7 +77,8 @@ class EmotionData:
         query: the physiological modality that queries the others; default the one with most tokens, then the first.
         features: modality -> names of its features.
         tokens: modality -> names of its tokens.
-        truth: for simulated data, what is known: "label_correlation" (L, L), "coupling" (n, tokens, tokens).
+        truth: for simulated data, what is known of "label_correlation" (L, L), "coupling" (n, body's tokens, face's
+            tokens), "distributions" (n, L).
         recording: subject -> Recording, the raw signals; None where they are not at hand.
 
     Raises:

@@ -17,10 +17,13 @@ def write_table(data: EmotionData, path: str | Path) -> Path:
 
     Args:
         data: any data set; raw recordings and what is known of simulated data are not written.
-        path: a .csv file; the card goes beside it, as .yaml.
+        path: a .csv file; the card goes beside it, as .yaml. Dots in names become underscores.
 
     Returns:
         The path of the table.
+
+    Raises:
+        ValueError: the path does not end in .csv, or two names differ by a dot alone.
     """
     import pandas as pd
     import yaml

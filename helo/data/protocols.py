@@ -7,8 +7,8 @@
 | `by_trial` | yes | by other people | that, of a known person |
 | `random_windows` | yes | yes, in this very viewing | memory |
 
-Windows of one trial (one person's viewing of a clip) share a label and, where they overlap, share signal; all but
-`random_windows` keep them together.
+Windows of one trial (one person's viewing of a clip) share a label (or have like ones, where ratings went on in time)
+and, where they overlap, share signal; all but `random_windows` keep them together.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ def labels(
     """Windows and their ratings.
 
     Over trials, a window has its trial's ratings. Over time, it has the mean of those that it covers, each counting by
-    the time it covers, sum_k t_k r_k / sum_k t_k; windows that are rated for less than `RATED` of their length are left
-    out.
+    the time it covers, sum_k t_k r_k / sum_k t_k; windows that are rated for less than `RATED` of their length, or at
+    the floor throughout, are left out.
 
     Args:
         where: the person, and the part, for messages.

@@ -37,7 +37,7 @@ from helo.data.recordings_ratings import Table
 from helo.data.units import unit_of
 from helo.files import MissingFile
 from helo.progress import each
-from helo.reading import expanded
+from helo.reading import expanded, memory
 
 #: most warnings; the rest is in `findings`
 WARNINGS = 10
@@ -110,7 +110,7 @@ def load(
     said, told = read_card(root, card)
     cut = _cut(root, said, normalise, {"window": window, "step": step, "tokens": tokens, "context": context})
     _put_ratings(said["ratings"], {"floor": floor, "smoothing": smoothing})
-    options = {"card": said, "cut": cut._asdict(), "raters": raters, "strict": strict}
+    options = {"card": said, "cut": cut._asdict(), "raters": raters, "strict": strict, "memory": memory()}
 
     def make():
         return _extract(root, said, told, cut, raters, strict)
@@ -162,7 +162,8 @@ def recording(root: str | Path, subject: str, card: str | Path | Mapping | None 
         x = np.full((round(ends[-1] * rates[m]), pieces[0][1].values.shape[1]), np.nan)
         for k, s, zero in pieces:
             place = round((ends[k] + s.start - zero) * rates[m])
-            first, last = max(0, place), min(len(x), place + len(s.values), round(ends[k + 1] * rates[m]))
+            begins, over = (round(end * rates[m]) for end in ends[k : k + 2])  # a part leaves the next ones alone
+            first, last = max(begins, place), min(over, place + len(s.values))
             x[first:last] = s.values[first - place : last - place]
         signals_of[m] = x
     return Recording(signals_of, rates, {m: unit_of(said["signals"][m]) for m in signals_of}, channels)

@@ -16,7 +16,7 @@ from helo.data.units import UNITS, unit_of
 
 #: Studies whose card comes with the library.
 PRESETS = {"k-emocon": Path(__file__).parent / "cards" / "k-emocon.yaml"}
-#: Feature function -> its function, the least rate in Hz that it needs.
+#: A card's `kind` -> the function that makes its features, and the least rate in Hz that it needs.
 KINDS = {
     "pulse": (signals_of.pulse, 20.0),
     "breathing_pulse": (signals_of.breathing_pulse, 20.0),

@@ -109,7 +109,9 @@ class Table:
         if path not in self._kept:
             if not self.shared:
                 self._kept.clear()  # one person's at a time
-            self._kept[path] = read_csv(regular(path, TABLE, "a table of ratings"))
+            said = [str(self.card.get(what)) for what in ("person", "trial")]
+            shown = (str(self.card.get("condition")), "condition", "trial_type")
+            self._kept[path] = read_csv(regular(path, TABLE, "a table of ratings"), said, shown)
         return self._kept[path]
 
     def _with_times(self, path, table, files):

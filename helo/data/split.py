@@ -32,8 +32,8 @@ def leaks(data: EmotionData, split: Split) -> dict[str, int]:
 
     Returns:
         Number of test windows whose "subject", "clip" (by whomever: `data.trials`), "trial" (subject and clip, and so
-        label) or "signal" (overlap in time within a subject's recording) is also on the training side. "signal" is
-        left out if start times are unknown.
+        label, unless that went on in time) or "signal" (overlap in time within a subject's recording) is also on the
+        training side. "signal" is left out if start times are unknown.
     """
     seen, test = split.seen, split.test
     found = {

@@ -16,7 +16,8 @@ Arrays of an NPZ or .mat file: any of the above, and in their place
     <modality>                      (windows, features) or (windows, tokens, features)
     ratings, emotions               (windows, emotions), and the emotions' names
 
-A CSV file may have semicolons or tabs, and then decimal commas; a column that only counts the rows is passed over. What
+A CSV file may have semicolons or tabs, and then decimal commas; a column that only counts the rows is passed over. NA,
+NULL, nan and n/a are empty cells, and so is None but for votes and conditions. What
 cannot be read (a structure or cell array of MATLAB's, a list or a time in Parquet) is refused unless a card ignores it.
 `helo.data.table_files` has the limits of size and how they are raised.
 
@@ -29,7 +30,8 @@ A card, a small YAML file or a dictionary, says what the names do not. Every key
       eda: {columns: [scl, "scr_*"], role: physiological}
       eye: behavioral               # its columns are eye.<feature>; modalities that are not named here are found too
       eeg: {tokens: [Fp1, Cz]}      # eeg.theta.Fp1: the tokens, in this order
-      bvp: {rate: 64, kind: pulse, tokens: 6}   # NPZ, .mat: raw samples (windows, samples), 64 a second; see KINDS
+      bvp: {rate: 64, kind: pulse, tokens: 6}   # NPZ, .mat: raw samples (windows, samples), 64 a second, or (windows,
+                                    # samples, 3) of movement; kinds: helo.data.card.KINDS; a token has at least 2 s
     emotions: {happy: q1, sad: q2}  # emotion -> its column
     scale: [1, 9]                   # the least and the most of a rating; another one is refused
     query: eda
@@ -133,7 +135,8 @@ def _check_options(floor, smoothing, normalise, gaps):
 
 def _read(path, card, told):
     """The file's columns; what is no array of numbers or text is never passed over without a word."""
-    columns, others = READERS[path.suffix.lower()](path)
+    subject, trial, condition = (card.get(what, what) for what in COLUMNS if what != "start")
+    columns, others = READERS[path.suffix.lower()](path, (subject, trial), (condition,))
     ignored = set(matching(list(others), card.get("ignore", []), told))
     left = {name: kind for name, kind in others.items() if name not in ignored}
     if left:

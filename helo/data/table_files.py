@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 import numpy as np
@@ -109,9 +109,10 @@ def _read_mat(path):
 
 
 #: Ending of a file's name -> its reader: name -> array, and name -> what it is of what is no array of numbers or text.
-READERS: dict[str, Callable[[Path], Table]] = {
-    ".csv": lambda path: (read_csv(path), {}),
-    ".parquet": _read_parquet,
-    ".npz": lambda path: (read_npz(path), {}),
-    ".mat": _read_mat,
+#: Only a CSV file has to be told which columns hold names (subjects, trials), and which conditions.
+READERS: dict[str, Callable[[Path, Container[str], Container[str]], Table]] = {
+    ".csv": lambda path, names, conditions: (read_csv(path, names, conditions), {}),
+    ".parquet": lambda path, *_: _read_parquet(path),
+    ".npz": lambda path, *_: (read_npz(path), {}),
+    ".mat": lambda path, *_: _read_mat(path),
 }

@@ -90,8 +90,8 @@ def without_gaps(path: Path, modality: str, found: Modality, subjects: np.ndarra
         found: the modality's values.
         subjects: who each window is of.
         gaps: "mask" leaves all as it is: the token is unusable. "mean" fills in the mean of the person's other windows,
-            or everybody's where the person has none (no label enters it; of the test side only there), and adds a
-            feature that is 1 where it did. "drop" leaves such features out.
+            or everybody's where the person has none (no label enters it; other people's windows, of the test side too,
+            only then), and adds a feature that is 1 where it did. "drop" leaves such features out.
     """
     x, missing = found.x, np.isnan(found.x)
     there = ~missing.all(2)  # tokens
@@ -186,8 +186,9 @@ def _raw(path, column, x, entry):
 def _grid(path, modality, members, columns, entry):
     """Columns modality.feature.token as (windows, tokens, features); columns that a card lists are features."""
     place = _places(path, modality, members, entry)
-    rows, names = list(dict.fromkeys(t for _, t in place)), list(dict.fromkeys(f for f, _ in place))
-    rows = entry.get("tokens", rows)
+    names = list(dict.fromkeys(f for f, _ in place))
+    # numbers are in time, whatever order the columns have
+    rows = entry["tokens"] if "tokens" in entry else sorted({t for _, t in place}, key=lambda t: int(t or 0))
     if len(rows) * len(names) != len(place) or set(rows) != {t for _, t in place}:
         feature, token = next(((f, t) for t in rows for f in names if (f, t) not in place), ("", ""))
         raise ValueError(

@@ -3,11 +3,12 @@
 sure = helo.evaluation.confidence(models, data, parts)      # each model with the split it was trained on
 low, high = sure.bounds(answer.distributions)               # each emotion's share, in 90 % of a new person's windows
 sure.strange(data.signals, data.masks)                      # above 1: farther than any training person's windows
-sure.save("helo.sure.safetensors")                          # Confidence.load(path)
+sure.save("helo.sure.safetensors")                          # Confidence.beside("helo.safetensors", model)
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from helo.data.split import Split
 from helo.evaluation import conformal
 from helo.evaluation.strange import Neighbourhood, averaged, neighbourhood
 from helo.models import EmotionModel
+from helo.models.fingerprint import fingerprint
 from helo.reading import expanded, shown
 from helo.training.prediction import predict
 
@@ -38,6 +40,7 @@ class Confidence:
         band: of another region at the same level, {d : max_j |d_j - answer_j| <= band}: an interval for every emotion.
         people: how many calibrated both; below level / (1 - level) they are 1, which excludes nothing.
         training: modality -> where its training windows lie; `helo.evaluation.strange`.
+        models: which trainings it is of (`helo.models.fingerprint`); empty in files of before, which do not say.
     """
 
     emotions: tuple[str, ...]
@@ -46,6 +49,7 @@ class Confidence:
     band: float
     people: int
     training: Mapping[str, Neighbourhood]
+    models: tuple[str, ...] = ()
 
     def inside(self, answers: np.ndarray, truths: np.ndarray) -> np.ndarray:
         """Whether the ratings lie in the regions around the answers, both (n, L); shape (n,)."""
@@ -113,7 +117,7 @@ class Confidence:
         from safetensors.numpy import save
 
         about = {"emotions": self.emotions, "level": self.level, "radius": self.radius}
-        about |= {"band": self.band, "people": self.people}
+        about |= {"band": self.band, "people": self.people, "models": self.models}
         about["limits"] = {m: known.limit for m, known in self.training.items()}
         arrays = {f"{k}.{part}": getattr(x, part) for k, x in enumerate(self.training.values()) for part in _PARTS}
         checksums.write(expanded(path), "helo-confidence", about, arrays, save)
@@ -135,12 +139,34 @@ class Confidence:
                 for k, (m, limit) in enumerate(about["limits"].items())
             }
             numbers = {name: float(about[name]) for name in ("level", "radius", "band")}
-            emotions = tuple(map(str, about["emotions"]))
-            made = cls(emotions, people=int(about["people"]), training=training, **numbers)
+            emotions, models = (tuple(map(str, names)) for names in (about["emotions"], about.get("models", ())))
+            made = cls(emotions, people=int(about["people"]), training=training, models=models, **numbers)
             _check(made, arrays)
         except Exception as error:  # what a forger signed anew can be anything
             raise ValueError(f"{path}: not a confidence of this version ({shown(error, 300)})") from None
         return made
+
+    @classmethod
+    def beside(cls, path: str | Path, model: EmotionModel) -> Confidence | None:
+        """Read NAME.sure.safetensors beside a model's NAME.safetensors; None where no such file is.
+
+        Args:
+            path: the model's file.
+            model: what was read from it.
+
+        Raises:
+            ValueError: no file, not a confidence; of other emotions; or of another training of the model.
+        """
+        file = expanded(path).with_suffix(".sure.safetensors")
+        if not os.path.lexists(file):
+            return None
+        sure, known = cls.load(file), fingerprint(model)
+        if sure.emotions != model.layout.emotions:
+            raise ValueError(f"{file}: emotions are {list(sure.emotions)}; the model has {list(model.layout.emotions)}")
+        if sure.models and known not in sure.models:
+            found = f"{file}: is of {', '.join(sure.models)}; {Path(path).name} is {known}"
+            raise ValueError(f"{found}. Was it trained again? helo.evaluation.confidence makes a new one")
+        return sure
 
 
 def _check(made, arrays):
@@ -194,7 +220,8 @@ def confidence(
     who = np.concatenate(people)
     radius, band = (conformal.radius(np.concatenate(scores), who, level) for scores in (groups, singles))
     seen = np.unique(np.concatenate([split.seen for split in splits]))
-    return Confidence(data.emotions, level, radius, band, len(np.unique(who)), training_side(data, seen))
+    training, of = training_side(data, seen), tuple(map(fingerprint, models))
+    return Confidence(data.emotions, level, radius, band, len(np.unique(who)), training, of)
 
 
 def training_side(data: EmotionData, seen: np.ndarray) -> dict[str, Neighbourhood]:

@@ -50,7 +50,8 @@ def predict(
         model: a trained model, or several of the same data: those of `helo.splits.nested`, or of other seeds.
         data: the data set.
         index: which windows; default all.
-        batch_size: windows at a time; changes nothing but memory.
+        batch_size: windows at a time; changes memory alone, but for `helo-release`, whose answers hang on their batch,
+            for parts that are taken out (`EmotionModel.without`), and for what "auto" takes in large models.
         device: where to compute; default where the model is.
         explain: also keep plans, costs and attention, of one model.
         without: modalities to leave out of every window, as if they had not been recorded.
@@ -61,7 +62,8 @@ def predict(
         Several models give no plans, costs or attention: those are each model's own.
 
     Raises:
-        ValueError: no model; or one was built for other modalities, features or emotions.
+        ValueError: no model, no windows; a modality in `without` that the data has not; an unknown precision; or a
+            model was built for other modalities, tokens, features or emotions.
         FloatingPointError: an answer is NaN; the message names the modality and window to look at.
     """
     settings: dict[str, Any] = {"batch_size": batch_size, "device": device, "without": without, "precision": precision}
@@ -88,7 +90,8 @@ def members(
 ) -> tuple[list[EmotionModel], list[Split]]:
     """Models that answer together, as `helo.evaluate` makes them: each stopped by another group of training people.
 
-    Those of closed form, which nobody stops, are each solved without its group.
+    Those of closed form, which nobody stops and which `evaluate` solves once with everybody, are here each solved
+    without its group, so that the group can calibrate.
 
     Args:
         model: a name from `helo.models.available()`.
@@ -101,6 +104,9 @@ def members(
 
     Returns:
         The models and their splits, for `predict` and `helo.evaluation.confidence`.
+
+    Raises:
+        ValueError: `refit` among the arguments.
     """
     return members_of_folds(model, data, [split], groups, seed=seed, options=options, **training)[0]
 
@@ -116,6 +122,8 @@ def members_of_folds(
     **training: Any,
 ) -> list[tuple[list[EmotionModel], list[Split]]]:
     """`members` of several splits, trained as one where the model can be (`helo.training.stacking`)."""
+    if training.get("refit"):
+        raise ValueError("refit trains on each model's group too, which is to stop it and to calibrate; leave it out")
     splits = [part for fold in folds for part in nested(data, fold, groups, seed)]
     seeds = [seed * groups + k for k in range(groups)] * len(folds)
     models = [build(model, data, seed=own, **(options or {})) for own in seeds]

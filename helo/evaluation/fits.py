@@ -34,7 +34,8 @@ class Fitted:
 
     Args:
         answers: distributions of the split's test windows, (n, L).
-        validation_kl: KL on the split's validation windows, with the ratings as they are; NaN without any.
+        validation_kl: KL on the split's validation windows, with the ratings as they are; NaN without any, and where
+            the model learned from them too (closed form, `refit`).
         validation_windows: how many these are.
         epochs: the best epoch; 0 for closed-form models.
         capped: as `Run.capped`.
@@ -110,7 +111,8 @@ def _fitted(data: EmotionData, job: Job, named: dict, progress: bool) -> list[Fi
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*cap of .* epochs")  # said once, of all, by whoever asked for all
             runs = _runs(data, job, named, progress)
-        results = [_asked(data, split, run) for (split, _), run in zip(job.fits, runs, strict=True)]
+        learned = bool(job.training.get("refit")) or runs[0].model.closed_form
+        results = [_asked(data, split, run, learned) for (split, _), run in zip(job.fits, runs, strict=True)]
     except FloatingPointError as error:
         if len(job.fits) > 1:
             return [alone for one in job.fits for alone in _fitted(data, replace(job, fits=[one]), named, progress)]
@@ -121,13 +123,14 @@ def _fitted(data: EmotionData, job: Job, named: dict, progress: bool) -> list[Fi
     return [replace(result, seconds=seconds) for result in results]
 
 
-def _asked(data: EmotionData, split: Split, run: Run) -> Fitted:
-    """What a trained model says to its test windows, and how good it is on its validation windows."""
+def _asked(data: EmotionData, split: Split, run: Run, learned: bool) -> Fitted:
+    """What a trained model says to its test windows, and how good it is on its validation windows, if not `learned`."""
     asked = np.concatenate([split.test, split.validation])
     said = predict(run.model, data, asked, explain=False, precision=run.precision).distributions
     answers, validated = said[: len(split.test)], said[len(split.test) :]
     truth = data.distributions[split.validation].astype(np.float64)
-    score = float(kl(truth, validated.astype(np.float64)).mean()) if len(truth) else float("nan")
+    asked_anew = len(truth) and not learned
+    score = float(kl(truth, validated.astype(np.float64)).mean()) if asked_anew else float("nan")
     return Fitted(answers, score, len(truth), run.best_epoch, run.capped, 0.0)
 
 

@@ -57,7 +57,7 @@ def evaluate(
         calibrate: trials of each test person, the first ones, that are given in training (protocol "subjects").
         workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else,
             and on a GPU, this process alone. What can be stacked is so where that is faster (`helo.evaluation.shares`).
-        folder: where finished fits are kept; a second call of the same code and settings goes on from there.
+        folder: of finished fits; a second call of the same code and settings goes on from there.
         progress: show how many fits are done (`helo.progress`).
         **training: arguments of `helo.fit`, the same for all. `checkpoint` is a folder here, with a file for each fit.
 
@@ -68,7 +68,7 @@ def evaluate(
         `attrs["left_out"]` says which the data cannot feed, found before anything starts, and which failed, and why.
 
     Raises:
-        ValueError: unknown model or argument; no model left (of one alone: what it failed of); nobody to choose.
+        ValueError: unknown model or argument, or one out of range; nobody to choose; none left. One alone: its error.
     """
     seeds = [int(s) for s in ([seeds] if isinstance(seeds, int) else seeds)]
     entries = _entries(models)
@@ -138,6 +138,11 @@ def _check(entries, seeds, training, nested, choose_from):
     if nested == 1 or nested < 0 or choose_from < 1:
         raise ValueError(
             f"nested is {nested} and choose_from {choose_from}; expected 0 or at least 2 groups, at least 1 candidate"
+        )
+    if choose_from > 1 and training.get("refit"):
+        raise ValueError(
+            f"choose_from is {choose_from} with refit: a model would be chosen by windows it was trained on again; "
+            "expected one of the two"
         )
     known = list(inspect.signature(fit).parameters)
     unknown = sorted(set(training) - set(known))

@@ -72,6 +72,6 @@ def _fitted(x):
     from sklearn.covariance import ledoit_wolf
 
     mean, scale = x.mean(0), x.std(0)
-    scale = np.where(scale > 1e-6, scale, 1)
+    scale = np.where(scale > np.maximum(1e-6 * np.abs(x).max(0), 1e-12), scale, 1)  # as `EmotionModel.prepare`
     covariance, _ = ledoit_wolf((x - mean) / scale, assume_centered=True)
     return Neighbourhood(mean, scale, np.linalg.pinv(covariance, hermitian=True))

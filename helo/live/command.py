@@ -17,12 +17,13 @@ from helo.live.session import Answer, Confidence, Session
 from helo.live.setup import Setup
 from helo.live.sources import replay, run
 from helo.live.streams import streams
+from helo.models import EmotionModel
 from helo.reading import expanded
-from helo.training.checkpoints import load_model
 
 
 def listen(
-    model: Path,
+    network: EmotionModel,
+    setup: Path,
     recorded: str,
     sensors: Sequence[str],
     subject: str = "",
@@ -34,7 +35,8 @@ def listen(
     """Lines to print: an answer each.
 
     Args:
-        model: file of a model; beside it its setup, with .live.json in place of .safetensors.
+        network: the model.
+        setup: file of its setup; a log has its own.
         recorded: a log's folder, "simulated", WESAD's folder; or "".
         sensors: a name of streams; or MODALITY=NAME for each; or none.
         subject: whose recording; "": the first.
@@ -54,22 +56,21 @@ def listen(
         raise ValueError(
             f"found --stream {' --stream '.join(sensors)}; expected one --stream NAME, or one MODALITY=NAME for each"
         )
-    network = load_model(model)
     if recorded and (expanded(recorded) / ABOUT).exists():
         yield from _again(recorded, network, confidence)
         return
-    setup = Setup.load(model.with_suffix(".live.json"))
-    session = Session(network, setup, confidence=confidence)
+    cut = Setup.load(setup)
+    session = Session(network, cut, confidence=confidence)
     source = (
-        replay(recording_of(recorded, subject), setup, speed)
+        replay(recording_of(recorded, subject), cut, speed)
         if recorded
-        else streams(setup, named if named else sensors[0])
+        else streams(cut, named if named else sensors[0])
     )
     delays = []
     with Log(log, session) if log else nullcontext() as kept:
         for answer in run(session, source, log=kept, seconds=seconds):
             delays.append(answer.delay)
-            yield line(answer, setup.emotions)
+            yield line(answer, cut.emotions)
     if delays:
         told = f"{1e3 * np.median(delays):.0f} ms, the slowest {1e3 * max(delays):.0f} ms"
         yield f"{len(delays)} answers, from a window's end to its answer {told}"

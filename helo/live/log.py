@@ -7,7 +7,6 @@ folder and its files are their owner's alone.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -20,21 +19,13 @@ from helo.live.arrivals import Event
 from helo.live.session import Answer, Confidence, Session
 from helo.live.setup import Setup
 from helo.models import EmotionModel
+from helo.models.fingerprint import fingerprint
 from helo.reading import expanded, regular, shown
-from helo.training.checkpoints import weights
 
 ABOUT = "session.json"
 #: largest file of a log, and most rows that wait to be written
 _SIZE, _ROWS = 256 * 2**20, 5000
 _COLUMNS = ("arrived", "modality", "stamps", "samples", "end", "distribution", "told")
-
-
-def fingerprint(model: EmotionModel) -> str:
-    """A hash of a model's weights, and its name."""
-    key = hashlib.sha256()
-    for name, tensor in sorted(weights(model).items()):
-        key.update(name.encode() + tensor.numpy().tobytes())
-    return f"{model.name} {key.hexdigest()[:16]}"
 
 
 class Log:
@@ -47,6 +38,7 @@ class Log:
 
     Raises:
         ValueError: the folder holds something already, or is another's.
+        ImportError: pyarrow is not installed.
     """
 
     def __init__(self, folder: str | Path, session: Session, seconds: float = 60.0):
@@ -135,6 +127,7 @@ def again(
     Raises:
         MissingFile: no log is there, or a file between two others is missing.
         ValueError: not a log, or of another setup than the model's.
+        ImportError: pyarrow is not installed.
     """
     folder = expanded(folder)
     file = regular(folder / ABOUT, 2**20, "a log's session.json")

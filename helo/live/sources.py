@@ -26,6 +26,9 @@ class Replay:
         piece: seconds of a piece.
         start: seconds of the recording to begin at; the events' times begin at 0 all the same.
         seconds: how many to send; None: to the end.
+
+    Raises:
+        ValueError: the recording lacks a modality of the setup, or has it at another rate; speed or piece not above 0.
     """
 
     def __init__(
@@ -91,16 +94,19 @@ def run(
         source: what comes, in the order of arrival.
         every: seconds between two answers.
         log: keeps what came and what was answered.
-        seconds: when to end.
+        seconds: when to end; so much after the first event where no sample of use has come.
     """
-    due = 1
+    due, first = 1, None
     for event in source:
+        first = event.arrived if first is None else first
         if event.modality:
             if log is not None:
                 log.came(event)
             session.take(event)
             continue
         if session.start is None:
+            if event.arrived - first > seconds:
+                return
             continue
         now = event.arrived - session.start
         due = max(due, int(np.ceil((now - session.keep) / every)))

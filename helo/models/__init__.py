@@ -76,7 +76,7 @@ _SYSTEMS: dict[str, tuple[type[EmotionModel], dict]] = {
     "aa-knn": (NearestNeighbours, {}),
     "sa-bfgs": (MaximumEntropy, {}),
 }
-# HeLo without one of its parts, and as its released code effectively computes it
+# HeLo without one of its parts, or with another form of it, and as its released code effectively computes it
 _ABLATIONS: dict[str, tuple[type[EmotionModel], dict]] = {
     "helo-no-cross": (HeLo, {"cross_attention": False}),
     "helo-no-ot": (HeLo, {"transport": "none", "transport_weight": 0.0}),
@@ -97,7 +97,7 @@ def systems() -> tuple[str, ...]:
 
 
 def ablations() -> tuple[str, ...]:
-    """HeLo without one of its parts, and as its released code computes it."""
+    """HeLo without one of its parts, or with another form of it, and as its released code computes it."""
     return tuple(_ABLATIONS)
 
 
@@ -154,8 +154,6 @@ def build(name: str, data: EmotionData, seed: int = 0, **options) -> EmotionMode
 
 def from_layout(name: str, layout: Layout, seed: int, options: dict) -> EmotionModel:
     """As `build`, from the layout alone: what a saved model is rebuilt from."""
-    if not exists(name):
-        raise ValueError(f"unknown model {name!r}; expected one of {list(_MODELS)}")
     kind, preset = _kind(name)
     defaults = {option: about.default for option, about in list(inspect.signature(kind).parameters.items())[1:]}
     known = [option for option in defaults if option not in preset]
@@ -173,5 +171,7 @@ def from_layout(name: str, layout: Layout, seed: int, options: dict) -> EmotionM
 def _kind(name):
     if name in _MODELS:
         return _MODELS[name]
+    if name not in _OPTIONAL:
+        raise ValueError(f"unknown model {name!r}; expected one of {list(_MODELS)}")
     module, _, kind = _OPTIONAL[name].partition(":")
     return getattr(importlib.import_module(module), kind), {}

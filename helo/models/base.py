@@ -170,7 +170,9 @@ class EmotionModel(nn.Module):
             if len(there):
                 sd = there.std(0, correction=0)
                 getattr(self, f"mean_{i}").copy_(there.mean(0))
-                getattr(self, f"scale_{i}").copy_(torch.where(sd > 1e-6, sd, 1))
+                # beside its size, for a unit may be small (siemens, square volts); below 1e-12 it is rounding
+                varies = (sd > 1e-6 * there.abs().amax(0)) & (sd > 1e-12)
+                getattr(self, f"scale_{i}").copy_(torch.where(varies, sd, 1))
 
     def solve(self, data: EmotionData, split: Split) -> None:
         """Fit in closed form; only where `closed_form` is True."""

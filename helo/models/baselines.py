@@ -1,7 +1,8 @@
 """Baselines: what a model must beat before its architecture means anything.
 
-All are solved in closed form, by SciPy or by scikit-learn, then live as buffers, so that they are saved, loaded and
-asked like any other model. What there is to choose (a strength, a width, k) is chosen inside, by `inner_validation`.
+All are solved at once, without epochs (some by an iterative solver of SciPy or scikit-learn), then live as buffers, so
+that they are saved, loaded and asked like any other model. What there is to choose (a strength, a width, k) is chosen
+inside, by `inner_validation`.
 """
 
 from __future__ import annotations

@@ -122,6 +122,17 @@ def masked_softmax(logits: Tensor, mask: Tensor, drop: float = 0.0) -> Tensor:
     return weights * mask
 
 
+def stood_in(mask: Tensor, others: Tensor, count: int) -> Tensor:
+    """The mask (B, n) of one side's tokens; of a window that has none, and others (B, m), the first `count` are there.
+
+    What is missing is 0 after standardising, so these are tokens of the training windows' mean. Where everything is
+    carried to one side, or asked by it, a window without that side would else lose all others with it: one answer for
+    all such windows.
+    """
+    first = torch.arange(mask.shape[1], device=mask.device) < count
+    return mask | (~mask.any(1, keepdim=True) & others.any(1, keepdim=True) & first)
+
+
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     """Mean of the tokens that are there: (B, N, d), (B, N) -> (B, d); 0 where none is."""
     weight = mask.to(x).unsqueeze(-1)

@@ -24,7 +24,8 @@ class Dropout(nn.Module):
     """In training, set a share of the activations to 0 and scale the others so that the mean stays.
 
     Args:
-        share: probability to drop an activation, 0 <= share < 1, in steps of 1/256 from there to 255/256.
+        share: probability to drop an activation, 0 <= share < 1; what is not 0 is rounded to a whole number of
+            256ths, 1 to 255.
     """
 
     def __init__(self, share: float):

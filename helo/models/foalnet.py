@@ -18,8 +18,8 @@ itself, at least .01 (the released code learns, and divides by, a number that st
 a row sum to 1 (`divide=False` is the released form); a window without a window of another emotion in its batch has no
 negative, instead of itself; prediction needs no labels. For distributions "shares the emotion" becomes 1 - the
 Jensen-Shannon distance, to a power that sharpens it, for AVEL (`same="distribution"`); `same="class"` takes the
-strongest emotion, as the paper does, by halves where several are tied. MEM uses the strongest: a negative has none of
-them in common.
+strongest emotion, as the paper does; where several are tied, what both have in common over what either has. MEM uses
+the strongest: a negative has none of them in common.
 """
 
 from __future__ import annotations

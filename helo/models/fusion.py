@@ -37,6 +37,9 @@ class FusionModel(EmotionModel):
 
         vector: width of the fused vector; this and the next are the system's, not its user's.
         per_modality: one stream a modality instead of two streams.
+
+    Raises:
+        ValueError: a system of two streams, and one modality alone.
     """
 
     stackable = True

@@ -18,7 +18,7 @@ from helo import losses, transport
 from helo.data.emotion_data import PHYSIOLOGICAL, EmotionData, Layout
 from helo.data.split import Split
 from helo.models.base import EmotionModel, Prediction, both_roles
-from helo.models.blocks import CrossAttention, TokenEncoder, TransformerBlock, alone, masked_softmax
+from helo.models.blocks import CrossAttention, TokenEncoder, TransformerBlock, alone, masked_softmax, stood_in
 from helo.models.fusion import head, start_at_mean
 from helo.precision import reduced, widened
 
@@ -50,7 +50,7 @@ class HeLo(EmotionModel):
         iterations: most Sinkhorn iterations.
         tolerance: marginal error at which a window's plan stops earlier (`helo.transport.plan`); 0: never.
         transport: "wasserstein" moves tokens by the cosine cost between the modalities; "gromov" by how tokens relate
-            within each modality; "none" moves nothing (an ablation).
+            within each modality; "none" moves nothing (an ablation), with transport_weight=0 alone.
         correlation: form of the ground-truth label correlation R*: "pearson", "cosine" or "per-sample".
         correlation_weight: lambda, the weight of L_CC.
         transport_weight: weight of the transport cost <T, C> as a loss; 0 leaves it out.
@@ -59,7 +59,7 @@ class HeLo(EmotionModel):
         steer: False leaves R out of the label-driven attention (an ablation).
 
     Raises:
-        ValueError: a role without a modality, or an argument out of range.
+        ValueError: a role without a modality, an argument out of range, or a transport_weight with transport "none".
     """
 
     target_correlation: Tensor
@@ -150,7 +150,7 @@ class HeLo(EmotionModel):
     def both_sides(
         self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor], attention: dict | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Steps 1 and 2: what the transport is between. Z_p (B, (P-1) N, d), its mask, Z_b (B, M, d), its mask."""
+        """Steps 1 and 2: what the transport is between. Z_p as `attend` gives it, its mask, Z_b (B, M, d), its mask."""
         tokens = self.encode(signals, masks)
         physiological, p_mask = self.attend(tokens, {} if attention is None else attention)
         behavioral = torch.cat([tokens[m][0] for m in self.behavioral], 1)
@@ -163,16 +163,20 @@ class HeLo(EmotionModel):
         return {m: encoder(x[m], masks[m]) for m, encoder in zip(self.layout.modalities, self.encoders, strict=True)}
 
     def attend(self, tokens: Mapping[str, tuple[Tensor, Tensor]], attention: dict) -> tuple[Tensor, Tensor]:
-        """Step 2: the query modality attends to every other physiological one; Z_p (B, (P-1) N, d)."""
+        """Step 2: the query modality attends to every other physiological one; Z_p (B, (P-1) N, d), and its mask.
+
+        N tokens where P is 1; all tokens of the P modalities without cross-attention.
+        """
         query, query_mask = tokens[self.query]
         if not self.cross_attention:
             own = [tokens[m] for m in self.layout.roles[PHYSIOLOGICAL]]
             return self.project(torch.cat([x for x, _ in own], 1)), torch.cat([mask for _, mask in own], 1)
-        streams = []
+        streams, there = [], []
         for m, cross in zip(self.keys, self.cross, strict=True):
             stream, attention[f"{self.query} to {m}"] = cross(query, *tokens[m])
             streams.append(self.part("cross-attention", stream, partial(alone, cross, query)))
-        return self.project(torch.cat(streams, 1)), query_mask.repeat(1, len(streams))
+            there.append(stood_in(query_mask, tokens[m][1], self.tokens[self.query]))
+        return self.project(torch.cat(streams, 1)), torch.cat(there, 1)
 
     def transport_and_fuse(
         self, physiological: Tensor, p_mask: Tensor, behavioral: Tensor, b_mask: Tensor
@@ -182,6 +186,7 @@ class HeLo(EmotionModel):
             physiological, behavioral = self.through_blocks(physiological, p_mask, behavioral, b_mask)
             sides = (physiological, torch.zeros_like(physiological)), (torch.zeros_like(behavioral), behavioral)
             return torch.cat([self.read(*side) for side in sides], 1), torch.cat([p_mask, b_mask], 1), None, None
+        recorded, b_mask = b_mask, stood_in(b_mask, p_mask, 1)
         u, v = transport.uniform_marginal(p_mask), transport.uniform_marginal(b_mask)
         cost = transport.cosine_cost(physiological, behavioral)  # (B, n, M)
         if self.transport == "gromov":
@@ -194,7 +199,7 @@ class HeLo(EmotionModel):
         carried_mask = b_mask & p_mask.any(1, keepdim=True)
         carried, behavioral = self.through_blocks(carried, carried_mask, behavioral, b_mask)
         carried = self.part("carried tokens", carried * carried_mask.unsqueeze(-1))
-        return self.read(carried, behavioral), b_mask, plan, cost
+        return self.read(carried, behavioral), b_mask, plan * recorded.unsqueeze(1), cost
 
     def through_blocks(
         self, physiological: Tensor, p_mask: Tensor, behavioral: Tensor, b_mask: Tensor

@@ -9,9 +9,10 @@ self-attention without a residual, whose last token is the fused vector.
 
 The authors' code (PoloWlg/Joint-Multimodal-Transformer-6th-ABAW) was read. Decided here: its streams have the same
 steps and it fuses step by step; here they may differ, so a joint token stands for each token of a, beside the masked
-mean of b, and each cross-attention's output is averaged over its tokens before the six meet. A LayerNorm on the fused
-vector, which an average without a residual leaves small. Heads, dropout, GELU for ReLU are this package's. The paper's
-loss (1 - concordance of continuous targets) gives way to KL.
+mean of b, and each cross-attention's output is averaged over its tokens before the six meet. Normalised
+tokens are scaled by sqrt(d), the length that encoders expect. A LayerNorm on the fused vector, which an average without
+a residual leaves small. Heads, dropout, GELU for ReLU are this package's. The paper's loss (1 - concordance of
+continuous targets) gives way to KL.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from helo import losses
 from helo.data.emotion_data import Layout
 from helo.models.base import Prediction
-from helo.models.blocks import TransformerBlock, masked_mean
+from helo.models.blocks import TransformerBlock, masked_mean, stood_in
 from helo.models.dropout import Dropout
 from helo.models.fusion import FusionModel, Stream
 
@@ -63,6 +63,7 @@ class PromptTransformer(FusionModel):
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
         x, mask = streams[self.strong]
+        mask = stood_in(mask, torch.cat([there for _, there in streams], 1), 1)
         weak = []
         for k, (y, there) in enumerate(streams):
             if k != self.strong:

@@ -28,6 +28,9 @@ class NameGuided(FusionModel):
 
     Args: as `FusionModel`, and
         names: vectors of the labels' names, one row an emotion; None hashes their letters.
+
+    Raises:
+        ValueError: `names` has not one row an emotion.
     """
 
     parts = {

@@ -1,8 +1,9 @@
 """python-ldl's algorithms as models: an optional adapter (`pip install python-ldl`).
 
-python-ldl (https://github.com/SpriteMisaka/PyLDL) is the field's library of label-distribution learning. Its shallow
-algorithms see the same summary of a window as our ridge regression does: every feature's mean and deviation over
-tokens. Where they draw weights they draw from the libraries' global generators: `seed` does not reach them.
+python-ldl (https://github.com/SpriteMisaka/PyLDL) is the field's library of label-distribution learning. Its
+algorithms see the summary of a window that `sa-bfgs` and `aa-knn` see: every feature's mean and deviation over tokens
+(our ridge may take the tokens side by side instead). Where they draw weights they draw from the libraries' global
+generators: `seed` does not reach them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from helo.models.baselines import LinearInputs, training_side
 class PyLDL(LinearInputs):
     """One of python-ldl's algorithms.
 
-    Args: as `EmotionModel`, and
+    Args:
+        layout: as `EmotionModel`.
         algorithm: its class name in `pyldl.algorithms`, such as "SA_BFGS", "AA_KNN" or "LDLF".
 
     Raises:

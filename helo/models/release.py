@@ -41,6 +41,7 @@ class HeLoRelease(EmotionModel):
         heads: attention heads, a divisor of width; the label-driven attention has one.
         tokens: N, where the query has no tokens of its own.
         dropout: share of attention weights and of activations dropped in training.
+        input_dropout: share of the standardised features hidden in training.
 
     Raises:
         ValueError: a role without a modality.
@@ -180,8 +181,8 @@ def proximal_gromov_plan(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """The release's plan between tokens x (B, n, d) and y (B, m, d), and the cost it solved last, both (B, n, m).
 
     Costs within a side are max(0, 1 - cos - threshold), the threshold a tenth of the way from the batch's least to its
-    largest. Five times: C = X^2 u 1^T + 1 (Y^2 v)^T - 2 X T Y^T, then 20 proximal steps T <- scale(exp(-C / .1) * T) to
-    even marginals, one scaling each (Xie et al., UAI 2020).
+    largest. Five times: C = X^2 u 1^T + 1 (Y^2 v)^T - 2 X T Y^T, then, from T = 1 anew, 20 proximal steps T <-
+    scale(exp(-C / .1) * T) to even marginals, one scaling each (Xie et al., UAI 2020).
     """
     within_x, within_y = (_cut(transport.cosine_cost(z, z)) for z in (x, y))
     n, m = x.shape[1], y.shape[1]

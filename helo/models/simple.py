@@ -129,7 +129,9 @@ class Tensorial(FusionModel):
 
 
 class LowRankTensorial(FusionModel):
-    """Low-rank tensor fusion (Liu et al., ACL 2018): sum_r prod_m W_m^r [1; h_m], one stream a modality.
+    """Low-rank tensor fusion (Liu et al., ACL 2018): z = sum_r prod_m W_m^r [1; h_m], one stream a modality.
+
+    The fused vector is sqrt(d) z / |z|: ours, so that training starts at a scale that does not hang on their number.
 
     Args: as `FusionModel`, and
         width: d, width of every token and of the result.

@@ -18,6 +18,9 @@ def within_person(data: EmotionData, split: Split) -> EmotionData:
 
         log l'_i = log l_i - m_s(i) + mean_s m_s + constant,    m_s = mean over the trials of person s of log l
 
+    People who are tested too, by other windows, keep their tendency: of them it can be learned, and a few given trials
+    (`calibrate`) would be left with nothing but the average person's rating.
+
     Args:
         data: the data set.
         split: its training and validation windows are centred; every trial of a person counts once.
@@ -26,6 +29,9 @@ def within_person(data: EmotionData, split: Split) -> EmotionData:
         The data set with other distributions on the training side. Shares below .0001 count as .0001.
     """
     rows = np.concatenate([split.train, split.validation])
+    rows = rows[~np.isin(data.subjects[rows], data.subjects[split.test])]
+    if not len(rows):
+        return data
     log = np.log(np.maximum(data.distributions[rows].astype(np.float64), 1e-4))
     people, trials = data.subjects[rows], data.trial_ids[rows]
     tendency = {

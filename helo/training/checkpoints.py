@@ -21,7 +21,11 @@ from helo.reading import expanded, shown
 
 
 def save(model: EmotionModel, path: str | Path) -> None:
-    """Write a model as one safetensors file, weights and configuration; whole or not at all."""
+    """Write a model as one safetensors file, weights and configuration; whole or not at all.
+
+    Raises:
+        ValueError: a model whose library has no format but pickle (`pyldl`), or no place for a file.
+    """
     if not model.can_be_saved:
         raise ValueError(f"{path}: a {model.name!r} model cannot be saved; its library has no format but pickle")
     about = {"model": model.name, "seed": model.seed, "options": model.options, "layout": layout_to_json(model.layout)}

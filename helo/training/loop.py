@@ -50,7 +50,8 @@ def fit(
 
     Adam, learning rate times `decay` after every epoch. A model that was trained before goes on from its weights.
     Everything random in an epoch comes from (seed, epoch), so a run that resumes from its checkpoint ends with the
-    numbers of one that was never interrupted.
+    numbers of one that was never interrupted. A model of closed form is solved at once, from training and validation
+    windows; of the settings only `centre_people` and `device` count.
 
     Args:
         model: from `helo.build`, built for this data's layout.
@@ -62,9 +63,9 @@ def fit(
         patience: epochs without a better validation KL before stopping.
         seed: of the order of windows and of dropout.
         device: where to train; default a GPU where there is one.
-        checkpoint: file to write after every epoch and to resume from; None keeps nothing.
+        checkpoint: file to write after every epoch and to resume from (with `refit` FILE.refit, too); None: nothing.
         progress: show how far training is (`helo.progress`).
-        centre_people: learn from `within_person` distributions, also to stop early: for models meant for new people.
+        centre_people: learn from `within_person` distributions (of people not tested), also to stop early.
         refit: train again from the first weights, with the validation windows among the training windows, for as many
             epochs as were best: people who only said when to stop are too few to lose.
         precision: of a network's products: "float32", "bfloat16", or "auto": bfloat16 for a model of a million weights
@@ -72,9 +73,9 @@ def fit(
         on_epoch: called with the model and the epoch's row of the history; True ends training with the best epoch.
 
     Raises:
-        ValueError: model and data do not fit, no training windows, or a checkpoint of another run.
-        FloatingPointError: a loss or gradient was not finite in the first epoch; the message names the step, the loss
-            or weight, and the modality and window to look at. Later, training ends with the best epoch and a warning.
+        ValueError: model and data do not fit, no training windows, an argument out of range, another run's file.
+        FloatingPointError: signals hold NaN, or a loss or gradient was not finite in the first epoch; the message names
+            step, loss or weight, modality and window. Later, training ends with the best epoch and a warning.
     """
     device = device_for(device)
     precision = precision_for(precision, model, device, batch_size)

@@ -46,7 +46,7 @@ class Run:
 
 @dataclass
 class Settings:
-    """The arguments of `helo.fit` that do not differ between models trained together."""
+    """The arguments of `helo.fit` but seed and files; of models trained together only `epochs` may differ."""
 
     epochs: int
     batch_size: int
@@ -120,7 +120,8 @@ class Member:
         settings = "batch_size", "learning_rate", "weight_decay", "decay", "patience", "precision"
         about = {"model": model.name, "options": model.options, "layout": layout_to_json(model.layout)}
         about |= {"first seed": model.seed, "seed": self.seed} | {k: getattr(self.settings, k) for k in settings}
-        code = code_digest("training/*.py", "transport.py", "losses.py", "models/*.py")[:16]
+        used = ["helo.training.loop", "helo.transport", "helo.losses"]  # and what these import
+        code = code_digest("training/*.py", "models/*.py", modules=used)[:16]
         return about | {"data": data_digest(self.data, self.split), "code": code}
 
     @property

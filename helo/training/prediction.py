@@ -31,7 +31,8 @@ def predict(
         model: a trained model.
         data: the data set.
         index: which windows; default all.
-        batch_size: windows at a time; changes nothing but memory.
+        batch_size: windows at a time; changes memory alone, but for `helo-release`, whose answers hang on their batch,
+            for parts that are taken out (`EmotionModel.without`), and for what "auto" takes in large models.
         device: where to compute; default where the model is.
         explain: also keep plans, costs and attention.
         without: modalities to leave out of every window, as if they had not been recorded.
@@ -41,7 +42,8 @@ def predict(
         A `Prediction` of numpy arrays, one row per window of `index`, in its order.
 
     Raises:
-        ValueError: the model was built for other modalities, features or emotions.
+        ValueError: no windows; a modality in `without` that the data has not; an unknown precision; or the model was
+            built for other modalities, tokens, features or emotions.
         FloatingPointError: an answer is NaN; the message names the modality and window to look at.
     """
     place = torch.device(device or where(model))

@@ -29,7 +29,8 @@ from helo.training.loop import fit
 from helo.training.member import Run, device_for
 
 FOLDER = Path(__file__).parents[1] / "pretrained"
-#: arguments of `fit` that leave the result as it is
+#: arguments of `fit` that are not compared: they leave the result as it is, or (a forced precision, an `on_epoch` that
+#: ends training) are not looked at
 _NO_MATTER = ("device", "checkpoint", "progress", "precision", "on_epoch")
 
 

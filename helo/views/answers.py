@@ -47,6 +47,9 @@ def answer(
         all_kl: KL of all windows looked at, to see this one among them.
         sure: what calibration people say: whiskers from each emotion's least to its largest share in the band around
             the answer (`Confidence.bounds`), and a line that tells what is unlike training in the window.
+
+    Raises:
+        ValueError: `instead` names a modality that the data set does not have.
     """
     instead = instead or {}
     models = [model] if isinstance(model, EmotionModel) else list(model)
@@ -67,7 +70,7 @@ def answer(
         _measures(scores, inside),
     ]
     told = "; ".join(f"{m} {'dropped' if k is None else f'from window {k}'}" for m, k in instead.items()) or "nothing"
-    notes = [_silenced(models[0], instead), *([] if sure is None else _sureness(sure, data, index))]
+    notes = [_stands_in(models[0], instead), *([] if sure is None else _sureness(sure, data, index))]
     notes += [f"thick bars: one standard deviation of the {len(models)} models"] if len(models) > 1 else []
     notes = [note for note in notes if note]
     top = 105 + 16 * max(0, len(notes) - 1)
@@ -84,12 +87,18 @@ def answer(
     return finish(frame, traces, title, inside + top + 10, showlegend=True, **layout)
 
 
-def _silenced(model, instead):
-    """HeLo's query asks for all of the body: whoever drops it must know that nothing of the body is left."""
-    if not isinstance(model, HeLo) or not model.cross_attention or instead.get(model.query, 0) is not None:
+def _stands_in(model, instead):
+    """HeLo asks everything by its query and carries everything to behavior: what takes their place where they are."""
+    if not isinstance(model, HeLo):
         return ""
-    silent = [m for m in model.layout.roles[PHYSIOLOGICAL] if m != model.query]
-    return f"{model.query} is the query: without it nothing asks for {' or '.join(silent)}" if silent else ""
+    dropped = {m for m, k in instead.items() if k is None}
+    body = [m for m in model.layout.roles[PHYSIOLOGICAL] if m not in dropped]
+    told = []
+    if model.cross_attention and model.query in dropped and body:
+        told.append(f"{model.query} is the query: its training mean asks {' and '.join(body)}")
+    if model.transport != "none" and set(model.behavioral) <= dropped and body:
+        told.append(f"{' and '.join(model.behavioral)} is all the behavior: its training mean receives what is carried")
+    return "; ".join(told)
 
 
 def _sureness(sure, data, index):
@@ -148,7 +157,11 @@ def _measures(scores, inside):
 @few_threads
 @torch.no_grad()
 def what_if(model: EmotionModel, data: EmotionData, index: int, instead: Mapping[str, int | None]) -> np.ndarray:
-    """Predict one window with modalities dropped (None) or taken from another window; shape (1, L)."""
+    """Predict one window with modalities dropped (None) or taken from another window; shape (1, L).
+
+    Raises:
+        ValueError: `instead` names a modality that the data set does not have.
+    """
     for m in instead:
         if m not in data.signals:
             raise ValueError(f"{data.name}: no modality {m!r}; it has {list(data.signals)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anywidget
@@ -104,6 +104,7 @@ class Explorer(widgets.VBox):
         figure._config = figure._config | CONFIG  # there is no public way
         super().__init__([*controls, _Page(), figure])
         self._picture, self._kept, self._due = picture, None, None
+        self._clicked: tuple[int, Callable] | None = None
 
     def _ipython_display_(self) -> None:
         display(self._repr_mimebundle_() | {"text/plain": ""}, raw=True)
@@ -114,10 +115,21 @@ class Explorer(widgets.VBox):
         # not the widget's own data: the browser's answers take from them what it has found out by itself
         return plotly.io.renderers["plotly_mimetype"].to_mimebundle(self._picture.to_plotly_json())
 
+    def on_click(self, count: int, clicked: Callable) -> None:
+        """Call clicked(trace, points, state) at a click on one of the first `count` traces, of later pictures too."""
+        self._clicked = count, clicked
+        self._listen()
+
+    def _listen(self):
+        count, clicked = self._clicked or (0, None)
+        for trace in self.children[-1].data[:count]:
+            trace.on_click(clicked)  # in the place of the one before
+
     def draw(self, picture: go.Figure) -> None:
         """Show another picture; once it has not changed for a second, it is the one that the notebook keeps."""
         self._picture = picture
         show(self.children[-1], picture)
+        self._listen()  # of another number of traces all are new
         if self._due is not None:
             self._due.cancel()
         if self._kept is not None:  # in a notebook, whose kernel has a loop

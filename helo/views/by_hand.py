@@ -140,7 +140,7 @@ def _next(plan, step):
 
 
 def _cells(z, high, number) -> dict[str, Any]:
-    """A matrix with its numbers in its cells, on the axes of that number, white at 0."""
+    """A matrix with its numbers in its cells, on the axes of that number, clear at 0."""
     place = {"type": "heatmap", "x": _FACE, "y": _BODY, "xaxis": f"x{axis(number)}", "yaxis": f"y{axis(number)}"}
     text = {"texttemplate": "%{z:.3f}", "textfont": {"color": _INK, "size": 12}, "hoverinfo": "skip"}
     return (

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+from tqdm import tqdm
 
 from helo.views.panels import CARRIED, INK, PHYSIOLOGICAL, finish, panels
 
@@ -58,14 +59,12 @@ def history(
 
 
 def _title(rows, epochs, over):
-    """ "epoch 12 of at most 100, at most 40 s left": it may stop early; the last ten epochs tell how long one takes."""
+    """ "epoch 12 of at most 100, at most 00:40 left", by its last ten epochs; it may stop earlier."""
     if not rows:
         return f"epoch 0 of at most {epochs}" if epochs else "no epochs"
     told = f"epoch {int(rows[-1]['epoch'])}" + (f" of at most {epochs}" if epochs else "")
     seconds = [row["seconds"] for row in rows[-10:] if "seconds" in row]
     left = (epochs or 0) - rows[-1]["epoch"]
-    return (
-        f"{told}, at most {left * sum(seconds) / len(seconds):.0f} s left"
-        if seconds and left > 0 and not over
-        else told
-    )
+    if not seconds or left <= 0 or over:
+        return told
+    return f"{told}, at most {tqdm.format_interval(left * sum(seconds) / len(seconds))} left"

@@ -7,12 +7,12 @@ import html
 import os
 import time
 import warnings
-from pathlib import Path
 from urllib.parse import parse_qs
 
 import anywidget
 import ipywidgets as widgets
 import numpy as np
+from tqdm import tqdm
 
 from helo import views
 from helo.data import load, splits
@@ -32,8 +32,6 @@ FIELDS = ("dataset", "root", "model", "epochs")
 _LONGEST = 2000
 #: of training people who calibrate in turns
 GROUPS = 3
-#: how the file of a model's confidence, beside the model's own, ends
-COMPANION = ".sure.safetensors"
 
 
 class _Arrival(anywidget.AnyWidget):
@@ -105,13 +103,8 @@ class Dashboard(widgets.VBox):
         self._say(f"reading {dataset}")
         data = await asyncio.to_thread(load, dataset, root or None)
         if not exists(name):
-            return (
-                data,
-                await asyncio.to_thread(load_model, name),
-                None,
-                [],
-                await asyncio.to_thread(_beside, name, data),
-            )
+            model = await asyncio.to_thread(load_model, name)
+            return data, model, None, [], await asyncio.to_thread(Confidence.beside, name, model)
         split = splits.by_subject(data, folds=4)[0]
         model = build(name, data, seed=self.seed)
         snapshots = await self._train(model, data, split)
@@ -142,7 +135,7 @@ class Dashboard(widgets.VBox):
         def tell(epoch):
             left = (time.perf_counter() - started) / epoch * (epochs - epoch)
             self.bar.value = epoch
-            self._say(f"training {model.name}: epoch {epoch} of {epochs}, at most {left:.0f} s left")
+            self._say(f"training {model.name}: epoch {epoch} of {epochs}, at most {tqdm.format_interval(left)} left")
 
         def on_epoch(network, row):
             if isinstance(network, HeLo):
@@ -160,17 +153,6 @@ class Dashboard(widgets.VBox):
 
     def _say(self, text):
         self.said.value = html.escape(text)
-
-
-def _beside(model: str, data: EmotionData) -> Confidence | None:
-    """What lies beside a model's file as NAME.sure.safetensors, if it is of this data's emotions."""
-    file = Path(model).with_suffix(COMPANION)
-    if not file.is_file():
-        return None
-    sure = Confidence.load(file)
-    if sure.emotions != data.emotions:
-        raise ValueError(f"{file}: emotions are {list(sure.emotions)}; {data.name} has {list(data.emotions)}")
-    return sure
 
 
 def scores(walk: Walk, split: Split | None, sure: Confidence | None = None) -> str:

@@ -111,7 +111,7 @@ async def train(
     Args:
         model, data, split: as for `helo.fit`.
         reference: the training mean's KL on the validation windows, drawn as a line.
-        **settings: arguments of `helo.fit`.
+        **settings: arguments of `helo.fit` but `progress` and `on_epoch`, which are set here.
 
     Returns:
         What `helo.fit` gives.
@@ -150,13 +150,14 @@ async def train(
 
 
 def transport(model: HeLo, data: EmotionData, index: Sequence[int], first: int = 0) -> Explorer:
-    """HeLo's transport in any of the windows `index`, `first` of them first, at any epsilon: plans, flows, carried."""
+    """HeLo's transport in any of the windows `index`, at first `index[first]`, at any epsilon."""
     window = numbers(index)
     window.value = int(index[first])
+    least = min(-2.5, float(np.log10(model.epsilon)))  # to begin with the model's own
     return live(
         lambda window, epsilon: views.transport(model, data, window, epsilon),
         window=window,
-        epsilon=widgets.FloatLogSlider(model.epsilon, min=-2.5, max=0.5, step=0.05, description="epsilon", **CONTROL),
+        epsilon=widgets.FloatLogSlider(model.epsilon, min=least, max=0.5, step=0.05, description="epsilon", **CONTROL),
     )
 
 
@@ -190,8 +191,7 @@ def correlation(
         if points.xs:
             second.value, first.value = names.index(str(points.xs[0])), names.index(str(points.ys[0]))
 
-    for trace in box.children[-1].data[:3]:
-        trace.on_click(clicked)
+    box.on_click(3, clicked)
     return box
 
 
@@ -207,7 +207,7 @@ def answers(
         model: a trained model, or several that answer together.
         data: the data set.
         index: the windows to go through, such as `split.test`.
-        sure: from `helo.evaluation.confidence`: whiskers show the region around the answer.
+        sure: from `helo.evaluation.confidence`: whiskers show the band around the answer.
     """
     said = predict(model, data, np.asarray(index), explain=False).distributions
     kl = score(data.distributions[np.asarray(index)], said, per_window=True)["kl"]

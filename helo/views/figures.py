@@ -58,9 +58,9 @@ def save(figure: Figure, path: str | Path, dpi: int = 120) -> Path:
     paths = [path] if path.suffix else [path.with_suffix(".png"), path.with_suffix(".pdf")]
     for target in paths:
         content, dated = BytesIO(), {"png": "Software", "pdf": "CreationDate", "svg": "Date"}.get(target.suffix[1:])
-        figure.savefig(
-            content, format=target.suffix[1:], dpi=dpi, bbox_inches="tight", metadata={dated: None} if dated else {}
-        )
+        metadata = {dated: None} if dated else {}
+        with plt.rc_context({"svg.hashsalt": "helo"}):  # an SVG's ids are random otherwise
+            figure.savefig(content, format=target.suffix[1:], dpi=dpi, bbox_inches="tight", metadata=metadata)
         atomic_write(target, content.getvalue())
     plt.close(figure)
     return paths[0]
@@ -105,7 +105,11 @@ def lanes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @as_written
 def condition_means(data: EmotionData) -> Figure:
-    """Mean emotion distribution of every condition, as a heatmap."""
+    """Mean emotion distribution of every condition, as a heatmap.
+
+    Raises:
+        ValueError: conditions are not known.
+    """
     if data.conditions is None:
         raise ValueError(f"{data.name}: conditions are not known; expected a name for each window")
     names = list(dict.fromkeys(data.conditions))

@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets as widgets
 import numpy as np
-import plotly.graph_objects as go
 
 from helo import views
 from helo.data.emotion_data import EmotionData
 from helo.evaluation.confidence import Confidence
 from helo.models import EmotionModel
 from helo.models.helo import HeLo
-from helo.views.boxes import CONTROL
+from helo.views.boxes import CONTROL, Explorer
 from helo.views.explore import live
 from helo.views.walks import Walk
 
@@ -129,13 +128,12 @@ def _recordings(data: EmotionData):
     return functools.lru_cache(2)(lambda subject: None if data.recording is None else data.recording(subject))
 
 
-def _clickable(box: widgets.VBox, window: widgets.SelectionSlider) -> widgets.VBox:
+def _clickable(box: Explorer, window: widgets.SelectionSlider) -> Explorer:
     """Let a click on the picture's first curve select that window."""
-    figure: go.FigureWidget = box.children[-1]
 
     def clicked(_, points, __):
         if points.point_inds:
             window.value = points.point_inds[0]
 
-    figure.data[0].on_click(clicked)
+    box.on_click(1, clicked)
     return box

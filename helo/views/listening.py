@@ -52,7 +52,7 @@ def listening(setup: Setup, answers: Sequence[Answer], tail: Tail) -> go.Figure:
     inside = max(_ROW * rows + _GAP * (rows - 1), round(12 * len(setup.emotions) / 0.34))  # a name takes 12 pixels
     row = (inside - _GAP * (rows - 1)) / rows
     domains = [[max(0.0, 1 - (r * (row + _GAP) + row) / inside), 1 - r * (row + _GAP) / inside] for r in range(rows)]
-    right = [[0.66, 1.0], [0.33, 0.55], [0.0, 0.2]]
+    right = [[0.69, 1.0], [0.33, 0.52], [0.0, 0.19]]
     frame = panels(max(rows, 3), 2, horizontal_spacing=0.12)
     traces: list[dict] = []
     shapes: list[dict] = []
@@ -179,9 +179,12 @@ class Listening(Explorer):
 
     Args:
         session: a new session.
-        source: a replay, as fast as it can be taken: the box says how fast that is.
+        source: a replay of infinite speed, its default; the box itself waits between pictures, by its own speed.
         speed: seconds of the recording in a second, to begin with.
         first: seconds that have gone by when it is first seen.
+
+    Raises:
+        ValueError: the source ends before the first answer.
     """
 
     def __init__(self, session: Session, source: Replay, speed: float = 4.0, first: float = 30.0):

@@ -15,7 +15,7 @@ from helo.training.threads import few_threads
 from helo.views.answers import one, resting
 from helo.views.panels import ABSENT, BEHAVIORAL, CARRIED, NAMES, PHYSIOLOGICAL, axis, finish, panels
 
-#: a flow is drawn where it exceeds the even plan's by this much
+#: a flow is drawn where it is more than this many times the even plan's
 MARGIN = 1.25
 # how wide a flow is drawn: from this multiple of the even plan's on
 _WIDTHS = {MARGIN: 1.0, 1.5: 2.0, 2.0: 3.5, 3.0: 5.5}
@@ -33,7 +33,7 @@ def transport(model: HeLo, data: EmotionData, index: int, epsilon: float | None 
     """What HeLo's transport does in one window.
 
     Cost; the Wasserstein plan it gives; the Gromov plan, which knows only how tokens relate within each side; and of
-    the one that the model uses: the flows that exceed the even plan's by `MARGIN`, its marginals beside the even ones
+    the one that the model uses: the flows above `MARGIN` times the even plan's, its marginals beside the even ones
     asked for, and the tokens in the plane of their two main directions, with what the barycentric map carries to every
     behavioral token. Plans are multiples of the even plan u v^T, in colors of one scale for every window and epsilon.
 

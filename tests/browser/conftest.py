@@ -120,4 +120,4 @@ def lab(tmp_path_factory):
     )
     yield address, folder
     server.terminate()
-    server.wait(30)
+    server.wait(120)  # it ends its kernels first, one after another

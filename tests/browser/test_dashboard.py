@@ -13,7 +13,7 @@ from conftest import ROOT
 
 import helo
 from browser.conftest import free_port, serve
-from browser.test_browser import EXPLORER, move, settled, shoot
+from browser.test_browser import EXPLORER, SCREENSHOTS, move, settled, shoot
 
 CUT = """() => [...document.querySelectorAll('.lm-TabPanel-tabContents *, .jupyter-widgets *')].filter(e => {
   const box = e.getBoundingClientRect();
@@ -43,7 +43,7 @@ def dashboard(tmp_path, page):
     yield address
     page.goto("about:blank")  # or it would miss its server
     server.terminate()
-    server.wait(30)
+    server.wait(120)  # it ends its kernels first, one after another
 
 
 def visit(page, address, **asked):
@@ -62,7 +62,7 @@ def test_nothing_is_served_without_the_token_and_no_file_with_it(page, dashboard
 def test_tabs_share_their_window_and_the_width(page, dashboard, study):
     """The front page is one window; a click on the curve and the slider move what every tab shows."""
     page.set_viewport_size({"width": 1280, "height": 1000})
-    visit(page, dashboard)
+    visit(page, dashboard, epochs=30 if SCREENSHOTS else 2)
     plot = page.locator(".js-plotly-plot").first
     plot.locator(".main-svg").first.wait_for()
     page.get_by_text("150 windows of 3 people, never seen in training").wait_for()

@@ -4,7 +4,7 @@ from conftest import ROOT
 from test_notebooks import FAST
 
 from browser.conftest import with_parameters
-from browser.test_browser import open_and_run, settled, shoot, wait_for
+from browser.test_browser import SCREENSHOTS, open_and_run, settled, shoot, wait_for
 
 TITLE = "document.querySelector('.helo-explorer .js-plotly-plot').layout.title.text"
 
@@ -13,7 +13,8 @@ def test_a_model_listens_and_a_button_unplugs_a_sensor(page, lab, study):
     _, folder = lab
     output = folder / "out" / "live"
     name = "08_live.ipynb"
-    with_parameters(ROOT / "notebooks" / name, folder / "live" / name, FAST["08_live"] | {"output": str(output)})
+    parameters = FAST["08_live"] | {"output": str(output)} | ({"epochs": 30} if SCREENSHOTS else {})
+    with_parameters(ROOT / "notebooks" / name, folder / "live" / name, parameters)
     page.set_viewport_size({"width": 1280, "height": 1000})
     open_and_run(page, lab, f"live/{name}")
     wait_for(output / "result.json", page)

@@ -7,7 +7,7 @@ import nbformat
 from conftest import ROOT
 
 from browser.conftest import with_parameters
-from browser.test_browser import _notebook, open_and_run, shoot, wait_for
+from browser.test_browser import _notebook, look, open_and_run, wait_for
 
 QUESTION = "form:has(output)"
 
@@ -61,7 +61,7 @@ def test_run_all_shows_no_answer_and_a_prediction_opens_it(page, lab, study):
     assert verdict.inner_text() == "✓ Yes."
     assert page.locator(".jp-CodeCell").count() == cells, "JupyterLab took no key for a command"
     form.scroll_into_view_if_needed()
-    shoot(page, "question")
+    look(page, "question")
 
 
 def test_a_question_fits_the_dark_theme(page, lab, study):
@@ -75,7 +75,7 @@ def test_a_question_fits_the_dark_theme(page, lab, study):
     page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
     form.locator("input").fill("3")
     form.locator("button").click()
-    shoot(page, "question_dark")
+    look(page, "question_dark")
     colors = form.evaluate(
         """form => {
           const seen = e => {  // the colour behind an element: of the nearest one that has any
@@ -125,7 +125,7 @@ def test_progress_is_one_line_in_the_cell_and_not_red(page, lab, study):
         page.wait_for_timeout(250)
     assert len(seen) >= 3, "it moves"
     assert any("so far" in text and "left" in text for text in seen)
-    shoot(page, "progress")
+    look(page, "progress")
     assert cell.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.get_by_text("Interrupt Kernel", exact=True).click()

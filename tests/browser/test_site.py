@@ -1,6 +1,8 @@
-"""`make docs` without running notebooks: no warning of Sphinx, no dead link, and nothing that is fetched when read."""
+"""`make docs` without running notebooks: no warning of Sphinx, no dead link, nothing that is fetched when read, and no
+page that a telephone has to move sideways."""
 
 import importlib.util
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +11,8 @@ import pytest
 from conftest import ROOT
 
 SITE = ROOT / "docs" / "site"
+SCREENSHOTS = os.environ.get("HELO_SCREENSHOTS")  # where to keep a picture of five pages; `make figures` sets it
+SHOWN = ("index", "notebooks/03_transport", "systems/helo", "gallery", "reference/evaluation")
 
 
 def part(name):
@@ -53,6 +57,38 @@ def test_formulas_and_the_public_surface(site):
     assert not [name for name in helo.__all__ if f"helo.{name}" not in names]
     losses = (site / "reference" / "ground-floor.html").read_text()
     assert 'id="helo.transport.plan"' in losses and "T* = argmin_{T in Pi(u, v)}" in losses
+
+
+def test_every_page_fits_a_telephone_and_stays_on_the_machine(site, page):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.set_viewport_size({"width": 400, "height": 800})
+    pages = sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
+    wide = {}
+    for path in pages:
+        page.goto(path.as_uri(), wait_until="load")
+        if "_modules" not in path.parts:  # source code, whose lines are as long as they are
+            wide[path.relative_to(site).as_posix()] = page.evaluate("document.documentElement.scrollWidth")
+    assert {name: width for name, width in wide.items() if width > 400} == {}
+    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
+
+
+def test_five_pages(site, page):
+    """A sheet of five pages, at a desk and on a telephone: `figures/site.png`."""
+    from PIL import Image
+
+    sheet = Image.new("RGB", (5 * 480, 620 + 580), "white")
+    for k, name in enumerate(SHOWN):
+        for width, height, top, across in ((1440, 1800, 0, 460), (400, 800, 620, 280)):
+            page.set_viewport_size({"width": width, "height": height})
+            page.goto((site / f"{name}.html").as_uri(), wait_until="load")
+            page.wait_for_timeout(500)  # a picture that is alive draws itself
+            shot = Image.open(io.BytesIO(page.screenshot()))
+            assert len(shot.convert("L").getcolors(256)) > 50  # not an empty page
+            small = shot.resize((across, height * across // width), Image.Resampling.LANCZOS)
+            sheet.paste(small, (480 * k + (480 - across) // 2, top + 10))
+    if SCREENSHOTS:
+        sheet.quantize(256).save(ROOT / SCREENSHOTS / "site.png", optimize=True)
 
 
 def test_what_is_fetched_or_dead_is_found(tmp_path):
