@@ -250,6 +250,6 @@ def test_it_is_fast():
     shapes = {"bvp": (6, 5), "eda": (6, 5), "temp": (6, 2), "face": (6, 11)}
     data = without(random_data(n=1400, emotions=24, shapes=shapes), np.arange(1400) % 7 == 0)
     list(audit(study()[0]))  # imports
-    started = time.perf_counter()
+    started = time.process_time()  # its own: the machine is shared
     list(audit(data))
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

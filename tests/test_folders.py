@@ -256,9 +256,13 @@ def test_it_says_what_it_waits_for(notebook, tmp_path):
     (tmp_path / "s.toml").write_text(f'notebook = "{notebook}"\n[parameters]\na = 1')
     with folders.claim(tmp_path / "s" / sweeps.run_id(notebook, {"a": 1})):
         driver = helo("sweep", tmp_path / "s.toml", "--output", tmp_path / "s")
-        wait_for(lambda: (tmp_path / "s" / "sweep.json").exists())
-        time.sleep(4)
-    told = finish(driver)
+        told = driver.stdout.readline()
+        while "waiting for" not in told:
+            said = driver.stdout.readline()
+            assert said, told
+            told += said
+        time.sleep(2)  # and not a second time
+    told += finish(driver)
     assert told.count("waiting for 1 runs that others are running") == 1 and f"(process {os.getpid()} on " in told
 
 

@@ -1,6 +1,7 @@
 """`benchmarks/gpu.sh` and the page of speed: parts that fail are rows, and rows go where they belong."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -29,7 +30,9 @@ def test_a_run_without_a_gpu_says_so_and_a_part_that_takes_too_long_is_a_row():
     assert done.returncode == 0, done.stderr
     _, last = done.stdout.rsplit("# training", 1)
     assert "no GPU: figures are of the CPU" in last and "cores" in last and "torch" in last and "tiny sizes" in last
-    assert "| what | found | took |\n|---|---|---|\n| training | took longer than 0 s | 0 s of 0 |" in last
+    assert re.search(
+        r"\| what \| found \| took \|\n\|---\|---\|---\|\n\| training \| took longer than 0 s \| \d+ s of 0 \|", last
+    )
 
 
 def test_wheels_are_put_beside_the_python_that_is_there(tmp_path):

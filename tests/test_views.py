@@ -326,9 +326,9 @@ def test_sliders_answer_at_once(simulated, trained):
     def fastest(call):
         seconds = []
         for _ in range(12):
-            started = time.perf_counter()
+            started = time.process_time()  # its own: the machine is shared
             call()
-            seconds.append(time.perf_counter() - started)
+            seconds.append(time.process_time() - started)
         return min(seconds)
 
     empty = fastest(lambda: make_subplots(2, 3))
@@ -339,14 +339,14 @@ def test_sliders_answer_at_once(simulated, trained):
         for k in range(12):
             control = box.children[slider]
             before = box.children[-1].to_plotly_json()["data"]
-            started = time.perf_counter()
+            started = time.process_time()
             if name == "transport":
                 control.value = trained[0].epsilon * (2, 1)[k % 2]
             elif name == "correlation":
                 control.value = k % 2 + 2
             else:
                 control.index = k % 2 + 2
-            seconds.append(time.perf_counter() - started)
+            seconds.append(time.process_time() - started)
             assert box.children[-1].to_plotly_json()["data"] != before, name
         allowed = 8 * empty + (2 * plans if name == "transport" else 0)
         assert min(seconds) < allowed, f"{name}: {min(seconds):.3f} s, empty panels {empty:.3f} s, plans {plans:.3f} s"

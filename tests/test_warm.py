@@ -37,7 +37,8 @@ found = {
     "parent": os.environ["JPY_PARENT_PID"] == str(os.getppid()),
     "group": os.getpgid(0) == os.getsid(0) == os.getppid(), "cwd": os.getcwd(), "umask": os.umask(0o22),
     "signals": {int(s): str(signal.getsignal(s)).split(" at ")[0] for s in signal.valid_signals()},
-    "threads": sorted(t.name.split(" ")[0] for t in threading.enumerate()), "files": len(os.listdir("/proc/self/fd")),
+    "threads": sorted(t.name.split(" ")[0] for t in threading.enumerate() if t.name != "late"),
+    "files": len(os.listdir("/proc/self/fd")),
     "input": sys.stdin.read() if sys.stdin else None, "gc": [gc.isenabled(), *gc.get_threshold()],
     "locale": locale.getlocale(), "filters": len(warnings.filters), "tmp": plain(tempfile.gettempdir()),
     "names": sorted(k for k in globals() if k[0] != "_"), "inputs": len(In), "backend": matplotlib.get_backend(),
@@ -54,7 +55,7 @@ figure""",
     """sliders = widgets.IntSlider(3)
 data = helo.load("simulated", **STUDY)
 model = helo.build("helo", data, seed=0, width=16)
-helo.fit(model, data, helo.splits.by_subject(data, folds=2)[0], epochs=1, seed=0)
+helo.fit(model, data, helo.splits.by_subject(data, folds=2)[0], epochs=1, seed=0, progress=False)
 helo.save(model, f"{output}/model.safetensors")
 print(model.learned_correlation().detach().numpy())
 torch.manual_seed(3); np.random.seed(3); random.seed(3)
@@ -67,7 +68,8 @@ unclosed.write("whole")
 sys.kept = open(f"{output}/kept", "w")
 sys.kept.write("by a module")
 import threading, time
-threading.Thread(target=lambda: (time.sleep(0.5), open(f"{output}/thread", "w").write("x"))).start()""",
+late = lambda: (time.sleep(0.5), open(f"{output}/thread", "w").write("x"))
+threading.Thread(target=late, name="late").start()""",
 )
 IMPORTS = """import os, random, sys, tempfile
 import ipywidgets as widgets
@@ -191,7 +193,7 @@ def test_a_killed_zygote_or_kernel(tmp_path, monkeypatch):
     run(notebook, tmp_path, a=3, state="interrupted")
     assert result(run(notebook, tmp_path, a=4))["z"] == zygote().pid == result(other)["z"]
     zygote().send_signal(signal.SIGSTOP)  # one that does not answer
-    monkeypatch.setattr("helo.batch.warm.PATIENCE", 0.5)
+    monkeypatch.setattr("helo.batch.warm.PATIENCE", 10)
     assert cold_reason(run(notebook, tmp_path, a=5)) is None, "another answers"
 
 

@@ -1,5 +1,7 @@
 """JupyterLab and voila in a real browser: Debian's Chromium, driven by Playwright."""
 
+import contextlib
+import json
 import os
 import shutil
 import socket
@@ -8,8 +10,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import warnings
 
 import nbformat
+import psutil
 import pytest
 from conftest import ROOT
 
@@ -75,6 +79,21 @@ def serve(module, *arguments, ready, cwd, log, **environment):
     raise AssertionError(f"{module} did not answer: {log.read_text()[-2000:]}")
 
 
+def end(server):
+    """End a server and its kernels; one that is told to while a kernel is starting waits for it in vain."""
+    kernels = psutil.Process(server.pid).children(recursive=True)
+    server.terminate()
+    try:
+        server.wait(60)
+    except subprocess.TimeoutExpired:
+        warnings.warn(f"{server.args[2]} did not end when it was told to", stacklevel=2)
+        server.kill()
+        server.wait()
+        for kernel in kernels:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                kernel.kill()
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -90,9 +109,25 @@ def with_parameters(source, target, parameters):
     nbformat.write(notebook, target)
 
 
+@pytest.fixture
+def lab(jupyterlab):
+    """JupyterLab on a copy of the notebooks: (address, folder); the kernels of the test before are ended."""
+    address, _ = jupyterlab
+    for session in sessions(address):
+        with contextlib.suppress(urllib.error.HTTPError):  # its kernel may have ended meanwhile
+            address_of_it = f"{address}/api/sessions/{session['id']}"
+            urllib.request.urlopen(urllib.request.Request(address_of_it, method="DELETE"), timeout=60)
+    return jupyterlab
+
+
+def sessions(address):
+    """What JupyterLab has open: notebooks and the state of their kernels."""
+    return json.load(urllib.request.urlopen(f"{address}/api/sessions", timeout=60))
+
+
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """JupyterLab on a copy of the notebooks: (address, folder)."""
+def jupyterlab(tmp_path_factory):
+    """A JupyterLab server of its own."""
     folder = tmp_path_factory.mktemp("lab")
     settings = folder / "settings" / "@jupyterlab"
     # the whole notebook in the page, and no questions
@@ -111,6 +146,7 @@ def lab(tmp_path_factory):
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}",
         "--IdentityProvider.token=",
+        "--ServerApp.disable_check_xsrf=True",  # the fixture above ends kernels without a page
         f"--ServerApp.root_dir={folder}",
         ready=f"{address}/api",
         cwd=folder,
@@ -119,5 +155,4 @@ def lab(tmp_path_factory):
         JUPYTERLAB_WORKSPACES_DIR=str(folder / "workspaces"),
     )
     yield address, folder
-    server.terminate()
-    server.wait(120)  # it ends its kernels first, one after another
+    end(server)

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from test_notebooks import FAST, NOTEBOOKS
 
-from browser.conftest import with_parameters
+from browser.conftest import sessions, with_parameters
 
 DATA = "plot => JSON.stringify(plot.data.map(t => [t.x, t.y, t.z, t.link && t.link.value, t.cells && t.cells.values]))"
 SCREENSHOTS = os.environ.get("HELO_SCREENSHOTS")  # where to keep pictures of the explorers; `make figures` sets it
@@ -45,15 +45,26 @@ def open_and_run(page, lab, path):
     """Open a notebook in a workspace of its own, and run all cells."""
     address, _ = lab
     page.goto(f"{address}/lab/workspaces/{Path(path).stem}-{time.time_ns()}/tree/{path}?reset")
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
-    page.wait_for_timeout(1000)  # the kernel's session is attached a moment later
+    idle(page)
+    for _ in range(240):  # the kernel's session is attached a moment later
+        if any(s["path"] == path and s["kernel"]["execution_state"] == "idle" for s in sessions(address)):
+            break
+        page.wait_for_timeout(250)
+    page.wait_for_timeout(1000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
 
 
+def idle(page):
+    """Wait until the kernel has nothing left to do."""
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+
+
 def wait_for(path, page, seconds=300):
+    """What a notebook has written, once its last cell has ended: till then JupyterLab may take the focus."""
     for _ in range(seconds * 4):
         if path.exists():
+            idle(page)
             return json.loads(path.read_text())
         errors = page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
         assert errors.count() == 0, errors.first.inner_text()
@@ -100,12 +111,26 @@ def move(page, box, slider=0, key="ArrowLeft"):
     for keys in ((key,), (BACK[key], key)):
         for each in keys:
             press(page, handle, each)
-        for _ in range(300):
+        for _ in range(600):
             if plot.evaluate(DATA) != before:
                 return
             page.wait_for_timeout(100)
         warnings.warn(f"the slider moved by {keys}, the picture did not", stacklevel=2)
     raise AssertionError(f"the slider moved twice, the picture did not; the kernel is {kernel(page)}")
+
+
+def click(page, x, y, seen, arg=None):
+    """Click on a point of a picture until something is seen: plotly hears a click once it has heard of the hover."""
+    for _ in range(12):
+        page.mouse.move(x - 2, y)
+        page.mouse.move(x, y)
+        page.wait_for_timeout(400)
+        page.mouse.click(x, y)
+        for _ in range(50):
+            if page.evaluate(seen, arg):
+                return
+            page.wait_for_timeout(100)
+    raise AssertionError(f"nothing follows a click at {x:.0f}, {y:.0f}")
 
 
 def kernel(page):
@@ -212,8 +237,7 @@ def test_explorers_fit_every_window_and_theme_and_are_kept(page, lab, study, dar
         page.set_viewport_size({"width": width, "height": 900})
         if width == 700:
             page.keyboard.press("Control+b")  # the sidebar goes
-        page.wait_for_timeout(1500)
-        for k, found in enumerate(page.evaluate(BOXES)):
+        for k, found in enumerate(_drawn(page)):
             left, _, right, _ = found["cell"]
             assert left <= found["plot"][0] and found["plot"][2] <= right + 1, f"{cells[k]} is cut at {width}"
             assert found["plot"][1] - found["controls"] < 110, "the controls push the picture down"
@@ -239,6 +263,18 @@ def test_explorers_fit_every_window_and_theme_and_are_kept(page, lab, study, dar
     page.keyboard.press("Control+s")
     page.wait_for_function("!document.querySelector('.lm-TabBar-tab.jp-mod-dirty')")
     _without_its_kernel(page, lab, "explorers.ipynb", kept)
+
+
+def _drawn(page):
+    """Where everything is, once each picture has its place's width and nothing moves any more."""
+    page.wait_for_timeout(1500)
+    fitted = "e => Math.abs(e.querySelector('.main-svg').clientWidth - e.clientWidth) < 2"
+    page.wait_for_function(f"[...document.querySelectorAll('.helo-explorer .js-plotly-plot')].every({fitted})")
+    now, before = page.evaluate(BOXES), None
+    while now != before:
+        page.wait_for_timeout(500)
+        now, before = page.evaluate(BOXES), now
+    return now
 
 
 def _after_a_move(page):
@@ -280,16 +316,13 @@ def test_a_click_on_a_pair_shows_its_windows(page, lab, study):
         "p => {const r = p.getBoundingClientRect(), l = p._fullLayout, a = l.xaxis, b = l.yaxis;"
         "return [r.left + a._offset + a.d2p(a._categories[5]), r.top + b._offset + b.d2p(b._categories[2])]}"
     )
-    page.mouse.move(x, y)
-    page.wait_for_timeout(300)
-    page.mouse.click(x, y)
     names = plot.evaluate("p => [p._fullLayout.yaxis._categories[2], p._fullLayout.xaxis._categories[5]]")
     assert names[1] != "excited"  # which is there at first: something has to happen
-    page.wait_for_function(
-        "names => {const l = document.querySelector('.widget-vbox .js-plotly-plot').layout;"
-        "return [l.xaxis4, l.yaxis4].every((axis, k) => axis.title.text == `share of ${names[k]}`)}",
-        arg=names,
+    shown = (
+        "([a, b]) => {const l = document.querySelector('.widget-vbox .js-plotly-plot').layout;"
+        "return l.xaxis4.title.text == `share of ${a}` && l.yaxis4.title.text == `share of ${b}`}"
     )
+    click(page, x, y, shown, names)
 
 
 def test_the_stop_button_keeps_the_best_epoch(page, lab, study):
@@ -319,6 +352,7 @@ def test_the_index_leads_to_every_notebook(page, lab):
     (lab[1] / "notebooks" / "00_index.ipynb").write_text(source)
     page.goto(f"{lab[0]}/lab/workspaces/index/tree/notebooks/00_index.ipynb?reset")
     page.get_by_role("link", name="03 · Transport").wait_for()
+    idle(page)  # JupyterLab does not end while a kernel is starting
 
 
 def _notebook(*cells):

@@ -12,8 +12,8 @@ import pytest
 from conftest import ROOT
 
 import helo
-from browser.conftest import free_port, serve
-from browser.test_browser import EXPLORER, SCREENSHOTS, move, settled, shoot
+from browser.conftest import end, free_port, serve
+from browser.test_browser import EXPLORER, SCREENSHOTS, click, move, settled, shoot
 
 CUT = """() => [...document.querySelectorAll('.lm-TabPanel-tabContents *, .jupyter-widgets *')].filter(e => {
   const box = e.getBoundingClientRect();
@@ -42,8 +42,7 @@ def dashboard(tmp_path, page):
     server = serve("voila", "dashboard.ipynb", *own, ready=address, cwd=tmp_path, log=tmp_path / "voila.log")
     yield address
     page.goto("about:blank")  # or it would miss its server
-    server.terminate()
-    server.wait(120)  # it ends its kernels first, one after another
+    end(server)
 
 
 def visit(page, address, **asked):
@@ -73,10 +72,7 @@ def test_tabs_share_their_window_and_the_width(page, dashboard, study):
         "p => {const r = p.getBoundingClientRect(), l = p._fullLayout, t = p.data[0], x = l.xaxis, y = l.yaxis;"
         "return [r.left + x._offset + x.d2p(t.x[40]), r.top + y._offset + y.d2p(t.y[40]), t.x[40]]}"
     )
-    page.mouse.move(x, y)
-    page.wait_for_timeout(400)
-    page.mouse.click(x, y)
-    page.wait_for_function(f"({title})(document.querySelector('.js-plotly-plot')).includes('window {number}:')")
+    click(page, x, y, f"() => ({title})(document.querySelector('.js-plotly-plot')).includes('window {number}:')")
     shoot(page, "dashboard")
     for k, name in enumerate(("data", "answers", "transport"), 1):
         page.get_by_role("tab", name=name).click()

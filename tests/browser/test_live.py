@@ -29,8 +29,11 @@ def test_a_model_listens_and_a_button_unplugs_a_sensor(page, lab, study):
     page.wait_for_function(f"{TITLE}.includes('eda: silent for')")
     listen.click()  # pause
     assert settled(plot, page) != before
-    page.wait_for_timeout(500)
-    paused = page.evaluate(TITLE)
+    paused, since = page.evaluate(TITLE), 0
+    while since < 2000:  # what was on its way when it was paused may be drawn late
+        page.wait_for_timeout(100)
+        now, since = page.evaluate(TITLE), since + 100
+        paused, since = (now, since) if now == paused else (now, 0)
     page.wait_for_timeout(1500)
     assert page.evaluate(TITLE) == paused
     assert plot.evaluate("p => p.layout.shapes.length") > 0, "its tokens are grey"

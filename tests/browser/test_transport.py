@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from browser.test_browser import EXPLORER, _notebook, move, open_and_run
+from browser.test_browser import EXPLORER, _notebook, idle, move, open_and_run
 
 BY_HAND = (
     "import numpy as np\nfrom helo.views import by_hand\nby_hand.explorer(np.array([[0.1, 0.9, 0.5], [0.8, 0.2, 0.4]]))"
@@ -28,6 +28,7 @@ def shown(page, lab, name, code):
     open_and_run(page, lab, f"{name}.ipynb")
     box = page.locator(EXPLORER).first
     box.locator(".js-plotly-plot .main-svg").first.wait_for()
+    idle(page)  # a cell that ends takes the focus
     return box
 
 
@@ -51,7 +52,7 @@ def test_the_scalings_are_stepped_and_played_from_the_keyboard(page, lab):
     until_done(page, 2)
     box.locator(".jupyter-widget-play button, .widget-play button").first.focus()
     page.keyboard.press("Enter")
-    until_done(page, 4)  # by itself
+    page.wait_for_function(f"parseInt({DONE}.split(' ')[1]) >= 4")  # by itself
 
 
 @pytest.mark.parametrize("name, code", [("by_hand_wide", BY_HAND), ("plans_wide", PLANS)])
