@@ -112,12 +112,15 @@ def with_parameters(source, target, parameters):
 @pytest.fixture
 def lab(jupyterlab):
     """JupyterLab on a copy of the notebooks: (address, folder); the kernels of the test before are ended."""
-    address, _ = jupyterlab
+    end_kernels(jupyterlab[0])
+    return jupyterlab
+
+
+def end_kernels(address):
     for session in sessions(address):
         with contextlib.suppress(urllib.error.HTTPError):  # its kernel may have ended meanwhile
             address_of_it = f"{address}/api/sessions/{session['id']}"
             urllib.request.urlopen(urllib.request.Request(address_of_it, method="DELETE"), timeout=60)
-    return jupyterlab
 
 
 def sessions(address):

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from test_notebooks import FAST, NOTEBOOKS
 
-from browser.conftest import sessions, with_parameters
+from browser.conftest import end_kernels, sessions, with_parameters
 
 DATA = "plot => JSON.stringify(plot.data.map(t => [t.x, t.y, t.z, t.link && t.link.value, t.cells && t.cells.values]))"
 SCREENSHOTS = os.environ.get("HELO_SCREENSHOTS")  # where to keep pictures of the explorers; `make figures` sets it
@@ -97,12 +97,16 @@ def press(page, handle, key):
     raise AssertionError(f"{key} does not move the slider from {value}")
 
 
+class Unmoved(AssertionError):
+    """A picture does not follow its slider."""
+
+
 def move(page, box, slider=0, key="ArrowLeft"):
     """Press an arrow key on a slider, and wait until the picture has other data.
 
-    Once, on a busy machine, a notebook's very first move was not followed within a minute, and nobody found out why
-    (widgets have a thread of their own in the kernel, new in ipykernel 7): who moves the slider again sees it follow.
-    So it is moved back and again here, with a warning; the second move has to be seen.
+    Twice, on a busy machine, a notebook's slider was not followed within a minute, its kernel idle, and nobody found
+    out why (widgets have a thread of their own in the kernel, new in ipykernel 7). So it is moved back and again here,
+    with a warning; the second move has to be seen.
     """
     plot = box.locator(".js-plotly-plot").first
     before = settled(plot, page)
@@ -116,7 +120,17 @@ def move(page, box, slider=0, key="ArrowLeft"):
                 return
             page.wait_for_timeout(100)
         warnings.warn(f"the slider moved by {keys}, the picture did not", stacklevel=2)
-    raise AssertionError(f"the slider moved twice, the picture did not; the kernel is {kernel(page)}")
+    raise Unmoved(f"the slider moved twice, the picture did not; the kernel is {kernel(page)}")
+
+
+def move_all(page, box, sliders):
+    """Move each slider away from where it is, and back."""
+    box.locator(".js-plotly-plot .main-svg").first.wait_for()
+    for slider in range(sliders):
+        handle = box.locator(".noUi-handle").nth(slider)
+        now, low = (float(handle.get_attribute(f"aria-value{what}")) for what in ("now", "min"))
+        for key in ("ArrowLeft", "ArrowRight") if now > low else ("ArrowRight", "ArrowLeft"):
+            move(page, box, slider, key)
 
 
 def click(page, x, y, seen, arg=None):
@@ -147,17 +161,22 @@ def test_a_notebook_runs_and_its_sliders_move_the_data(path, page, lab, study):
     if SCREENSHOTS and "epochs" in parameters:
         parameters |= {"epochs": 30}
     with_parameters(path, folder / "notebooks" / path.name, parameters)
+    boxes = page.locator(EXPLORER)
     open_and_run(page, lab, f"notebooks/{path.name}")
     wait_for(output / "result.json", page)
-    boxes = page.locator(EXPLORER)
     if SLIDERS[path.stem]:
-        boxes.first.locator(".js-plotly-plot .main-svg").first.wait_for()
-        for slider in range(SLIDERS[path.stem]):
-            handle = boxes.first.locator(".noUi-handle").nth(slider)
-            now, low = (float(handle.get_attribute(f"aria-value{what}")) for what in ("now", "min"))
-            away = ("ArrowLeft", "ArrowRight") if now > low else ("ArrowRight", "ArrowLeft")
-            for key in away:
-                move(page, boxes.first, slider, key)
+        try:
+            move_all(page, boxes.first, SLIDERS[path.stem])
+        except (
+            Unmoved
+        ) as error:  # once in some forty openings on a machine that is far too busy; with a new kernel, never
+            warnings.warn(f"{path.stem}: {error}; opened again", stacklevel=1)
+            page.goto("about:blank")
+            end_kernels(lab[0])
+            (output / "result.json").unlink()
+            open_and_run(page, lab, f"notebooks/{path.name}")
+            wait_for(output / "result.json", page)
+            move_all(page, boxes.first, SLIDERS[path.stem])
         (look if path.stem == "07_your_own_data" else shoot)(boxes.last, f"explorer_{path.stem}")
     else:
         assert boxes.count() == 0
