@@ -167,9 +167,7 @@ def test_a_notebook_runs_and_its_sliders_move_the_data(path, page, lab, study):
     if SLIDERS[path.stem]:
         try:
             move_all(page, boxes.first, SLIDERS[path.stem])
-        except (
-            Unmoved
-        ) as error:  # once in some forty openings on a machine that is far too busy; with a new kernel, never
+        except Unmoved as error:  # seen once in some forty openings, at four times the load two cores carry
             warnings.warn(f"{path.stem}: {error}; opened again", stacklevel=1)
             page.goto("about:blank")
             end_kernels(lab[0])
