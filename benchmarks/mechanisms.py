@@ -285,21 +285,26 @@ def sensitivity(table: pd.DataFrame) -> None:
                 if own[measure].isna().all():
                     continue
                 place = [AXES[axis].index(v) for v in own["value"]]
-                panel.plot(place, own[measure], "o", ms=3, color=colours[model], alpha=0.5)
+                front = {"zorder": 3 if model == "helo" else 2}
+                panel.plot(place, own[measure], "o", ms=3, color=colours[model], alpha=0.5, **front)
                 middle = own.groupby("value")[measure].mean()
-                panel.plot([AXES[axis].index(v) for v in middle.index], middle, color=colours[model], label=model)
+                steps = [AXES[axis].index(v) for v in middle.index]
+                panel.plot(steps, middle, color=colours[model], label=model, **front)
             if measure == "kl":
                 means = part.groupby("value")["kl_mean"].first()
                 panel.plot([AXES[axis].index(v) for v in means.index], means, "k:", label="training mean")
-                panel.set_ylim(0, 1.05 * table["kl"].max())
+                panel.set_ylim(0, 1.05 * table[["kl", "kl_mean"]].max().max())
             else:
+                moments = AXES[axis] if axis == "moments" else [4] * len(AXES[axis])
+                panel.plot(range(len(moments)), 1 / np.array(moments), "k:", label="even plan")
                 panel.set_ylim(0, 1.03)
                 panel.set_xlabel(axis.replace("_", " "))
             panel.set_xticks(range(len(AXES[axis])), [f"{v:g}" for v in AXES[axis]])
             panel.spines[["top", "right"]].set_visible(False)
     panels[0][0].set_ylabel("KL, test people (nats)")
     panels[1][0].set_ylabel("plan's mass in common\nwith the true coupling")
-    panels[0][2].legend(*panels[0][0].get_legend_handles_labels(), frameon=False, fontsize=8, loc="upper left")
+    panels[0][0].legend(frameon=False, fontsize=8, loc="upper left", ncols=2)
+    panels[1][0].legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 0.27))
     figures.save(figure, "figures/sensitivity.png")
 
 

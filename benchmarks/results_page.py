@@ -37,13 +37,20 @@ and seven drawn from a declared space (learning rate, weight decay, batch, dropo
 ratings without a person's own tendency: the same seven for all; two of them also draw the system's own options).
 The training people choose one, by the KL on all three groups; the three models with it answer together; what was
 chosen is trained with three seeds. Closed-form systems choose their strength inside, by their training people. The
-test people have no say.
+test people have no say in the choice. In what there was to choose from they had: HeLo's form and its defaults, one
+of its eight candidates, were found on `matching` and WESAD with test people's KL in sight ([method.md](method.md)),
+nobody else's were. Read HeLo's lead on `matching` as that it can be done, not as how much better it is.
 
 **The unit is a person.** Brackets are 95 % bootstrap intervals over people; p is Wilcoxon's signed-rank test over
-people, corrected for the number of systems (Holm). **Skill** is (KL of the training mean − KL) / (KL of the
-training mean − KL of the ceiling); the ceiling knows the true condition and answers the training people's mean for
-it. `mixture` is told the conditions' names in training; no other system is. `helo-no-ot` and `helo-no-r` are HeLo
-without its transport and without R in its label attention, with the same budget.
+people, corrected for the number of systems (Holm). Intervals are expanded percentile intervals
+(`helo/evaluation/intervals.py`). **Told apart** are two systems whose difference has an interval that leaves out 0
+and a p below .05 after Holm; the sentences compare everybody with the best system (without `mixture`), the tables
+with HeLo. **Skill** is (KL of the training mean − KL) / (KL of the training mean − KL of the ceiling); the ceiling
+knows the true condition and answers the training people's mean for it: a reference, not a bound. Above 1 the
+signals tell more than the condition's name, as where it is a quarter of the circle (`circumplex`) or the emotion
+that an actor was asked for (CREMA-D). `mixture` is told the conditions' names in training; no other system is.
+`helo-no-ot` and `helo-no-r` are HeLo without its transport and without R in its label attention, with the same
+budget.
 """
 
 
@@ -118,9 +125,9 @@ def verdict(table: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
             + (f"The interval of the difference lies above 0 for {names(above)}." if above else "")
         )
     if "helo" in ranked.index and best != "helo":
-        row = tested.loc["helo"]
+        row, systems = tested.loc["helo"], [m for m in ranked.index if m != "mean" and not m.startswith("helo-no")]
         lines.append(
-            f"HeLo is {list(ranked.index).index('helo') + 1} of {len(ranked)} by KL: {row['difference']:+.4f} "
+            f"HeLo is {systems.index('helo') + 1} of {len(systems)} systems by KL: {row['difference']:+.4f} "
             f"[{row['low']:+.4f}, {row['high']:+.4f}] beside `{best}`, better for {row['better']:.0f} of "
             f"{row['people']:.0f} people."
         )

@@ -41,7 +41,8 @@ def knockout(model: EmotionModel, data: EmotionData, split: Split) -> pd.DataFra
     Returns:
         One row per part, index its name ("without eda" for a modality): "instead" (what stands in its place), "change",
         "kl" (intact), "kl_without", "worse" (their difference, positive where the part helps), and "worse_low" and
-        "worse_high", its 95 % bootstrap interval over the test people.
+        "worse_high", its 95 % bootstrap interval over the test people: of two or three the range of all draws, which
+        holds the mean of new people about half the time (two) or 7 times in 10 (three). `attrs["people"]` counts them.
 
     Raises:
         ValueError: model and data do not fit, or no test windows.
@@ -75,7 +76,9 @@ def knockout(model: EmotionModel, data: EmotionData, split: Split) -> pd.DataFra
             "worse_low": low,
             "worse_high": high,
         }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.attrs["people"] = len(np.unique(data.subjects[split.test]))
+    return table
 
 
 def _total_variation(p, q):

@@ -71,6 +71,8 @@ def protocols(values: Mapping[str, Mapping[str, float]], label: str) -> Figure:
 @as_written
 def knockout(table: pd.DataFrame, title: str = "") -> Figure:
     """What a model hangs on, from `helo.knockout`: how far its answers move without each part, and what that costs."""
+    people = table.attrs.get("people", 4)
+    among = "95 % interval over people" if people > 3 else f"range of a bootstrap over {people} people"
     y = np.arange(len(table))
     figure, (change, cost) = plt.subplots(1, 2, figsize=(9, 1.3 + 0.28 * len(table)), sharey=True)
     change.barh(y, table["change"], color=[ORANGE if n.startswith("without ") else BLUE for n in table.index])
@@ -79,7 +81,7 @@ def knockout(table: pd.DataFrame, title: str = "") -> Figure:
     error = np.abs(table[["worse_low", "worse_high"]].to_numpy().T - table["worse"].to_numpy())
     cost.axvline(0, color="#999999", lw=0.8)
     cost.errorbar(table["worse"], y, xerr=np.nan_to_num(error), fmt="D", ms=4, color="k", lw=1, capsize=2)
-    cost.set(xlabel="KL without it - KL intact (nats)\n95 % interval over people")
+    cost.set(xlabel=f"KL without it - KL intact (nats)\n{among}")
     change.invert_yaxis()
     figure.suptitle(title or f"knocked out, without training again; KL intact {table['kl'].iloc[0]:.4f}", fontsize=10)
     for axis in (change, cost):

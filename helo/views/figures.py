@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from helo.data.emotion_data import EmotionData, Recording
 from helo.files import atomic_write
@@ -175,6 +176,13 @@ def window(data: EmotionData, index: int) -> Figure:
     return figure
 
 
+class _Plain(LogFormatter):
+    """0.06 for 6 x 10^-2, at the ticks that matplotlib would label."""
+
+    def __call__(self, x, pos=None):
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
 def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: float | None = None) -> Figure:
     """Loss terms over epochs, the best epoch marked; `reference` is the training mean's KL on the validation side."""
     epochs = [row["epoch"] for row in rows]
@@ -189,13 +197,17 @@ def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: flo
         axis.axhline(reference, color="#999999", ls="--", label="training mean, validation")
     axis.axvline(best_epoch, color="k", lw=0.8, ls=":", label=f"best, epoch {best_epoch}")
     axis.set(xlabel="epoch", ylabel="KL divergence (nats)", yscale="log")
-    axis.legend(frameon=False, fontsize=8)
+    for which in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+        which(_Plain(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
     names = {"train_correlation": "L_CC", "train_transport": "transport cost <T, C>"}
     for axis, term in zip(axes[0, 1:], terms, strict=True):
         axis.plot(epochs, [row[term] for row in rows], color=GREEN)
         axis.set(xlabel="epoch", ylabel=names.get(term, term.removeprefix("train_")))
         axis.set_ylim(bottom=0)
     figure.tight_layout()
+    # below: wherever it stood inside, a curve or a line would run through it
+    named = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*named, frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 0.03))
     return figure
 
 
@@ -218,9 +230,9 @@ def answers(
         _bars(axis, emotions, {"rated": l, "predicted": p})
         if bounds is not None:
             ends = [bound[k] for bound in bounds]
-            axis.hlines(
-                np.arange(len(emotions)), *ends, color="#555555", lw=1, zorder=1.9, label="least to largest share"
-            )
+            y = np.arange(len(emotions))
+            axis.hlines(y, *ends, color="white", lw=2.6, zorder=1.8)  # seen on a bar of any colour
+            axis.hlines(y, *ends, color="#555555", lw=1, zorder=1.9, label="least to largest share")
         axis.set_title(title, fontsize=9)
     for axis in axes[0, 1:]:
         axis.set_yticklabels([])

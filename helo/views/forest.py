@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 def forest(summary: pd.DataFrame, title: str = "") -> Figure:
     """Skill of every model with its interval over people, best first; KL where no model has a skill.
 
-    Lines mark the training mean and the ceiling (skill 0 and 1). The reference is in another colour; a model with fits
-    that were cut at the cap of epochs is hollow. What is worse than the training mean by more than the best is
-    better is an arrow at the edge; its numbers stand on the right, as everybody's.
+    Lines mark the training mean and knowing the condition (skill 0 and 1; above 1 signals tell more than its name). The
+    reference is in another colour; a model with fits that were cut at the cap of epochs is hollow. What is worse than
+    the training mean by more than the best is better is an arrow at the edge; its numbers stand on the right, as
+    everybody's.
 
     Args:
         summary: from `helo.evaluation.summarise`.
@@ -64,8 +65,8 @@ def forest(summary: pd.DataFrame, title: str = "") -> Figure:
 
 def _lines(rows, name):
     if name == "skill":
-        return {"training mean": 0.0, "ceiling": 1.0}
-    lines = {"training mean": rows["kl_mean"].iloc[0], "ceiling": rows["kl_ceiling"].iloc[0]}
+        return {"training mean": 0.0, "condition known": 1.0}
+    lines = {"training mean": rows["kl_mean"].iloc[0], "condition known": rows["kl_ceiling"].iloc[0]}
     return {label: x for label, x in lines.items() if np.isfinite(x)}
 
 
