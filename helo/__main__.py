@@ -233,11 +233,13 @@ def collect(
     from helo.batch.overview import overview
     from helo.evaluation import summarise, to_markdown
     from helo.files import atomic_write
+    from helo.reading import expanded
 
     with _told_plainly():
+        folder = expanded(folder)
         results, content = sweeps.collect(folder), io.BytesIO()
         results.to_parquet(content)
-        atomic_write(table or folder / "table.parquet", content.getvalue())
+        atomic_write(expanded(table or folder / "table.parquet"), content.getvalue())
         page = overview(folder, results)
     if {"model", "seed", "fold", "people"} <= set(results):
         fitted = results[results["people"].notna()]  # a folder may hold runs of other notebooks too

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from helo.files import atomic_write
+from helo.files import atomic_write, plain
 from helo.reading import regular, shown
 
 _FIELD, _BLANK = "sha256", "0" * 64
@@ -33,7 +33,7 @@ def write(
         arrays: name -> array.
         serialise: safetensors.numpy.save or safetensors.torch.save, as the arrays are.
     """
-    content = serialise(arrays, metadata={kind: json.dumps({_FIELD: _BLANK} | dict(about))})
+    content = serialise(arrays, metadata={kind: json.dumps({_FIELD: _BLANK} | dict(about), default=plain)})
     atomic_write(path, sealed(content), mode=0o600)
 
 

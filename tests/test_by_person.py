@@ -78,3 +78,9 @@ def test_what_cannot_be_drawn_is_named(table):
         views.by_person(table, "b", "a", "age")
     with pytest.raises(ValueError, match="both 'a'; expected two models"):
         views.by_person(table, "a", "a")
+
+
+def test_p2_stands_before_p10():
+    rows = [{"model": m, "subject": f"P{k}", "kl": k + (m == "b")} for k in (1, 10, 2) for m in "ab"]
+    table = pd.DataFrame(rows).assign(seed=0, fold="f", condition="", windows=1, trials=1)
+    assert sorted_people(table, "b", "a", "name").index.tolist() == ["P1", "P2", "P10"]

@@ -186,3 +186,11 @@ def test_what_is_no_such_file_is_refused(content, tmp_path):
     (tmp_path / "m").write_bytes(content)
     with pytest.raises(ValueError, match="m: not a helo file"):
         helo.load_model(tmp_path / "m")
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    """`for seed in np.arange(3)` trains, and is saved."""
+    model = helo.build("early", helo.load("simulated"), seed=np.int64(1), width=np.int64(32), dropout=np.float32(0.5))
+    helo.save(model, tmp_path / "m.safetensors")
+    again = helo.load_model(tmp_path / "m.safetensors")
+    assert again.options["width"] == 32 and again.options["dropout"] == 0.5

@@ -13,6 +13,7 @@ from test_progress import drawn  # noqa: F401 - a fixture
 import helo
 from helo import evaluation
 from helo.evaluation import fits
+from helo.evaluation.attempts import attempts
 from helo.measures import kl
 
 FAST = {"epochs": 2, "nested": 0, "progress": False}
@@ -145,6 +146,7 @@ def test_settings_of_one_model_under_labels(simulated):
         ({"models": {"x": {}}}, "x: unknown model None"),
         ({"models": "halo"}, "halo: unknown model 'halo'"),
         ({"seeds": []}, r"seeds \[\]; expected at least one"),
+        ({"seeds": [0, 1, 0]}, r"seeds is \[0, 1, 0\]; expected different ones"),
         ({"nested": 1}, "nested is 1 and choose_from 1; expected 0 or at least 2 groups"),
         ({"choose_from": 0}, "choose_from 0"),
         ({"epoch": 3}, r"helo.fit does not take \['epoch'\]; its arguments are"),
@@ -251,3 +253,24 @@ def test_a_stack_is_watched_and_goes_on_from_its_checkpoints(simulated, tmp_path
     rest = helo.evaluate(["ridge", "early"], simulated, on_epoch=lambda _, row: seen.append(row["epoch"]), **arguments)
     assert sorted(seen) == [2, 3, 3, 3, 4, 4, 4]
     pd.testing.assert_frame_equal(whole.drop(columns="seconds"), rest.drop(columns="seconds"), rtol=1e-3)
+
+
+def test_a_large_array_among_the_options_is_told_from_another(simulated, tmp_path):
+    """The text of an array of over 1000 numbers leaves most of them out."""
+    names = np.zeros((2, len(simulated.emotions), 512), np.float32)
+    names[0, :, 200], names[1, :, 300] = 1, np.arange(len(simulated.emotions))
+    for given in names:
+        entry = {"a": {"model": "name-guided", "names": given}}
+        helo.evaluate(entry, simulated, folds=2, folder=tmp_path, nested=0, epochs=1)
+    assert len(list(tmp_path.glob("name-guided*.npz"))) == 4
+
+
+def test_nothing_to_choose_starts_no_process(simulated):
+    """Nor a line to watch it by: NumPy before 2.2 cannot map a file without a byte."""
+    assert list(attempts(simulated, [], {}, 2, None, None)) == []
+
+
+def test_two_splits_of_one_name_are_refused(simulated):
+    twice = helo.splits.by_subject(simulated, folds=3) + helo.splits.by_subject(simulated, folds=3, seed=1)
+    with pytest.raises(ValueError, match="3 splits have the name of another, as 'subjects-fold1of3'"):
+        helo.evaluate(["mean"], simulated, protocol=twice)

@@ -5,6 +5,7 @@ After a wanted change: `HELO_BASELINE=write python -m pytest tests/test_figures.
 
 import dataclasses
 import os
+import warnings
 from itertools import combinations
 
 import numpy as np
@@ -15,6 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.testing.compare import compare_images
 
 from helo import figures
+from helo.data import Recording
 
 BASELINE = ROOT / "tests" / "baseline"
 EMOTIONS = ("happy", "excited", "inspired", "calm", "sad", "tired", "afraid", "angry")
@@ -204,3 +206,52 @@ def test_emotions_keep_colors_that_can_be_told_apart(kind):
     seen = [lab(color, BLINDNESS[kind]) for color in colors.values()]
     # 2.3 is a just noticeable difference
     assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 15
+
+
+def test_bars_stand_over_their_models_name():
+    figure = figures.protocols({"subjects": {"a": 1, "b": 2}, "trials": {"b": 3, "a": 4}, "clips": {"c": 5}}, "KL")
+    (axis,) = figure.axes
+    names = [label.get_text() for label in axis.get_xticklabels()]
+    found = {
+        (bars.get_label(), names[round(bar.get_x() + bar.get_width() / 2)]): bar.get_height()
+        for bars in axis.containers
+        for bar in bars
+        if np.isfinite(bar.get_height())
+    }
+    of_a_and_b = {("by subjects", "a"): 1, ("by subjects", "b"): 2, ("by trials", "b"): 3, ("by trials", "a"): 4}
+    assert found == {**of_a_and_b, ("by clips", "c"): 5}
+
+
+@pytest.mark.parametrize("start, times", [(-3, (0, 1.9)), (0, (0, 4.9)), (-7, ()), (8, (8, 9.9))])
+def test_a_stretch_begins_where_it_is_asked_for(start, times):
+    """A negative index counts from the recording's end: its last seconds stood where nothing was."""
+    made = Recording({"x": np.arange(100.0)[:, None]}, {"x": 10.0}, {"x": "V"})
+    (line,) = figures.recording(made, start, 5).axes[0].lines
+    x, y = line.get_data()
+    assert tuple(x[[0, -1]] if len(x) else x) == pytest.approx(times)
+    assert np.allclose(np.diff(y), np.diff(x) * 10) if len(x) else True
+
+
+def test_a_model_without_epochs_has_no_curve():
+    with pytest.raises(ValueError, match="the history has no epochs"):
+        figures.history([], 0)
+
+
+def test_one_person_whom_nobody_helps_is_drawn():
+    """Without an interval, and with all worse than the training mean, every model still has its mark."""
+    kl = pd.Series({"mean": 0.1192, "aa-knn": 0.1204, "ridge": 0.1245})
+    table = pd.DataFrame({"kl": kl, "kl_low": np.nan, "kl_high": np.nan, "kl_mean": 0.1192, "kl_ceiling": np.nan})
+    table[["skill", "skill_low", "skill_high"]] = np.nan
+    table = table.assign(capped=0.0, reference=False, people=1, unit="fold", weight="windows", level=0.95)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (axis,) = figures.forest(table).axes
+    assert sum(line.get_marker() in ("o", "<", ">") for line in axis.lines) == 3
+
+
+@pytest.mark.parametrize("people, said", [(3, "range of a bootstrap over 3 people"), (12, "95 % interval over people")])
+def test_the_range_of_three_people_is_no_interval(people, said):
+    rows = {"change": [0.5], "kl": [0.1], "worse": [0.2], "worse_low": [0.1], "worse_high": [0.3]}
+    table = pd.DataFrame(rows, index=["plan"])
+    table.attrs["people"] = people
+    assert said in figures.knockout(table).axes[1].get_xlabel()

@@ -43,6 +43,8 @@ elif what == "daemon":
     while not (os.path.exists(f"{output}/forked") and os.path.getsize(f"{output}/forked")): time.sleep(0.01)
 """
 
+CELLS = 'a: int = 0  # number\noutput: str = ""  # folder', f"import json, os\n{RECORD}"
+
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
@@ -297,3 +299,39 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeyp
     monkeypatch.setattr(files.os, "replace", lambda a, b: (done.append("renamed"), replace(a, b)))
     files.atomic_write(tmp_path / "x", b"12345")
     assert done == [5, "renamed"]
+
+
+@pytest.mark.parametrize("name", ["out {x}", "out {what}", "ünï {a} é"])
+def test_braces_in_a_path_are_no_parameters(tmp_path, name):
+    """papermill fills in what stands in braces: the notebook ran into another folder, or not at all."""
+    (tmp_path / name).mkdir()
+    there = write_notebook(tmp_path / name / "n {a}.ipynb", *CELLS)
+    folder = tmp_path / "s" / name
+    states = sweeps.sweep(there, [{"a": 3}], folder, progress=False)
+    assert list(states.values()) == ["done"]
+    (run_folder,) = (folder / run for run in states)
+    assert (run_folder / there.name).is_file() and [p.name for p in (tmp_path / "s").iterdir()] == [name]
+
+
+def test_a_sweep_at_home(tmp_path, monkeypatch):
+    """~ is the home everywhere: where the sweep runs, where its states are asked for, where its results are read."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    write_notebook(tmp_path / "n.ipynb", *CELLS)
+    states = sweeps.sweep("~/n.ipynb", [{"a": 1}], "~/s", progress=False)
+    assert list(states.values()) == ["done"] == list(sweeps.status("~/s").values())
+    assert sweeps.collect("~/s")["a"].tolist() == [1]
+    finish(helo("collect", "~/s"))
+    assert (tmp_path / "s" / "table.parquet").exists() and (tmp_path / "s" / "index.html").exists()
+    assert not (tmp_path / "~").exists()
+
+
+def test_columns_keep_their_names(tmp_path):
+    """A result that is NaN is no other result, and a parameter called "run" takes nobody's name."""
+    cells = "a: int = 0  # number\nrun: int = 0  # number\noutput: str = ''  # folder"
+    says = RECORD.replace("{'a': a}", "{'skill': [.5, float('nan')][a]}")
+    there = write_notebook(tmp_path / "n.ipynb", cells, f"import json, os\n{says}")
+    states = sweeps.sweep(there, [{"a": 0, "run": 7}, {"a": 1, "run": 7}], tmp_path / "s", progress=False)
+    table = sweeps.collect(tmp_path / "s")
+    assert table["run"].tolist() == list(states) and table["parameter.run"].tolist() == [7, 7]
+    assert "result.skill" not in table and table["skill"].isna().tolist() == [False, True]

@@ -137,3 +137,11 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
 
 def test_one_person_has_no_interval():
     assert np.isnan(interval_over_people(np.ones(5), np.zeros(5))).all()
+
+
+def test_one_window_has_no_change_unless_nothing_moves():
+    """Its answer differs from no other: the spread to measure by is 0, and 2e9 was said."""
+    model, data = known()
+    table = helo.knockout(model, data, Split("s", np.arange(5), np.arange(0), np.arange(5, 6)))
+    assert table.loc["idle", "change"] == 0 and np.isnan(table.loc["sign", "change"])
+    assert table.attrs["people"] == 1

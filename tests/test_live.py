@@ -572,3 +572,17 @@ def test_lab_streaming_layer_on_loopback(model, setup, recording):
     assert found[7].silent["temp"] > 2 and any(t.startswith("temp: silent") for t in found[7].told)
     with pytest.raises(ValueError, match=r"no stream 'nobody' of"):
         live.streams(setup, "nobody", wait=0.6)
+
+
+@pytest.mark.parametrize("start", [-1.0, 1e6, float("nan")])
+def test_a_replay_begins_within_its_recording(setup, recording, start):
+    """A negative index counts from the end: the last second was replayed as the first."""
+    with pytest.raises(ValueError, match="start is .* s; expected 0 to"):
+        live.replay(recording, setup, start=start)
+
+
+@pytest.mark.parametrize("every, seconds, answers", [(0.1, 0.3, 3), (0.1, 0.7, 7), (0.2, 0.6, 3)])
+def test_the_last_answer_is_not_lost_to_rounding(model, setup, recording, every, seconds, answers):
+    """3 times 0.1 is above 0.3."""
+    source = live.replay(recording, setup, seconds=seconds + 5)
+    assert len(list(live.run(live.Session(model, setup), source, seconds=seconds, every=every))) == answers

@@ -102,6 +102,14 @@ def test_a_file_in_the_place_of_a_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["sweeps"]
 
 
+def test_a_copy_that_fails_leaves_nothing(tmp_path):
+    (tmp_path / "sweeps").symlink_to(tmp_path / "nowhere")
+    for _ in range(2):  # the second finds what the first found
+        with pytest.raises(OSError, match="sweeps"):
+            notebooks.copy(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["sweeps"]
+
+
 def test_in_the_repository_they_are_its_own():
     assert notebooks.folder() == ROOT / "notebooks" and notebooks.folder("sweeps") == ROOT / "sweeps"
     assert notebooks.find("02_train") == ROOT / "notebooks" / "02_train.ipynb"

@@ -1,5 +1,7 @@
 """Ranks, tests, intervals and summaries: people are the unit, however many windows, seeds and folds they have."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -290,6 +292,8 @@ def test_by_condition_the_gains_add_up():
     assert (found.gain * found.windows).sum() / 150 == pytest.approx(total["kl_mean"] - total["kl"])
     with pytest.raises(ValueError, match="rows without a condition"):
         by_condition(calm.assign(condition=""))
+    with pytest.raises(ValueError, match="rows without a condition"):
+        by_condition(pd.concat([calm.assign(condition=np.nan), stress]))  # as "" comes back from a CSV file
 
 
 def test_person_scores_add_up_to_the_scores_of_all_windows(simulated):
@@ -317,6 +321,8 @@ def test_markdown_names_every_bracket():
     header = [cell.strip() for cell in lines[0].strip("|").split("|")]
     assert header[1:4] == [f"{name} [95 % over 15 people]" for name in ("KL ↓", "skill ↑", "KL − KL of helo")]
     assert all(line.count("|") == lines[0].count("|") for line in lines) and len(lines) == 5
+    barred = to_markdown(summarise(table({"ridge | no face": [0.1, 0.2]}))).splitlines()
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in barred[:3]}) == 1
     cells = {line.split(" | ")[0].strip("| "): line for line in lines[2:]}
     assert " of 15 |" in cells["other"] and " of 15 |" not in cells["helo"]
     noted = to_markdown(summarise(table({"a": [0.1, 0.2]}, ceiling=np.nan)))
@@ -324,6 +330,8 @@ def test_markdown_names_every_bracket():
 
 
 def test_what_cannot_be_compared_is_named():
+    with pytest.raises(ValueError, match="level is 95; expected a share"):
+        summarise(random_people(), level=95)
     with pytest.raises(ValueError, match="unknown measure 'auc'"):
         mean_ranks(table({"a": [0.1]}), "auc")
     with pytest.raises(ValueError, match="weight is 'people'"):

@@ -103,6 +103,15 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert len(run.history) == 3
 
 
+def test_a_checkpoint_at_home_is_found_again(tmp_path, monkeypatch):
+    """~ was a folder of that name when it was written, and the home when it was read."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for epochs in (1, 2):
+        run = helo.fit(new(), DATA, SPLIT, epochs=epochs, checkpoint="~/c", **FIT)
+    assert len(run.history) == 2 and (tmp_path / "c").exists() and not (tmp_path / "~").exists()
+
+
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     helo.fit(new(), DATA, SPLIT, epochs=1, checkpoint=tmp_path / "c", **FIT)
     with pytest.raises(ValueError, match="checkpoint of another run .*seed was 0, now 1"):

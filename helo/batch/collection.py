@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from helo.batch import runs
 from helo.batch.plan import read_plan
+from helo.reading import expanded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +28,11 @@ def collect(folder: str | Path) -> pd.DataFrame:
     Returns:
         One row per run: "run", its parameters, the content of its result ("a.b" for {"a": {"b": ...}}, lists as JSON),
         and "seconds", what it took ("run.seconds" beside a parameter of that name). Where result and parameters have a
-        name in common and differ, the result's is "result.<name>".
+        name in common and differ, the result's is "result.<name>"; a parameter called "run" is "parameter.run".
     """
     import pandas as pd
 
+    folder = expanded(folder)
     rows, codes, plan = [], set(), read_plan(folder)["runs"]
     took = "run.seconds" if any("seconds" in parameters for parameters in plan.values()) else "seconds"
     for run, parameters in plan.items():
@@ -39,8 +41,10 @@ def collect(folder: str | Path) -> pd.DataFrame:
             warnings.warn(f"left out: {told}", stacklevel=2)
         elif (path / runs.RESULT).exists():
             result = dict(_flat(runs.read_json(path / runs.RESULT)))
-            own = {"run": run, **parameters}
-            result = {f"result.{k}" if k == "seconds" or own.get(k, v) != v else k: v for k, v in result.items()}
+            own = {"run": run} | {"parameter.run" if k == "run" else k: v for k, v in parameters.items()}
+            result = {
+                f"result.{k}" if k == "seconds" or (k in own and own[k] != v) else k: v for k, v in result.items()
+            }
             about = _versions(path)
             codes.add(str(about.get("code")))
             rows.append({**own, **result, took: about.get("seconds")})

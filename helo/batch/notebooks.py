@@ -65,6 +65,13 @@ def copy(target: str | Path) -> list[Path]:
     for there in copies:
         if there.exists() or there.is_symlink():
             raise FileExistsError(f"{there}: is there already, and nothing was copied; expected a folder without it")
-    for there, path in copies.items():
-        atomic_write(there, path.read_bytes())
+    made: list[Path] = []
+    try:
+        for there, path in copies.items():
+            atomic_write(there, path.read_bytes())
+            made.append(there)
+    except OSError:  # a full disk, a folder that may not be made: another call finds the place as it was
+        for there in made:
+            there.unlink(missing_ok=True)
+        raise
     return list(copies)

@@ -14,6 +14,7 @@ from helo.batch.pictures import embedded
 from helo.batch.plan import axes, read_plan
 from helo.batch.sweeps import status
 from helo.files import atomic_write
+from helo.reading import expanded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,8 @@ def overview(folder: str | Path, table: pd.DataFrame) -> Path:
         folder: of the sweep.
         table: its results, from `helo.sweeps.collect`.
     """
-    folder, plan, states = Path(folder), read_plan(folder), status(folder)
+    folder = expanded(folder)
+    plan, states = read_plan(folder), status(folder)
     results = {row["run"]: row for row in table.to_dict("records")}
     values = {run: {**parameters, **results.get(run, {})} for run, parameters in plan["runs"].items()}
     columns, shared, notes = _columns(axes(folder), values)

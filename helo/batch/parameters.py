@@ -45,7 +45,12 @@ def declared(notebook: str | Path) -> dict:
 
     if not Path(notebook).is_file():
         raise MissingFile(f"{notebook}: no such notebook")
-    return papermill.inspect_notebook(str(notebook))
+    return papermill.inspect_notebook(literal(notebook))
+
+
+def literal(path: str | Path) -> str:
+    """A path as papermill takes it, which fills in what stands in braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def check_injected(cells: Sequence[str]) -> None:

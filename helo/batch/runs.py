@@ -27,7 +27,7 @@ from helo.batch.folders import (
     record,
     state,
 )
-from helo.batch.parameters import check_parameters
+from helo.batch.parameters import check_parameters, literal
 from helo.batch.supervision import KernelDied, TimeLimit, stop, supervised
 from helo.files import UNFINISHED, code_digest, write_json
 
@@ -138,7 +138,7 @@ def _execute(notebook, folder, parameters, lock, progress, threads, limit, warm)
 
     import papermill
 
-    if "interactive" in papermill.inspect_notebook(str(notebook)):
+    if "interactive" in papermill.inspect_notebook(literal(notebook)):
         parameters = {"interactive": False} | parameters  # widgets would store 5 MB each, and nobody moves them
     with (
         open(folder / LOG, "a") as log,
@@ -147,8 +147,8 @@ def _execute(notebook, folder, parameters, lock, progress, threads, limit, warm)
         log.write(f"--- {about['started']}, {about['machine']}, process {os.getpid()}\n")
         try:
             papermill.execute_notebook(
-                str(notebook),
-                str(folder / notebook.name),
+                literal(notebook),
+                literal(folder / notebook.name),
                 parameters,
                 kernel_name="python3",
                 progress_bar=progress,

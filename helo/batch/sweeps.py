@@ -25,6 +25,7 @@ from helo.batch.parameters import check_injected, check_parameters, declared
 from helo.batch.plan import PLAN, add_to_plan, axes, grid, read_plan, read_sweep, run_id
 from helo.batch.runs import DiskFull, FolderInUse, KernelDied, record, run_one
 from helo.batch.workers import executor
+from helo.reading import expanded
 
 __all__ = [
     "PLAN",
@@ -86,7 +87,7 @@ def sweep(
             starts; a worker with other code or another notebook.
         OSError: the folder cannot be written, the disk is full, the scheduler cannot be reached; what is done stays.
     """
-    notebook, folder = Path(notebook).resolve(), Path(folder).resolve()
+    notebook, folder = expanded(notebook).resolve(), expanded(folder).resolve()
     known = declared(notebook)
     _threads()
     if "output" not in known or any("output" in parameters for parameters in many):
@@ -138,7 +139,8 @@ def _run_all(notebook, folder, plan, states, where, limit, cold, progress):
 
 def status(folder: str | Path) -> dict[str, str]:
     """run -> "done", "running", "failed", "damaged", "interrupted" or "waiting", in the order of the sweep."""
-    return {run: runs.state(Path(folder) / run) for run in read_plan(folder)["runs"]}
+    folder = expanded(folder)
+    return {run: runs.state(folder / run) for run in read_plan(folder)["runs"]}
 
 
 def _threads():

@@ -63,6 +63,8 @@ def attempts(
     Raises:
         OSError: a full or broken disk is nothing that another model could do better on.
     """
+    if not jobs:  # a second round of models without a choice: nothing to start processes for
+        return
     if workers == 1:
         for label, job in jobs:
             yield lost[label] if label in lost else _attempt(data, job, folder, bar.shown)

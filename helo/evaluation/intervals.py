@@ -46,7 +46,12 @@ def limits(values: np.ndarray, people: int, level: float = 0.95) -> np.ndarray:
 
     Returns:
         (low, high) along a first axis, shape (2, ...); NaN for a single person.
+
+    Raises:
+        ValueError: a level that is no share, such as 95.
     """
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; expected a share between 0 and 1, such as 0.95")
     from scipy.stats import norm, t
 
     missing = np.isnan(values).mean(0)

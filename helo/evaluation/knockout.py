@@ -31,7 +31,7 @@ def knockout(model: EmotionModel, data: EmotionData, split: Split) -> pd.DataFra
         change = mean_i TV(p_i, p'_i) / mean_i TV(p_i, m),    TV(p, q) = 1/2 sum_j |p_j - q_j|
 
     A part whose change is near 0 does nothing in this model, whatever it is called; at 1 the answers move as much as
-    they differ among each other.
+    they differ among each other. NaN where they do not differ (one window) and move.
 
     Args:
         model: a trained model; its `parts` say what it is made of and what stands in a part's place.
@@ -65,11 +65,11 @@ def knockout(model: EmotionModel, data: EmotionData, split: Split) -> pd.DataFra
     rows = {}
     for name, instead, what in taken:
         changed = answers(**what)
-        worse = kl(truth, changed) - kl(truth, intact)
+        worse, moved = kl(truth, changed) - kl(truth, intact), _total_variation(intact, changed)
         low, high = interval_over_people(worse, data.subjects[split.test])
         rows[name] = {
             "instead": instead,
-            "change": _total_variation(intact, changed) / max(spread, 1e-12),
+            "change": moved / spread if spread > 1e-7 else 0.0 if moved <= 1e-7 else float("nan"),
             "kl": float(kl(truth, intact).mean()),
             "kl_without": float(kl(truth, changed).mean()),
             "worse": float(worse.mean()),

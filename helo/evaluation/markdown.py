@@ -31,7 +31,7 @@ def to_markdown(summary: pd.DataFrame) -> str:
     by_trial = " by trial" if about["weight"] == "trials" else ""
     reference = summary.index[summary["reference"]]
     columns = {
-        "model": list(summary.index),
+        "model": [str(name).replace("|", "\\|") for name in summary.index],
         f"KL{by_trial} ↓ {bracket}": _intervals(summary, "kl", "{:z.4f}"),
         f"skill{by_trial} ↑ {bracket}": _intervals(summary, "skill", "{:z.2f}"),
     }

@@ -16,10 +16,11 @@ from helo.evaluation.attempts import attempts, unfed
 from helo.evaluation.contest import Contest
 from helo.evaluation.fits import on_gpu
 from helo.evaluation.shares import remember, remembered, shares
+from helo.files import plain
 from helo.models import available, defaults, exists
 from helo.models.options import check
 from helo.progress import Progress
-from helo.reading import shown
+from helo.reading import expanded, shown
 from helo.training.loop import fit
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def evaluate(
     contests = [Contest(label, entry, *common) for label, entry in entries.items() if label not in unable]
     about = f"{data.name} by {protocol if isinstance(protocol, str) else 'given splits'}"
     with Progress(about, "fit", sum(c.total for c in contests), shown=progress) as bar:
-        failed = _run(contests, data, workers or _workers(contests, training), folder and Path(folder), bar)
+        failed = _run(contests, data, workers or _workers(contests, training), folder and expanded(folder), bar)
     table = _table(contests, failed)
     _tell_lost(failed, entries, "failed", len(unable))
     _tell_capped([contest for contest in contests if contest.label not in failed])
@@ -95,6 +96,11 @@ def _splits(data, protocol, folds, calibrate, validated):
     splits = by_protocol(data, protocol, folds, calibrate) if isinstance(protocol, str) else list(protocol)
     if validated and not all(len(split.validation) for split in splits):
         raise ValueError(f"choose_from is above 1, and protocol {protocol!r} has folds without validation windows")
+    names = [split.name for split in splits]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"{data.name}: {len(twice)} splits have the name of another, as {twice[0]!r}; expected one each"
+        )
     return splits
 
 
@@ -129,12 +135,16 @@ def _tell_lost(lost, entries, what, before=0):
 def _entries(models):
     """label -> {"model": name, **options}."""
     models = [models] if isinstance(models, str) else models
-    return models if isinstance(models, Mapping) else {name: {"model": name} for name in models}
+    models = models if isinstance(models, Mapping) else {name: {"model": name} for name in models}
+    # arrays as lists: a large one's text leaves numbers out, and a kept fit would answer for another array
+    return {label: {k: plain(v) if hasattr(v, "tolist") else v for k, v in e.items()} for label, e in models.items()}
 
 
 def _check(entries, seeds, training, nested, choose_from):
     if not seeds or not entries:
         raise ValueError(f"models is {list(entries)} and seeds {seeds}; expected at least one of each")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds is {list(seeds)}; expected different ones")
     if nested == 1 or nested < 0 or choose_from < 1:
         raise ValueError(
             f"nested is {nested} and choose_from {choose_from}; expected 0 or at least 2 groups, at least 1 candidate"

@@ -148,7 +148,7 @@ def by_condition(
     """
     import pandas as pd
 
-    if (table["condition"] == "").any():
+    if (table["condition"].isna() | (table["condition"] == "")).any():  # "" comes back from a CSV file as NaN
         raise ValueError("the table has rows without a condition; expected a name in each")
     by, rows = unit(table), {}
     for condition, part in table.groupby("condition", sort=False):

@@ -48,10 +48,13 @@ class Replay:
             raise ValueError(f"the recording lacks {missing} and has {other} Hz; expected {setup.rates}")
         if not (speed > 0 and piece > 0):
             raise ValueError(f"speed is {speed} and piece {piece} s; expected positive numbers")
+        lasts = max(len(recording.signals[m]) / recording.rates[m] for m in setup.rates)
+        if not 0 <= start < lasts:
+            raise ValueError(f"start is {start} s; expected 0 to {lasts:g}, what the recording lasts")
         self.recording, self.setup, self.speed, self.piece, self.start = recording, setup, speed, piece, start
         #: modalities whose sensor is off: nothing comes of them
         self.unplugged: set[str] = set()
-        longest = max(len(recording.signals[m]) / recording.rates[m] for m in setup.rates) - start
+        longest = lasts - start
         self.seconds = longest if seconds is None else min(seconds, longest)
 
     def __iter__(self) -> Iterator[Event]:
@@ -110,7 +113,7 @@ def run(
             continue
         now = event.arrived - session.start
         due = max(due, int(np.ceil((now - session.keep) / every)))
-        if due * every > seconds:
+        if due * every > seconds + 1e-9:
             return
         while now >= due * every - 1e-9:
             answer = session.answer(due * every, now)
@@ -118,5 +121,5 @@ def run(
                 log.answered(answer, now)
             yield answer
             due += 1
-            if due * every > seconds:
+            if due * every > seconds + 1e-9:
                 return

@@ -16,6 +16,7 @@ from helo.data.emotion_data import EmotionData
 from helo.data.split import Split
 from helo.files import code_digest
 from helo.models import EmotionModel
+from helo.reading import expanded
 from helo.training.centring import within_person
 from helo.training.checkpoints import layout_to_json, resume, weights, write_checkpoint
 
@@ -94,7 +95,7 @@ class Member:
     origin: Member | None = None  # who asked for it, where this is a second training
 
     def __post_init__(self):
-        self.file = None if self.checkpoint is None else Path(self.checkpoint)
+        self.file = None if self.checkpoint is None else expanded(self.checkpoint)
         if self.settings.centre_people:
             self.data = within_person(self.data, self.split)
         self.first = weights(self.model)

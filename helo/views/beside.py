@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -45,9 +46,14 @@ def sorted_people(table: pd.DataFrame, model: str, reference: str, order: str = 
         if name not in wide:
             raise ValueError(f"model {name!r} is not in the table; expected one of {list(wide.columns)}")
     if order == "name":
-        return wide
+        return wide.loc[sorted(wide.index, key=_natural)]
     keys = {"difference": wide[model] - wide[reference], "model": wide[model], "reference": wide[reference]}
     return wide.loc[keys[order].sort_values(kind="stable").index]
+
+
+def _natural(name):
+    """P2 before P10."""
+    return [(0, int(x), "") if x.isdecimal() else (1, 0, x) for x in re.split(r"(\d+)", str(name))]
 
 
 def compared(table: pd.DataFrame, model: str, reference: str, order: str) -> tuple[pd.DataFrame, pd.Series | None, str]:

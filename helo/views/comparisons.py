@@ -57,10 +57,12 @@ def protocols(values: Mapping[str, Mapping[str, float]], label: str) -> Figure:
     """Bars of one measure, models along the axis, one colour a protocol: values[protocol][model]."""
     figure, axis = plt.subplots(figsize=(2 + 0.75 * len(next(iter(values.values()))), 3))
     width = 0.8 / len(values)
+    names = list(dict.fromkeys(name for row in values.values() for name in row))  # rows need not have one order
     for k, (protocol, row) in enumerate(values.items()):
-        x = np.arange(len(row)) + (k - (len(values) - 1) / 2) * width
-        axis.bar(x, list(row.values()), width, label=f"by {protocol}", color=(BLUE, GREEN, VERMILION)[k % 3])
-    axis.set_xticks(range(len(row)), list(row), rotation=45, ha="right", rotation_mode="anchor")
+        x = np.arange(len(names)) + (k - (len(values) - 1) / 2) * width
+        heights = [row.get(name, np.nan) for name in names]
+        axis.bar(x, heights, width, label=f"by {protocol}", color=(BLUE, GREEN, VERMILION, ORANGE)[k % 4])
+    axis.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axis.set(xlabel="model", ylabel=label)
     axis.legend(frameon=False, fontsize=8, ncols=len(values), loc="lower center", bbox_to_anchor=(0.5, 1))
     sns.despine(ax=axis)

@@ -15,6 +15,7 @@ from matplotlib.ticker import LogFormatter
 
 from helo.data.emotion_data import EmotionData, Recording
 from helo.files import atomic_write
+from helo.reading import expanded
 from helo.views.beside import by_person
 from helo.views.comparisons import critical_difference, knockout, protocols
 from helo.views.forest import forest
@@ -55,7 +56,7 @@ def save(figure: Figure, path: str | Path, dpi: int = 120) -> Path:
     Returns:
         The path of the first file written.
     """
-    path = Path(path)
+    path = expanded(path)
     paths = [path] if path.suffix else [path.with_suffix(".png"), path.with_suffix(".pdf")]
     for target in paths:
         content, dated = BytesIO(), {"png": "Software", "pdf": "CreationDate", "svg": "Date"}.get(target.suffix[1:])
@@ -76,7 +77,9 @@ def recording(data: Recording, start: float, seconds: float, shade: Sequence[tup
     figure, axes = plt.subplots(len(data.signals), 1, figsize=(9, 1.5 * len(data.signals)), sharex=True, squeeze=False)
     for axis, (name, x) in zip(axes[:, 0], data.signals.items(), strict=True):
         first = int(start * data.rates[name])
-        part = x[first : first + int(seconds * data.rates[name])]
+        stop = max(0, first + int(seconds * data.rates[name]))
+        first = max(0, first)  # a negative index would count from the recording's end
+        part = x[first:stop]
         drawn, ticks = lanes(part)
         axis.plot((first + np.arange(len(part))) / data.rates[name], drawn, lw=0.8)
         if len(ticks) > 1:
@@ -184,7 +187,13 @@ class _Plain(LogFormatter):
 
 
 def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: float | None = None) -> Figure:
-    """Loss terms over epochs, the best epoch marked; `reference` is the training mean's KL on the validation side."""
+    """Loss terms over epochs, the best epoch marked; `reference` is the training mean's KL on the validation side.
+
+    Raises:
+        ValueError: no epochs, as of a model that is solved in one step.
+    """
+    if not rows:
+        raise ValueError("the history has no epochs; expected one at least (a closed-form model has none)")
     epochs = [row["epoch"] for row in rows]
     terms = [k for k in rows[0] if k.startswith("train_") and k not in ("train_kl",)]
     terms = [k for k in terms if any(row[k] for row in rows)]

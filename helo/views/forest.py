@@ -41,7 +41,8 @@ def forest(summary: pd.DataFrame, title: str = "") -> Figure:
     for y, (own, capped) in enumerate(zip(rows["reference"], rows["capped"] > 0, strict=True)):
         colour = VERMILION if own else BLUE
         axis.plot(np.clip([low[y], high[y]], left, right), [y, y], color=colour, lw=1.5, solid_capstyle="butt")
-        for end, there, mark in ((left, low[y] < left, "<"), (right, high[y] > right, ">")):
+        ends = np.fmin(low[y], values[y]), np.fmax(high[y], values[y])  # without an interval the value alone
+        for end, there, mark in ((left, ends[0] < left, "<"), (right, ends[1] > right, ">")):
             if there:
                 axis.plot(end, y, mark, color=colour, ms=4, clip_on=False)
         if left <= values[y] <= right:
@@ -79,7 +80,7 @@ def _edges(name, values, low, high, lines):
     left, right = np.nanmin(every), np.nanmax(every)
     if name == "skill":  # a ratio, whose intervals may be as long as they like
         left, right = max(left, worst), min(right, 2 * best)
-    margin = 0.03 * (right - left)
+    margin = 0.03 * (right - left or abs(right) or 1)  # all may be worse than the training mean
     return left - margin, right + margin
 
 
