@@ -66,9 +66,9 @@ def test_the_explorer_never_sets_a_model_beside_itself(table):
     model, reference, order = box.children[:3]
     reference.value = "b"
     model.value = "b"
-    assert box.children[-1].layout.title.text.startswith("a − b")
+    assert box.picture.layout.title.text.startswith("a − b")
     order.value = "name"
-    assert list(np.asarray(box.children[-1].data[0].y)) == ["s0", "s1", "s2", "s3"]
+    assert list(np.asarray(box.picture.data[0].y)) == ["s0", "s1", "s2", "s3"]
 
 
 def test_what_cannot_be_drawn_is_named(table):

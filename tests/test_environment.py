@@ -35,7 +35,7 @@ def test_environment_yml_is_one():
     content = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert set(content) == {"name", "channels", "dependencies"} and content["channels"] == ["conda-forge"]
     *specifications, others = content["dependencies"]
-    version = r"(?:>=|<=|==|>|<|=)[\w.]+"
+    version = r"(?:>=|<=|==|!=|>|<|=)[\w.]+"
     assert all(re.fullmatch(rf"[a-z\d][a-z\d._-]*(?:{version}(?:,{version})*)?", line) for line in specifications)
     assert "pip" in specifications and set(others) == {"pip"}, "pip is asked for where its lines are"
     assert all(Requirement(line) for line in others["pip"])

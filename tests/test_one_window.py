@@ -48,19 +48,18 @@ def test_the_mean_over_windows_is_what_knockout_says(walked):
 def test_a_click_a_slider_and_the_titles_count_windows_alike(walked, simulated):
     walk, split = walked
     box = one_window(walk.model, simulated, split.test)
-    window, figure = box.children[0], box.children[-1]
-    assert window.label == str(split.test[0]) and f"window {split.test[0]}:" in figure.layout.title.text
+    window = box.children[0]
+    assert window.label == str(split.test[0]) and f"window {split.test[0]}:" in box.picture.layout.title.text
     window.value = 7
-    assert f"window {split.test[7]}:" in figure.layout.title.text
-    assert list(figure.data[0].x) == list(split.test) and figure.data[1].x[0] == split.test[7]
-    figure.data[0]._dispatch_on_click(_points(figure.data[0], 11), None)
-    assert window.value == 11 and f"window {split.test[11]}:" in figure.layout.title.text
+    assert f"window {split.test[7]}:" in box.picture.layout.title.text
+    assert list(box.picture.data[0].x) == list(split.test) and box.picture.data[1].x[0] == split.test[7]
+    _click(box, 11)
+    assert window.value == 11 and f"window {split.test[11]}:" in box.picture.layout.title.text
 
 
-def _points(trace, row):
-    from plotly.callbacks import Points
-
-    return Points([row], [trace.x[row]], [trace.y[row]], "t", 0)
+def _click(box, row):
+    """What the page says of a click on a point of the first curve."""
+    box.children[-1]._handle_custom_msg([{"trace": 0, "index": row, "x": 0, "y": 0}], [])
 
 
 def test_clicks_count_after_a_picture_of_fewer_curves(walked, simulated):
@@ -74,12 +73,12 @@ def test_clicks_count_after_a_picture_of_fewer_curves(walked, simulated):
         return dataclasses.replace(found, signals=held)
 
     box = one_window(walk.model, dataclasses.replace(simulated, recording=recording), split.test)
-    window, figure = box.children[0], box.children[-1]
-    other, curves = int(np.flatnonzero(simulated.subjects[split.test] == names[1])[0]), len(figure.data)
+    window = box.children[0]
+    other, curves = int(np.flatnonzero(simulated.subjects[split.test] == names[1])[0]), len(box.picture.data)
     for place in (other, 0):
         window.value = place
-        assert (len(figure.data) == curves) == (place == 0)
-        figure.data[0]._dispatch_on_click(_points(figure.data[0], 3), None)
+        assert (len(box.picture.data) == curves) == (place == 0)
+        _click(box, 3)
         assert window.value == 3
         window.value = place
 
@@ -168,12 +167,12 @@ def test_tabs_look_at_the_same_window(walked):
     window.value = 5
     for k in range(4):
         tab.selected_index = k
-        assert f"window {walk.index[5]}" in tab.children[k].children[0].children[-1].layout.title.text
+        assert f"window {walk.index[5]}" in tab.children[k].children[0].picture.layout.title.text
     window.value = 9
-    shown = [t.children[0].children[-1].layout.title.text for t in tab.children[:4]]
+    shown = [t.children[0].picture.layout.title.text for t in tab.children[:4]]
     assert [f"window {walk.index[9]}" in title for title in shown] == [False, False, False, True], "only what is seen"
     tab.selected_index = 0
-    assert f"window {walk.index[9]}" in tab.children[0].children[0].children[-1].layout.title.text
+    assert f"window {walk.index[9]}" in tab.children[0].children[0].picture.layout.title.text
     other = linked(views.walk(helo.build("early", walk.data), walk.data, walk.index))
     assert [other.children[1].get_title(k) for k in range(3)] == titles[:3] and len(other.children[1].children) == 3
 

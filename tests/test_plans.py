@@ -126,5 +126,5 @@ def test_the_number_of_traces_does_not_depend_on_the_window_or_epsilon(simulated
 
 def test_the_explorer_opens_where_the_figures_above_it_are(simulated, model):
     index = np.array([5, 17, 40])
-    title = explore.transport(model, simulated, index, 2).children[-1].layout.title.text
+    title = explore.transport(model, simulated, index, 2).picture.layout.title.text
     assert "window 40;" in title

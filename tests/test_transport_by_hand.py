@@ -105,9 +105,9 @@ def test_without_controls_the_steps_stand_side_by_side():
 
 def test_play_step_and_back_move_the_numbers():
     box = by_hand.explorer(COST)
-    (play, forward, back, again), figure = box.children[0].children, box.children[-1]
+    play, forward, back, again = box.children[0].children
     step, epsilon = (next(w for w in box.children if getattr(w, "description", "") == name) for name in NAMES)
-    shown = lambda: np.array(next(t for t in figure.data if t.xaxis == "x4" and t.type == "heatmap").z)  # noqa: E731
+    shown = lambda: np.array(next(t for t in box.picture.data if t.xaxis == "x4" and t.type == "heatmap").z)  # noqa: E731
     steps = transport.scalings(torch.tensor(COST), epsilon.value).numpy()
     assert play.max == step.max == len(steps) - 1
     for press, at in ((forward, 1), (forward, 2), (back, 1), (again, 0), (back, 0)):

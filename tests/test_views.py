@@ -21,8 +21,10 @@ from helo.evaluation import Confidence
 from helo.evaluation.strange import neighbourhood
 from helo.models.helo import HeLo
 from helo.views.answers import one
-from helo.views.explore import answers, correlation, live, show, windows
+from helo.views.boxes import Explorer
+from helo.views.explore import answers, correlation, live, windows
 from helo.views.explore import transport as transport_explorer
+from helo.views.plot import Plot
 from helo.views.windows import _POINTS, _extremes
 
 
@@ -71,8 +73,8 @@ def test_what_is_not_there_goes_to_the_browser_as_none():
     """NaN is no JSON: the kernel would warn in the notebook at every picture with a token that is missing."""
     data = random_data(shapes={"eda": (4, 3), "face": (3, 2)})
     data.masks["eda"][0, 1] = False
-    sent = json.dumps(go.FigureWidget(views.window(data, 0)).get_state(), allow_nan=False, default=lambda _: None)
-    assert "null" in sent
+    sent = Plot(views.window(data, 0)).shown.value
+    assert "null" in sent and "NaN" not in sent
 
 
 def test_channels_stand_one_above_the_other():
@@ -113,7 +115,7 @@ def test_plotly_never_offers_to_send_a_picture(simulated):
     page = plotly.io.renderers["notebook"].to_mimebundle(figure.to_plotly_json())["text/html"]
     still = windows(simulated)._still()
     configs = [bundle["application/vnd.plotly.v1+json"]["config"] for bundle in (shown, still)]
-    for config in (*configs, windows(simulated).children[-1]._config):
+    for config in (*configs, windows(simulated).children[-1].get_state()["config"]):
         assert config["showSendToCloud"] is False and config["plotlyServerURL"] == ""
     assert '"showSendToCloud": false' in page and 'plot.ly"' not in page.split("Plotly.newPlot")[-1]
 
@@ -300,13 +302,23 @@ def test_every_axis_has_a_name(simulated, trained):
     assert figure.layout.coloraxis.colorbar.title.text == "correlation"
 
 
-def test_a_picture_becomes_another_one(simulated):
-    first = go.FigureWidget(views.history([]))
-    other = views.history([{"epoch": 1, "train_kl": 1.0, "train_correlation": 0.2}])
-    show(first, other)
-    plain = [[{k: v for k, v in t.items() if k != "uid"} for t in f.to_plotly_json()["data"]] for f in (first, other)]
-    assert plain[0] == plain[1]
-    assert first.layout.title.text == "epoch 1"
+def test_plotly_is_sent_once():
+    """5 MB: one widget holds them for all pictures, and another if somebody has closed all widgets."""
+    one, two = Plot(views.history([])), Plot(views.history([]))
+    assert one.library is two.library and len(one.library.value) > 1e6
+    assert len(json.dumps([Plot.get_state(plot) for plot in (one, two)], default=lambda x: x.model_id)) < 2e4
+    one.library.close()
+    assert Plot(views.history([])).library is not one.library
+
+
+def test_a_click_says_where(simulated):
+    """Of what lies under the pointer the first that belongs to the traces that were asked about."""
+    box, heard = Explorer([], views.history([])), []
+    box.on_click(2, heard.append)
+    points = [{"trace": k, "index": 10 * k, "x": "a", "y": k / 2} for k in (2, 1, 0)]
+    box.children[-1]._handle_custom_msg(points, [])
+    box.children[-1]._handle_custom_msg(points[:1], [])
+    assert heard == points[1:2]
 
 
 def explorers(data, trained):
@@ -338,7 +350,7 @@ def test_sliders_answer_at_once(simulated, trained):
         seconds = []
         for k in range(12):
             control = box.children[slider]
-            before = box.children[-1].to_plotly_json()["data"]
+            before = box.picture.to_plotly_json()["data"]
             started = time.process_time()
             if name == "transport":
                 control.value = trained[0].epsilon * (2, 1)[k % 2]
@@ -347,7 +359,7 @@ def test_sliders_answer_at_once(simulated, trained):
             else:
                 control.index = k % 2 + 2
             seconds.append(time.process_time() - started)
-            assert box.children[-1].to_plotly_json()["data"] != before, name
+            assert box.picture.to_plotly_json()["data"] != before, name
         allowed = 8 * empty + (2 * plans if name == "transport" else 0)
         assert min(seconds) < allowed, f"{name}: {min(seconds):.3f} s, empty panels {empty:.3f} s, plans {plans:.3f} s"
 
@@ -359,9 +371,9 @@ def test_worst_first_is_the_worst(simulated, trained):
         simulated.distributions[split.test], helo.predict(model, simulated, split.test).distributions, per_window=True
     )["kl"]
     box.children[0].value = "worst first"
-    assert f"window {split.test[kl.argmax()]};" in box.children[-1].layout.title.text
+    assert f"window {split.test[kl.argmax()]};" in box.picture.layout.title.text
     box.children[1].index = len(split.test) - 1
-    assert f"window {split.test[kl.argmin()]};" in box.children[-1].layout.title.text
+    assert f"window {split.test[kl.argmin()]};" in box.picture.layout.title.text
 
 
 def test_another_person_has_another_number_of_windows(simulated):
@@ -383,9 +395,7 @@ def test_another_person_has_another_number_of_windows(simulated):
     subject.value = data.subjects[-1]
     assert list(window.options) == np.flatnonzero(data.subjects == data.subjects[-1]).tolist()
     assert window.value == len(data) - 1, "the window's number in the data set"
-    assert box.children[-1].layout.title.text.startswith(
-        f"{data.subjects[-1]}, {data.trials[-1]}, window {window.value}:"
-    )
+    assert box.picture.layout.title.text.startswith(f"{data.subjects[-1]}, {data.trials[-1]}, window {window.value}:")
 
 
 def test_live_draws_with_the_values_of_all_controls():
@@ -396,7 +406,7 @@ def test_live_draws_with_the_values_of_all_controls():
 
     box = live(draw, a=ipywidgets.IntSlider(1), b=ipywidgets.IntSlider(2))
     box.children[1].value = 7
-    assert list(box.children[-1].data[0].y) == [1, 7]
+    assert list(box.picture.data[0].y) == [1, 7]
 
 
 async def _train(data, split, **settings):

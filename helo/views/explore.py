@@ -31,9 +31,9 @@ from helo.models import EmotionModel
 from helo.models.helo import HeLo
 from helo.training import Run, fit
 from helo.training.member import most_epochs
-from helo.views.boxes import CONTROL, Explorer, show
+from helo.views.boxes import CONTROL, Explorer
 
-__all__ = ["answers", "correlation", "live", "numbers", "show", "tabs", "train", "transport", "windows"]
+__all__ = ["answers", "correlation", "live", "numbers", "tabs", "train", "transport", "windows"]
 
 
 def live(draw: Callable[..., go.Figure], **controls: widgets.Widget) -> Explorer:
@@ -54,7 +54,7 @@ def live(draw: Callable[..., go.Figure], **controls: widgets.Widget) -> Explorer
 
 
 def tabs(explorers: Mapping[str, Callable[[], widgets.Widget]]) -> widgets.Tab:
-    """Explorers under tabs, each made when its tab is opened first: a picture costs the browser 5 MB of plotly.
+    """Explorers under tabs, each made when its tab is opened first.
 
     Args:
         explorers: title -> a function without arguments that makes the explorer.
@@ -187,9 +187,8 @@ def correlation(
         second=second,
     )
 
-    def clicked(_, points, __):
-        if points.xs:
-            second.value, first.value = names.index(str(points.xs[0])), names.index(str(points.ys[0]))
+    def clicked(point):
+        second.value, first.value = names.index(str(point["x"])), names.index(str(point["y"]))
 
     box.on_click(3, clicked)
     return box

@@ -130,10 +130,5 @@ def _recordings(data: EmotionData):
 
 def _clickable(box: Explorer, window: widgets.SelectionSlider) -> Explorer:
     """Let a click on the picture's first curve select that window."""
-
-    def clicked(_, points, __):
-        if points.point_inds:
-            window.value = points.point_inds[0]
-
-    box.on_click(1, clicked)
+    box.on_click(1, lambda point: setattr(window, "value", point["index"]))
     return box

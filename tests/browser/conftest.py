@@ -19,7 +19,7 @@ from conftest import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 #: what JupyterLab itself says on the console when all is well; of a notebook opened anew, whose widgets are gone; and
-#: of widgets on a machine that is busy for two seconds: the tests wait for the pictures themselves
+#: of a widget whose module came late, which anywidget then tells nothing: pictures need not hear of it (views/plot.py)
 HARMLESS = ("ResizeObserver", "WebGL", "GPU stall", "widget model not found", "Failed to initialize model")
 #: what may be missing: icons from the network, and pages a browser asks for by itself
 MISSING = ("favicon", "fontawesome", "/api/me")

@@ -69,7 +69,7 @@ def test_tabs_share_their_window_and_the_width(page, dashboard, study):
     settled(plot, page)
     title = "p => p.layout.title.text"
     x, y, number = plot.evaluate(
-        "p => {const r = p.getBoundingClientRect(), l = p._fullLayout, t = p.data[0], x = l.xaxis, y = l.yaxis;"
+        "p => {const r = p.getBoundingClientRect(), l = p._fullLayout, t = p._fullData[0], x = l.xaxis, y = l.yaxis;"
         "return [r.left + x._offset + x.d2p(t.x[40]), r.top + y._offset + y.d2p(t.y[40]), t.x[40]]}"
     )
     click(page, x, y, f"() => ({title})(document.querySelector('.js-plotly-plot')).includes('window {number}:')")
