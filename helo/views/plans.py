@@ -25,7 +25,7 @@ _TITLES = (
     "plan, Gromov",
     f"flows above {MARGIN:g} × even",
     "mass of each token",
-    "tokens, carried (×)",
+    "● body, ■ behavior, × carried",
 )
 
 
