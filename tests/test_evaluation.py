@@ -259,10 +259,13 @@ def test_a_large_array_among_the_options_is_told_from_another(simulated, tmp_pat
     """The text of an array of over 1000 numbers leaves most of them out."""
     names = np.zeros((2, len(simulated.emotions), 512), np.float32)
     names[0, :, 200], names[1, :, 300] = 1, np.arange(len(simulated.emotions))
-    for given in names:
-        entry = {"a": {"model": "name-guided", "names": given}}
-        helo.evaluate(entry, simulated, folds=2, folder=tmp_path, nested=0, epochs=1)
-    assert len(list(tmp_path.glob("name-guided*.npz"))) == 4
+    for of in (np.asarray, list):  # one array, or a list of them
+        folder = tmp_path / of.__name__
+        for given in names:
+            entry = {"a": {"model": "name-guided", "names": of(given)}}
+            table = helo.evaluate(entry, simulated, folds=2, folder=folder, nested=0, epochs=1)
+        assert len(list(folder.glob("name-guided*.npz"))) == 4
+        assert all(len(fit["settings"]) <= 500 for fit in table.attrs["fits"])
 
 
 def test_nothing_to_choose_starts_no_process(simulated):

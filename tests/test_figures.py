@@ -249,8 +249,8 @@ def test_one_person_whom_nobody_helps_is_drawn():
     assert sum(line.get_marker() in ("o", "<", ">") for line in axis.lines) == 3
 
 
-@pytest.mark.parametrize("people, said", [(3, "range of a bootstrap over 3 people"), (12, "95 % interval over people")])
-def test_the_range_of_three_people_is_no_interval(people, said):
+@pytest.mark.parametrize("people, said", [(4, "range of a bootstrap over 4 people"), (12, "95 % interval over people")])
+def test_the_range_of_few_people_is_no_interval(people, said):
     rows = {"change": [0.5], "kl": [0.1], "worse": [0.2], "worse_low": [0.1], "worse_high": [0.3]}
     table = pd.DataFrame(rows, index=["plan"])
     table.attrs["people"] = people

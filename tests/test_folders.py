@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import tempfile
 import time
@@ -320,6 +321,9 @@ def test_a_sweep_at_home(tmp_path, monkeypatch):
     write_notebook(tmp_path / "n.ipynb", *CELLS)
     states = sweeps.sweep("~/n.ipynb", [{"a": 1}], "~/s", progress=False)
     assert list(states.values()) == ["done"] == list(sweeps.status("~/s").values())
+    assert list(states) == [sweeps.run_id("~/n.ipynb", {"a": 1})]
+    (tmp_path / "s.toml").write_text('notebook = "n.ipynb"')
+    assert sweeps.read_sweep("~/s.toml")[1] == [{}] and sweeps.run_one("~/n.ipynb", "~/one", {"a": 2})["a"] == 2
     assert sweeps.collect("~/s")["a"].tolist() == [1]
     finish(helo("collect", "~/s"))
     assert (tmp_path / "s" / "table.parquet").exists() and (tmp_path / "s" / "index.html").exists()
@@ -331,7 +335,11 @@ def test_columns_keep_their_names(tmp_path):
     cells = "a: int = 0  # number\nrun: int = 0  # number\noutput: str = ''  # folder"
     says = RECORD.replace("{'a': a}", "{'skill': [.5, float('nan')][a]}")
     there = write_notebook(tmp_path / "n.ipynb", cells, f"import json, os\n{says}")
-    states = sweeps.sweep(there, [{"a": 0, "run": 7}, {"a": 1, "run": 7}], tmp_path / "s", progress=False)
+    states = sweeps.sweep(there, [{"a": 0, "run": 7}, {"a": 1, "run": 8}], tmp_path / "s", progress=False)
     table = sweeps.collect(tmp_path / "s")
-    assert table["run"].tolist() == list(states) and table["parameter.run"].tolist() == [7, 7]
+    assert table["run"].tolist() == list(states) and table["parameter.run"].tolist() == [7, 8]
     assert "result.skill" not in table and table["skill"].isna().tolist() == [False, True]
+    assert sweeps.axes(tmp_path / "s") == ["a", "parameter.run"]
+    finish(helo("collect", tmp_path / "s"))
+    heads = re.findall(r"<th[^>]*>(?:<[^>]*>)?([^<]*)", (tmp_path / "s" / "index.html").read_text())
+    assert heads.count("parameter.run") == 1 and heads.count("run") <= 1, heads

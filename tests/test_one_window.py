@@ -62,8 +62,8 @@ def _click(box, row):
     box.children[-1]._handle_custom_msg([{"trace": 0, "index": row, "x": 0, "y": 0}], [])
 
 
-def test_clicks_count_after_a_picture_of_fewer_curves(walked, simulated):
-    """Somebody's recording lacks a signal: the picture has other curves, and each is new."""
+def test_clicks_select_in_pictures_of_fewer_curves_too(walked, simulated):
+    """Somebody's recording lacks a signal: the picture has other curves, and the first is still that of the windows."""
     walk, split = walked
     names = list(dict.fromkeys(simulated.subjects[split.test]))
 

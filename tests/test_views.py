@@ -307,8 +307,15 @@ def test_plotly_is_sent_once():
     one, two = Plot(views.history([])), Plot(views.history([]))
     assert one.library is two.library and len(one.library.value) > 1e6
     assert len(json.dumps([Plot.get_state(plot) for plot in (one, two)], default=lambda x: x.model_id)) < 2e4
+    two.close()
+    assert two.shown.comm is None and one.shown.comm is not None and one.library.comm is not None
     one.library.close()
     assert Plot(views.history([])).library is not one.library
+
+
+def test_frames_are_refused():
+    with pytest.raises(ValueError, match="the picture has 2 frames; expected none"):
+        Plot(go.Figure(go.Scatter(y=[1]), frames=[go.Frame(name="a"), go.Frame(name="b")]))
 
 
 def test_a_click_says_where(simulated):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helo.batch import runs
-from helo.batch.plan import read_plan
+from helo.batch.plan import columns, read_plan
 from helo.reading import expanded
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def collect(folder: str | Path) -> pd.DataFrame:
             warnings.warn(f"left out: {told}", stacklevel=2)
         elif (path / runs.RESULT).exists():
             result = dict(_flat(runs.read_json(path / runs.RESULT)))
-            own = {"run": run} | {"parameter.run" if k == "run" else k: v for k, v in parameters.items()}
+            own = {"run": run} | columns(parameters)
             result = {
                 f"result.{k}" if k == "seconds" or (k in own and own[k] != v) else k: v for k, v in result.items()
             }

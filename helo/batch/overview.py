@@ -12,6 +12,7 @@ from helo.batch import runs
 from helo.batch.offline import filled
 from helo.batch.pictures import embedded
 from helo.batch.plan import axes, read_plan
+from helo.batch.plan import columns as named
 from helo.batch.sweeps import status
 from helo.files import atomic_write
 from helo.reading import expanded
@@ -33,7 +34,7 @@ def overview(folder: str | Path, table: pd.DataFrame) -> Path:
     folder = expanded(folder)
     plan, states = read_plan(folder), status(folder)
     results = {row["run"]: row for row in table.to_dict("records")}
-    values = {run: {**parameters, **results.get(run, {})} for run, parameters in plan["runs"].items()}
+    values = {run: {**named(parameters), **results.get(run, {})} for run, parameters in plan["runs"].items()}
     columns, shared, notes = _columns(axes(folder), values)
     pictures, note = embedded(folder, list(values))
     rows = [

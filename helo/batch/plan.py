@@ -44,7 +44,7 @@ def read_sweep(file: str | Path, fixed: dict | None = None) -> tuple[Path, list[
         MissingFile: no such file, or no notebook of that name.
         ValueError: not TOML, an unknown or missing key, or an axis that is no list.
     """
-    file = Path(file)
+    file = expanded(file)
     if not file.is_file():
         raise MissingFile(f"{file}: no such file; expected a sweep file")
     try:
@@ -68,16 +68,22 @@ def read_sweep(file: str | Path, fixed: dict | None = None) -> tuple[Path, list[
 
 def run_id(notebook: str | Path, parameters: dict) -> str:
     """The name of a run: its notebook's stem, and a hash of the cells, the parameters and this library's code."""
-    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(Path(notebook).read_text())["cells"]]
+    content = json.loads(expanded(notebook).read_text())
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in content["cells"]]
     content = json.dumps([cells, parameters, code_digest("**/*.py")], sort_keys=True)
     return f"{Path(notebook).stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def axes(folder: str | Path) -> list[str]:
-    """Parameters that take more than one value among a sweep's runs."""
-    many = read_plan(folder)["runs"].values()
+    """Parameters that take more than one value among a sweep's runs, as the table calls them."""
+    many = [columns(parameters) for parameters in read_plan(folder)["runs"].values()]
     names = dict.fromkeys(name for parameters in many for name in parameters)
     return [name for name in names if len({json.dumps(parameters.get(name)) for parameters in many}) > 1]
+
+
+def columns(parameters: dict) -> dict:
+    """A run's parameters as the table of results has them: "run" is the run's name there."""
+    return {"parameter.run" if name == "run" else name: value for name, value in parameters.items()}
 
 
 def read_plan(folder: str | Path) -> dict:

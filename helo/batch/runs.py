@@ -30,6 +30,7 @@ from helo.batch.folders import (
 from helo.batch.parameters import check_parameters, literal
 from helo.batch.supervision import KernelDied, TimeLimit, stop, supervised
 from helo.files import UNFINISHED, code_digest, write_json
+from helo.reading import expanded
 
 __all__ = [
     "ERROR",
@@ -92,10 +93,10 @@ def run_one(
         KernelDied: the kernel was killed, ran out of memory or crashed.
         RuntimeError: the notebook ended without writing its result.
     """
-    folder = Path(folder)
+    notebook, folder = expanded(notebook), expanded(folder)
     parameters = check_parameters(notebook, {**parameters, "output": str(folder)})
     with claim(folder) as lock:
-        return execute(Path(notebook), folder, parameters, lock, progress, threads)
+        return execute(notebook, folder, parameters, lock, progress, threads)
 
 
 def execute(

@@ -15,6 +15,7 @@ from helo.evaluation.choice import candidates
 from helo.evaluation.fits import Fitted, Job
 from helo.evaluation.people import person_scores
 from helo.models import is_closed_form
+from helo.reading import shown
 
 
 @dataclass
@@ -134,7 +135,7 @@ class Contest:
     def fits(self) -> list[dict[str, Any]]:
         """What was trained, fit by fit."""
         return [
-            {"model": self.label, "candidate": k, "settings": str(self.candidates[k]), "seed": seed}
+            {"model": self.label, "candidate": k, "settings": shown(self.candidates[k], 500), "seed": seed}
             | {"fold": self.splits[fold].name, "group": group, "validation_kl": f.validation_kl}
             | {"validation_windows": f.validation_windows, "epochs": f.epochs, "capped": f.capped, "seconds": f.seconds}
             for (k, fold, group, seed), f in sorted(self.done.items())

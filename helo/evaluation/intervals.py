@@ -35,7 +35,7 @@ def limits(values: np.ndarray, people: int, level: float = 0.95) -> np.ndarray:
         alpha' / 2 = Phi(-sqrt(n / (n - 1)) t_{1 - alpha / 2, n - 1})
 
     (Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015). For a mean of
-    normal values it is Student's interval; for two or three people it is the range of all draws. It is no remedy for
+    normal values it is Student's interval; for two to four people it is the range of all draws. It is no remedy for
     skewness.
 
     Args:

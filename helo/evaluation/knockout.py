@@ -41,8 +41,8 @@ def knockout(model: EmotionModel, data: EmotionData, split: Split) -> pd.DataFra
     Returns:
         One row per part, index its name ("without eda" for a modality): "instead" (what stands in its place), "change",
         "kl" (intact), "kl_without", "worse" (their difference, positive where the part helps), and "worse_low" and
-        "worse_high", its 95 % bootstrap interval over the test people: of two or three the range of all draws, which
-        holds the mean of new people about half the time (two) or 7 times in 10 (three). `attrs["people"]` counts them.
+        "worse_high", its 95 % bootstrap interval over the test people: of two to four the range of all draws, which
+        holds the mean of new people 2, 3 or 3.5 times in 4 (of symmetric values). `attrs["people"]` counts them.
 
     Raises:
         ValueError: model and data do not fit, or no test windows.

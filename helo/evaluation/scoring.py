@@ -136,8 +136,16 @@ def _entries(models):
     """label -> {"model": name, **options}."""
     models = [models] if isinstance(models, str) else models
     models = models if isinstance(models, Mapping) else {name: {"model": name} for name in models}
-    # arrays as lists: a large one's text leaves numbers out, and a kept fit would answer for another array
-    return {label: {k: plain(v) if hasattr(v, "tolist") else v for k, v in e.items()} for label, e in models.items()}
+    return {label: {name: _lists(value) for name, value in entry.items()} for label, entry in models.items()}
+
+
+def _lists(value):
+    """Arrays as lists: a large one's text leaves numbers out, and a kept fit would answer for another array."""
+    if isinstance(value, Mapping):
+        return {name: _lists(part) for name, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_lists, value))
+    return plain(value) if hasattr(value, "tolist") else value
 
 
 def _check(entries, seeds, training, nested, choose_from):

@@ -73,8 +73,8 @@ def protocols(values: Mapping[str, Mapping[str, float]], label: str) -> Figure:
 @as_written
 def knockout(table: pd.DataFrame, title: str = "") -> Figure:
     """What a model hangs on, from `helo.knockout`: how far its answers move without each part, and what that costs."""
-    people = table.attrs.get("people", 4)
-    among = "95 % interval over people" if people > 3 else f"range of a bootstrap over {people} people"
+    people = table.attrs.get("people", 5)
+    among = "95 % interval over people" if people > 4 else f"range of a bootstrap over {people} people"
     y = np.arange(len(table))
     figure, (change, cost) = plt.subplots(1, 2, figsize=(9, 1.3 + 0.28 * len(table)), sharey=True)
     change.barh(y, table["change"], color=[ORANGE if n.startswith("without ") else BLUE for n in table.index])

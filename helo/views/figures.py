@@ -197,7 +197,7 @@ def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: flo
     epochs = [row["epoch"] for row in rows]
     terms = [k for k in rows[0] if k.startswith("train_") and k not in ("train_kl",)]
     terms = [k for k in terms if any(row[k] for row in rows)]
-    figure, axes = plt.subplots(1, 1 + len(terms), figsize=(4.2 * (1 + len(terms)), 3), squeeze=False)
+    figure, axes = plt.subplots(1, 1 + len(terms), figsize=(4.2 * (1 + len(terms)), 3.3), squeeze=False)
     axis = axes[0, 0]
     axis.plot(epochs, [row["train_kl"] for row in rows], label="training")
     if "validation_kl" in rows[0]:
@@ -213,10 +213,10 @@ def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: flo
         axis.plot(epochs, [row[term] for row in rows], color=GREEN)
         axis.set(xlabel="epoch", ylabel=names.get(term, term.removeprefix("train_")))
         axis.set_ylim(bottom=0)
-    figure.tight_layout()
     # below: wherever it stood inside, a curve or a line would run through it
     named = axes[0, 0].get_legend_handles_labels()
-    figure.legend(*named, frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 0.03))
+    figure.legend(*named, frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 0))
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
     return figure
 
 

@@ -23,6 +23,12 @@ def _library() -> widgets.Label:
     return _held[0]
 
 
+def _text(picture: go.Figure) -> str:
+    if picture.frames:
+        raise ValueError(f"the picture has {len(picture.frames)} frames; expected none: a control draws each")
+    return picture.to_json()
+
+
 class Plot(anywidget.AnyWidget):
     """Shows a picture, and says where it is clicked.
 
@@ -36,6 +42,9 @@ class Plot(anywidget.AnyWidget):
 
     Args:
         picture: what to show.
+
+    Raises:
+        ValueError: a picture with frames, which nothing here would play.
     """
 
     _esm = """
@@ -62,7 +71,7 @@ class Plot(anywidget.AnyWidget):
     }
     function render({ model, el }) {
       const held = trait => model.widget_manager.get_model(model.get(trait).replace("IPY_MODEL_", ""));
-      let box = null, shown = null, plotly = null, drawn = 0;
+      let box = null, shown = null, plotly = null, drawn = 0, gone = false;
       const words = new MutationObserver(() => name(box));
       const size = new ResizeObserver(() => {
         if (!el.parentElement) return;
@@ -73,28 +82,40 @@ class Plot(anywidget.AnyWidget):
           for (const child of box.children) if (child !== el) words.observe(child, changes);
           name(box);
         }
-        if (plotly && el.clientWidth && Math.abs(el.clientWidth - drawn) > 1) draw();
+        if (plotly && el.clientWidth && Math.abs(el.clientWidth - drawn) > 1) {
+          plotly.relayout(el, { width: (drawn = el.clientWidth) });
+        }
       });
       async function draw() {
         const { data, layout } = JSON.parse(shown.get("value"));
         drawn = el.clientWidth;
         if (drawn) layout.width = drawn; // else it is not in the page yet, or under another tab
         await plotly.react(el, data, layout, model.get("config"));
+        el.removeListener("plotly_click", click);
+        el.on("plotly_click", click);
+      }
+      function click({ points }) {
+        model.send(points.map(p => ({ trace: p.curveNumber, index: p.pointNumber, x: p.x, y: p.y })));
       }
       async function begin() {
-        window.heloPlotly ??= held("library").then(library => load(library.get("value")));
+        const text = (await held("library")).get("value");
+        const known = (window.heloPlotly ??= {}), version = text.slice(0, 99); // kernels of one page may have several
+        known[version] ??= load(text).catch(error => { delete known[version]; throw error; });
         shown = await held("shown");
-        plotly = await window.heloPlotly.catch(error => { delete window.heloPlotly; throw error; });
-        await draw();
+        const loaded = await known[version];
+        if (gone) return;
+        plotly = loaded;
         shown.on("change:value", draw);
-        el.on("plotly_click", ({ points }) => {
-          model.send(points.map(p => ({ trace: p.curveNumber, index: p.pointNumber, x: p.x, y: p.y })));
-        });
+        await draw();
       }
       el.classList.add("helo-plot");
       size.observe(el);
-      begin();
+      begin().catch(error => {
+        if (!gone && !plotly) el.textContent = `The picture cannot be drawn: ${error.message}`;
+        throw error;
+      });
       return () => {
+        gone = true;
         size.disconnect();
         words.disconnect();
         shown?.off("change:value", draw);
@@ -113,11 +134,16 @@ class Plot(anywidget.AnyWidget):
     config = traitlets.Dict(CONFIG).tag(sync=True)
 
     def __init__(self, picture: go.Figure):
-        super().__init__(library=_library(), shown=widgets.Label(picture.to_json()))
+        super().__init__(library=_library(), shown=widgets.Label(_text(picture)))
 
     def show(self, picture: go.Figure) -> None:
         """Show another picture."""
-        self.shown.value = picture.to_json()
+        self.shown.value = _text(picture)
+
+    def close(self) -> None:
+        """Take it out of every page, and the picture it holds."""
+        self.shown.close()
+        super().close()
 
     def on_click(self, clicked: Callable[[list[dict[str, Any]]], None]) -> None:
         """Call clicked(points) at a click: which "trace" of the picture, which "index" in it, and its "x" and "y"."""
