@@ -34,7 +34,7 @@ def box(parts, confidence=None, **options):
 
 def test_a_picture_shows_the_window_the_answer_and_what_is_unsure(parts):
     shown = box(parts, Unsure(), first=60)
-    figure, last = shown._picture, shown.answers[-1]
+    figure, last = shown.picture, shown.answers[-1]
     assert figure.layout.title.text.startswith("60 s: answered ")
     assert "temp: 1.5 times as far from training" in figure.layout.title.text
     bar = next(t for t in figure.data if t.type == "bar")
@@ -53,12 +53,12 @@ def test_an_unplugged_sensor_goes_grey_token_by_token(parts):
     grey = []
     for _ in range(3):
         assert shown.step(8)
-        grey.append(len(shown._picture.layout.shapes))
-    assert grey == [2, 4, 6] and "eda: silent for 24 s, not seen" in shown._picture.layout.title.text
+        grey.append(len(shown.picture.layout.shapes))
+    assert grey == [2, 4, 6] and "eda: silent for 24 s, not seen" in shown.picture.layout.title.text
     shown.plugs["eda"].value = False
     shown.step(26)
-    assert not shown._picture.layout.shapes and "all is well" in shown._picture.layout.title.text
-    gap = next(t for t in shown._picture.data if t.yaxis == "y3")
+    assert not shown.picture.layout.shapes and "all is well" in shown.picture.layout.title.text
+    gap = next(t for t in shown.picture.data if t.yaxis == "y3")
     assert len(gap.x) and min(gap.x) >= 84
 
 

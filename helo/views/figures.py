@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogFormatterMathtext
 
 from helo.data.emotion_data import EmotionData, Recording
 from helo.files import atomic_write
@@ -179,11 +179,12 @@ def window(data: EmotionData, index: int) -> Figure:
     return figure
 
 
-class _Plain(LogFormatter):
-    """0.06 for 6 x 10^-2, at the ticks that matplotlib would label."""
+class _Plain(LogFormatterMathtext):
+    """0.06 for 6 x 10^-2, at the ticks that matplotlib would label; 10^-5 stays."""
 
     def __call__(self, x, pos=None):
-        return f"{x:g}" if super().__call__(x, pos) else ""
+        said = super().__call__(x, pos)
+        return f"{x:g}" if said and 1e-3 <= x < 1e4 else said
 
 
 def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: float | None = None) -> Figure:
