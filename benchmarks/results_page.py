@@ -39,7 +39,7 @@ The training people choose one, by the KL on all three groups; the three models 
 chosen is trained with three seeds. Closed-form systems choose their strength inside, by their training people. The
 test people have no say in the choice. In what there was to choose from they had: HeLo's form and its defaults, one
 of its eight candidates, were found on `matching` and WESAD with test people's KL in sight ([method.md](method.md)),
-nobody else's were. Read HeLo's lead on `matching` as that it can be done, not as how much better it is.
+nobody searched so for the others. Read HeLo's lead on `matching` as that it can be done, not as how much better it is.
 
 **The unit is a person.** Brackets are 95 % bootstrap intervals over people; p is Wilcoxon's signed-rank test over
 people, corrected for the number of systems (Holm). Intervals are expanded percentile intervals

@@ -305,12 +305,12 @@ def test_every_axis_has_a_name(simulated, trained):
 def test_plotly_is_sent_once():
     """5 MB: one widget holds them for all pictures, and another if somebody has closed all widgets."""
     one, two = Plot(views.history([])), Plot(views.history([]))
-    assert one.library is two.library and len(one.library.value) > 1e6
+    assert one.script is two.script and len(one.script.value) > 1e6
     assert len(json.dumps([Plot.get_state(plot) for plot in (one, two)], default=lambda x: x.model_id)) < 2e4
     two.close()
-    assert two.shown.comm is None and one.shown.comm is not None and one.library.comm is not None
-    one.library.close()
-    assert Plot(views.history([])).library is not one.library
+    assert two.shown.comm is None and one.shown.comm is not None and one.script.comm is not None
+    one.script.close()
+    assert Plot(views.history([])).script is not one.script
 
 
 def test_frames_are_refused():

@@ -68,8 +68,8 @@ def read_sweep(file: str | Path, fixed: dict | None = None) -> tuple[Path, list[
 
 def run_id(notebook: str | Path, parameters: dict) -> str:
     """The name of a run: its notebook's stem, and a hash of the cells, the parameters and this library's code."""
-    content = json.loads(expanded(notebook).read_text())
-    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in content["cells"]]
+    read = json.loads(expanded(notebook).read_text())
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in read["cells"]]
     content = json.dumps([cells, parameters, code_digest("**/*.py")], sort_keys=True)
     return f"{Path(notebook).stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 

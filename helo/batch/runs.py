@@ -140,7 +140,7 @@ def _execute(notebook, folder, parameters, lock, progress, threads, limit, warm)
     import papermill
 
     if "interactive" in papermill.inspect_notebook(literal(notebook)):
-        parameters = {"interactive": False} | parameters  # widgets would store 5 MB each, and nobody moves them
+        parameters = {"interactive": False} | parameters  # widgets would store 5 MB, and nobody moves them
     with (
         open(folder / LOG, "a") as log,
         supervised(folder, lock, environment, log, limit, zygote) as manager,

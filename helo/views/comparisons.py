@@ -55,9 +55,9 @@ def critical_difference(ranks: Mapping[str, float], width: float, over: str = "p
 @as_written
 def protocols(values: Mapping[str, Mapping[str, float]], label: str) -> Figure:
     """Bars of one measure, models along the axis, one colour a protocol: values[protocol][model]."""
-    figure, axis = plt.subplots(figsize=(2 + 0.75 * len(next(iter(values.values()))), 3))
-    width = 0.8 / len(values)
     names = list(dict.fromkeys(name for row in values.values() for name in row))  # rows need not have one order
+    figure, axis = plt.subplots(figsize=(2 + 0.75 * len(names), 3))
+    width = 0.8 / len(values)
     for k, (protocol, row) in enumerate(values.items()):
         x = np.arange(len(names)) + (k - (len(values) - 1) / 2) * width
         heights = [row.get(name, np.nan) for name in names]

@@ -16,7 +16,7 @@ from helo.views.panels import CONFIG
 _held: list[widgets.Label] = []
 
 
-def _library() -> widgets.Label:
+def _script() -> widgets.Label:
     """plotly.js, 5 MB, sent once for all pictures of a kernel."""
     if not _held or _held[0].comm is None:  # none yet, or somebody has closed all widgets
         _held[:] = [widgets.Label((files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8"))]
@@ -98,7 +98,7 @@ class Plot(anywidget.AnyWidget):
         model.send(points.map(p => ({ trace: p.curveNumber, index: p.pointNumber, x: p.x, y: p.y })));
       }
       async function begin() {
-        const text = (await held("library")).get("value");
+        const text = (await held("script")).get("value");
         const known = (window.heloPlotly ??= {}), version = text.slice(0, 99); // kernels of one page may have several
         known[version] ??= load(text).catch(error => { delete known[version]; throw error; });
         shown = await held("shown");
@@ -111,7 +111,8 @@ class Plot(anywidget.AnyWidget):
       el.classList.add("helo-plot");
       size.observe(el);
       begin().catch(error => {
-        if (!gone && !plotly) el.textContent = `The picture cannot be drawn: ${error.message}`;
+        if (gone) return; // what it was to show may be gone, too
+        if (!plotly) el.textContent = `The picture cannot be drawn: ${error.message}`;
         throw error;
       });
       return () => {
@@ -129,12 +130,12 @@ class Plot(anywidget.AnyWidget):
     .helo-explorer > .helo-plot { flex: 1 1 100%; min-width: 560px; }
     .helo-explorer .main-svg > g:not(.hoverlayer) text { fill: var(--jp-ui-font-color1, currentColor) !important; }
     """
-    library = traitlets.Instance(widgets.Label).tag(sync=True, **widgets.widget_serialization)
+    script = traitlets.Instance(widgets.Label).tag(sync=True, **widgets.widget_serialization)
     shown = traitlets.Instance(widgets.Label).tag(sync=True, **widgets.widget_serialization)
     config = traitlets.Dict(CONFIG).tag(sync=True)
 
     def __init__(self, picture: go.Figure):
-        super().__init__(library=_library(), shown=widgets.Label(_text(picture)))
+        super().__init__(script=_script(), shown=widgets.Label(_text(picture)))
 
     def show(self, picture: go.Figure) -> None:
         """Show another picture."""
