@@ -21,6 +21,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 #: what JupyterLab itself says on the console when all is well; of a notebook opened anew, whose widgets are gone; and
 #: of a widget whose module came late, which anywidget then tells nothing: pictures need not hear of it (views/plot.py)
 HARMLESS = ("ResizeObserver", "WebGL", "GPU stall", "widget model not found", "Failed to initialize model")
+HARMLESS += ("Comm not found",)  # of a page that was opened again
 #: what may be missing: icons from the network, and pages a browser asks for by itself
 MISSING = ("favicon", "fontawesome", "/api/me")
 

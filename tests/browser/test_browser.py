@@ -13,7 +13,7 @@ from conftest import ROOT
 from playwright.sync_api import TimeoutError
 from test_notebooks import FAST, NOTEBOOKS
 
-from browser.conftest import sessions, with_parameters
+from browser.conftest import end_kernels, sessions, with_parameters
 
 DATA = "plot => JSON.stringify(plot.data.map(t => [t.x, t.y, t.z, t.link && t.link.value, t.cells && t.cells.values]))"
 SCREENSHOTS = os.environ.get("HELO_SCREENSHOTS")  # where to keep pictures of the explorers; `make figures` sets it
@@ -49,9 +49,10 @@ def open_and_run(page, lab, path):
     page.goto(there)
     try:
         idle(page, seconds=60)
-    except TimeoutError:  # once in some seventy openings JupyterLab did not hear of its kernel, which had started
+    except TimeoutError:  # twice in some eighty openings JupyterLab did not hear of its kernel, which had started
         warnings.warn(f"{path}: the kernel is {kernel(page)}; opened again", stacklevel=2)
         page.goto("about:blank")
+        end_kernels(address)
         page.goto(there)
         idle(page)
     for _ in range(240):  # the kernel's session is attached a moment later
