@@ -144,7 +144,8 @@ def gromov_plan(
 
         C(T)_ij = 2 sum_kl (X_ik - Y_jl)^2 T_kl,   T <- plan(C(T), epsilon),   T_0 = u v^T
 
-    (Peyre, Cuturi, Solomon, ICML 2016, square loss.) The gradient passes through the `outer` fixed-point steps.
+    (Peyre, Cuturi, Solomon, ICML 2016, square loss.) The gradient passes through the `outer` fixed-point steps. Where
+    few tokens have mass, u v^T is nearly a saddle, and rounding can decide which matching the steps run to.
 
     Args:
         cost_x: costs within the first set, shape (B, n, n).

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from conftest import random_data, write_wesad
+from studies import write_e4
 
 import helo
 from helo import live
@@ -243,6 +244,25 @@ def test_what_has_no_causal_form_says_so(tmp_path, options, message):
     options |= {"root": tmp_path} if options["name"] == "wesad" else {}
     with pytest.raises(ValueError, match=message):
         helo.load(**options)
+
+
+@pytest.mark.parametrize(
+    "tokens, message", [(8, "8 tokens of 1.5 s in 12 s; expected tokens of at least 2 s"), (0, "tokens 0, ")]
+)
+def test_tokens_have_room(simulated, tokens, message):
+    with pytest.raises(ValueError, match=message):
+        causal_windows.causal(dataclasses.replace(simulated, window=12.0), tokens, 0.0, 6.0)
+
+
+def test_context_of_a_card_is_not_looked_ahead_for(tmp_path):
+    """A card's context lies on both sides of a window; the causal one before it must be asked for."""
+    write_e4(tmp_path, card="context: 20\n")
+    options = {"window": 10, "step": 5, "tokens": 2, "cache": False, "features": "causal"}
+    with pytest.raises(ValueError, match="features='causal' needs context=..."):
+        helo.load("recordings", tmp_path, **options)
+    data = helo.load("recordings", tmp_path, context=5.0, **options)
+    ends = np.unique(data.starts[data.trials == "clip a"] + data.window)
+    np.testing.assert_allclose(ends, np.arange(15, 46, 5))  # of windows of 10 s in 5 to 45 s
 
 
 @pytest.fixture(scope="module")

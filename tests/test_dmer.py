@@ -131,6 +131,19 @@ def test_questionnaires_follow_the_order_of_presentation(tmp_path):
     assert (helo.load("dmer", tmp_path, labels="panas", order="clips").distributions != dis.distributions).any()
 
 
+def test_start_times_follow_the_order_of_presentation(tmp_path):
+    write_features(tmp_path, shuffle=True)
+    data = helo.load("dmer", tmp_path)
+    for who in np.unique(data.subjects):
+        own = data.subjects == who
+        shown = data.trials[own][np.argsort(data.starts[own], kind="stable")]
+        assert list(dict.fromkeys(shown.tolist())) == list(dict.fromkeys(data.trials[own].tolist()))
+    split = helo.splits.by_subject(data)[0]
+    first = list(dict.fromkeys(data.trials[split.test].tolist()))[:2]  # the file has them as they were shown
+    given = np.setdiff1d(helo.splits.calibrated(data, split, 2).train, split.train)
+    assert set(data.trials[given]) == set(first)
+
+
 def test_an_order_that_no_file_tells_is_not_guessed(tmp_path):
     write_features(tmp_path)
     write_panas(tmp_path)

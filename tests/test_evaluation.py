@@ -150,6 +150,8 @@ def test_settings_of_one_model_under_labels(simulated):
         ({"nested": 1}, "nested is 1 and choose_from 1; expected 0 or at least 2 groups"),
         ({"choose_from": 0}, "choose_from 0"),
         ({"epoch": 3}, r"helo.fit does not take \['epoch'\]; its arguments are"),
+        ({"seed": 3}, r"\['seed'\]: helo.evaluate gives these to helo.fit itself"),
+        ({"folder": "x", "on_epoch": print}, "folder and on_epoch"),
     ],
 )
 def test_bad_arguments(simulated, arguments, message):

@@ -225,6 +225,17 @@ def test_it_ends_after_its_seconds_without_a_sample_of_use(model, setup):
     assert not list(live.run(live.Session(model, setup), silence(), seconds=5)) and len(came) == 22
 
 
+def test_stamps_of_another_clock_are_named(model, setup, recording):
+    """As of push_sample(x, time.time()): such a session never began, without a word."""
+
+    def unix():
+        for event in live.replay(recording, setup):
+            yield dataclasses.replace(event, stamps=event.stamps + 1.79e9)
+
+    with pytest.raises(ValueError, match=r"stamps are 1.79e\+09 s from their arrival, and none was near for 10 s"):
+        list(live.run(live.Session(model, setup), unix()))
+
+
 def slow(rate, seconds):
     """Arrivals of a sensor with a clock that runs `1 - rate` too slow: the stamps of pieces of a second."""
     for k in range(seconds):

@@ -632,6 +632,15 @@ def test_mixture_of_known_conditions():
         helo.fit(helo.build("mixture", random_data()), random_data(), SPLIT, progress=False)
 
 
+def test_mixture_of_people_who_each_met_one_condition():
+    """Left out one at a time, those who remain may have met one alone; scikit-learn's error was the answer."""
+    data = random_data(conditions=np.repeat(["x", "y", "x", "y"], 10))
+    for split in helo.splits.by_subject(data):
+        model = helo.build("mixture", data)
+        helo.fit(model, data, split, progress=False)
+        assert np.isfinite(helo.predict(model, data).distributions).all()
+
+
 def test_mixture_with_a_condition_that_training_never_saw():
     conditions = np.repeat(["x", "y", "z", "w"], 10)
     data = random_data(conditions=conditions)

@@ -228,7 +228,7 @@ def test_what_spreadsheets_write_is_read(tmp_path, form):
 def test_a_comma_that_may_be_a_point_or_none_is_asked_for(tmp_path):
     text = "subject;trial;eda.a;face.b;emotion.x;emotion.y\n" + "".join(f"{k};1;1,{k}00;2,500;1;2\n" for k in range(5))
     (tmp_path / "own.csv").write_text(text)
-    with pytest.raises(ValueError, match=r"is '2,500' a whole number or a fraction\? All .* three digits"):
+    with pytest.raises(ValueError, match=r"is '1,000' in line 2 a whole number or a fraction\? All .* three digits"):
         helo.load("table", tmp_path / "own.csv")
     (tmp_path / "own.csv").write_text(text.replace("2,500", "0,500"))
     assert helo.load("table", tmp_path / "own.csv").signals["face"][0, 0, 0] == 0.5

@@ -31,6 +31,7 @@ from helo.data import recorded_windows, recordings, sample_files, wesad_people
 from helo.data import signals as features
 from helo.data import wesad as wesad_reader
 from helo.data.check import check, open_path
+from helo.data.e4 import _check_pace
 from helo.data.example import write_recordings
 from helo.data.rated_windows import window_means
 from helo.data.recorded import Report, Samples, span
@@ -166,6 +167,68 @@ def test_a_row_every_five_seconds(tmp_path):
     np.testing.assert_allclose(
         load(tmp_path, window=4, step=5, tokens=1).distributions[:2], [[0.25, 0.75], [0.75, 0.25]]
     )
+
+
+@pytest.mark.parametrize("over", ["trial", "time"])
+def test_one_time_is_rated_once(tmp_path, over):
+    """A row for each rater: the last one's ratings stood for both, or one trial became two with other labels."""
+    write_e4(tmp_path, trials={p: [TRIALS[0], (*TRIALS[0][:3], (1, 5, 2)), TRIALS[1]] for p in ("P1", "P2")})
+    (tmp_path / "recordings.yaml").write_text(f"ratings: {{over: {over}}}")
+    with pytest.raises(ValueError, match="rows 0 and 1 both rate 'clip a' from 5 s of the recording on"):
+        load(tmp_path, strict=True)
+
+
+@pytest.mark.parametrize("smoothing", [0, 1])
+def test_a_code_for_a_missing_rating_is_named(tmp_path, smoothing):
+    write_e4(tmp_path, trials={p: [("clip a", 5.0, 40.0, (5, -1, 2)), TRIALS[1]] for p in ("P1", "P2")})
+    with pytest.raises(ValueError, match=r"ratings.csv: the rating of 'sad' in row 0 is -1; expected at least"):
+        load(tmp_path, smoothing=smoothing)
+
+
+@pytest.mark.parametrize(
+    "rate, devices, message",
+    [(6, 1, "6 samples a second; expected 4"), (2.1, 1, "2.1 samples a second"), (4, 2, "If the file holds two sens")],
+)
+def test_time_stamps_of_another_rate_are_refused(tmp_path, rate, devices, message):
+    """By a factor of less than two, which was taken for the card's rate with samples dropped or made up."""
+    for person in ("P1", "P2"):
+        t = np.arange(120 * rate) / rate
+        rows = sorted((round(s + 0.05 * k, 6), 3 + 9 * k) for k in range(devices) for s in t.tolist())
+        write_rows(tmp_path / person / "EDA.csv", ["timestamp", "value"], rows)
+    write_rows(
+        tmp_path / "ratings.csv",
+        ["person", "trial", "onset", "duration", *(f"emotion.{e}" for e in EMOTIONS)],
+        [[p, name, *times, *ratings] for p in ("P1", "P2") for name, *times, ratings in TRIALS],
+    )
+    signal = "{eda: {file: EDA.csv, columns: [value], rate: 4}}"
+    (tmp_path / "recordings.yaml").write_text(
+        f"format: csv\ntime: {{column: timestamp, factor: 1}}\nsignals: {signal}\nratings: {{clock: recording}}"
+    )
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, strict=True)
+
+
+def test_steps_of_a_file_with_pauses_and_losses_are_the_cards():
+    rng = np.random.default_rng(0)
+    kept = np.flatnonzero(rng.random(40_000) > 0.3)  # a third lost at random, and a pause of half the time
+    time = np.where(kept < 20_000, kept, kept + 40_000) / 64
+    stamped = np.floor(time * 1000) / 1000  # in whole milliseconds
+    for t in (time, stamped):
+        _check_pace("x.csv", t, np.round(t * 64), 64)
+    packets = np.floor(np.arange(6400) / 3) * 3 / 64
+    with pytest.raises(ValueError, match="x.csv: 4266 of 6400 samples have the time of another at 64 a second"):
+        _check_pace("x.csv", packets, np.round(packets * 64), 64)
+
+
+def test_a_factor_of_one_is_a_factor(tmp_path):
+    write_bids(tmp_path)
+    for person, seed in (("01", 1), ("02", 2)):
+        path = tmp_path / f"sub-{person}" / "beh" / f"sub-{person}_task-film_recording-eda_physio.tsv.gz"
+        write_physio(path, {"eda": signals(seed=seed)["eda"][:, 0]}, 4.0, units={"eda": "microSiemens"})
+    with pytest.raises(ValueError, match="expected one of .* or a factor in a card"):
+        load(tmp_path, strict=True)
+    (tmp_path / "recordings.yaml").write_text("signals: {bvp: {}, eda: {factor: 1}, temp: {}, acc: {}}")
+    assert "eda" in load(tmp_path, strict=True).signals
 
 
 def test_a_joystick(tmp_path):
@@ -1052,6 +1115,15 @@ def test_the_order_of_sessions_is_known_or_not(tmp_path):
     write_rows(tmp_path / "sub-01" / "sub-01_sessions.tsv", ["session_id", "acq_time"], times, "\t")
     data = load(tmp_path, normalise="causal", strict=True)
     np.testing.assert_array_equal(data.recording("01").signals["eda"][:480], signals(seed=1)["eda"])
+    zones = [("ses-pre", "2026-10-25T02:30:00+02:00"), ("ses-post", "2026-10-25T02:10:00+01:00")]  # summer ends
+    write_rows(tmp_path / "sub-01" / "sub-01_sessions.tsv", ["session_id", "acq_time"], zones, "\t")
+    data = load(tmp_path, normalise="causal", strict=True)
+    np.testing.assert_array_equal(data.recording("01").signals["eda"][:480], signals(seed=1)["eda"])
+    zones[1] = ("ses-post", "2026-10-25T02:10:00")  # where that was is not said
+    write_rows(tmp_path / "sub-01" / "sub-01_sessions.tsv", ["session_id", "acq_time"], zones, "\t")
+    with pytest.raises(ValueError, match="the order of 'ses-post task-film', 'ses-pre task-film' is not known"):
+        load(tmp_path, normalise="causal", strict=True)
+    write_rows(tmp_path / "sub-01" / "sub-01_sessions.tsv", ["session_id", "acq_time"], times, "\t")
     rest = tmp_path / "sub-01" / "ses-pre" / "beh" / "sub-01_ses-pre_task-rest_physio.tsv.gz"
     write_physio(rest, {"eda": signals(seed=3)["eda"][:, 0]}, 4)  # before the film or after it
     with pytest.raises(ValueError, match="the order of 'ses-pre task-film', 'ses-pre task-rest', 'ses-post task-film'"):

@@ -76,6 +76,15 @@ def test_answers_hang_on_the_draw():
     assert (answers[0] - answers[1]).abs().max() > 1e-3
 
 
+def test_labels_of_another_draw_leave_all_else_as_it_was_drawn(model):
+    """The plan is made before the labels come in: without them it moved by its largest entry."""
+    as_it_is = model(*as_batch(DATA))
+    with model.without("label embedding"):
+        other = model(*as_batch(DATA))
+    torch.testing.assert_close(other.plans, as_it_is.plans)
+    assert (other.distributions - as_it_is.distributions).abs().max() > 1e-3
+
+
 def test_keys_are_hidden_at_prediction_too(model):
     maps = model(*as_batch(DATA)).attention["labels"]
     hidden = (maps == 0).float().mean()

@@ -196,6 +196,19 @@ def test_normalising_by_subject_removes_level_and_scale_of_each_person():
     assert (signals.normalise_by_subject(np.ones((40, 3, 2)), mask, who) == 0).all()
 
 
+@pytest.mark.parametrize("unit", [1, 1e-6, 1e-9, 1e-12])
+def test_normalising_by_subject_in_any_unit(unit):
+    """In siemens one person was scaled and the other, whose level varies less, was not."""
+    rng = np.random.default_rng(0)
+    who = np.repeat(["A", "B"], 50)
+    values = (5 + rng.normal(size=(100, 2, 1)) * np.where(who == "A", 0.05, 5)[:, None, None]) * unit
+    values = np.concatenate([values, np.full((100, 2, 1), 7e3 * unit)], 2).astype(np.float32)
+    scaled = signals.normalise_by_subject(values, np.ones((100, 2), bool), who)
+    for person in ("A", "B"):
+        np.testing.assert_allclose(scaled[who == person, :, 0].std(), 1, rtol=0.01)
+        np.testing.assert_allclose(scaled[who == person, :, 1], 0, atol=1e-3)  # never varies
+
+
 def test_normalising_by_a_recording_knows_no_more_than_it_may():
     rng = np.random.default_rng(1)
     whole, there = rng.normal(30, 2, (50, 3, 2)), rng.random((50, 3)) < 0.9

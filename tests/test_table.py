@@ -253,6 +253,31 @@ def test_bad_cards_are_named(tmp_path, card, message):
         load(tmp_path, frame(), card=card)
 
 
+@pytest.mark.parametrize("options", [{}, {"smoothing": 1.0}, {"floor": 0.5}])
+def test_a_code_for_a_missing_rating_hides_in_no_mean(tmp_path, options):
+    """The mean of -1 and 5 is 2, as if the rater had answered."""
+    table = frame().rename(columns={"emotion.sad": "emotion.sad.r1"})
+    table["emotion.sad.r2"] = [5] * N
+    table.loc[3, "emotion.sad.r1"] = -1
+    floor = options.get("floor", 0)
+    with pytest.raises(ValueError, match=rf"own.csv: the rating of 'sad' in row 3 is -1; .* the floor, {floor}"):
+        load(tmp_path, table, **options)
+
+
+def test_trials_by_number_are_told_apart(tmp_path):
+    table = frame().assign(trial=np.tile(["1.1", "1.1", "1.10", "1.10"], 3))
+    assert set(load(tmp_path, table).trials) == {"1.1", "1.10"}
+    assert set(load(tmp_path, table.assign(trial=np.tile(["1 11", "1 11", "11 1", "11 1"], 3))).trials) == {
+        "1 11",
+        "11 1",
+    }
+    with pytest.raises(ValueError, match="trial has '1' and '1.0', which would count as two"):
+        load(tmp_path, table.assign(trial=np.tile(["1", "1", "1.0", "2"], 3)))
+    held = arrays(frame()) | {"trial": np.tile([1.1, 1.1, 2.0, 2.0], 3)}
+    np.savez(tmp_path / "own.npz", **held)
+    assert set(helo.load("table", tmp_path / "own.npz").trials) == {"1.1", "2"}  # as a CSV file has them
+
+
 def test_torn_and_ambiguous_files_are_refused(tmp_path):
     path = write(frame(), tmp_path / "own.csv")
     whole = path.read_text()

@@ -103,6 +103,12 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert len(run.history) == 3
 
 
+def test_a_checkpoint_of_more_epochs_is_no_answer_to_fewer(tmp_path):
+    helo.fit(new(), DATA, SPLIT, epochs=3, checkpoint=tmp_path / "c", **FIT)
+    with pytest.raises(ValueError, match="c: holds 3 epochs; expected at most the 2 asked for"):
+        helo.fit(new(), DATA, SPLIT, epochs=2, checkpoint=tmp_path / "c", **FIT)
+
+
 def test_a_checkpoint_at_home_is_found_again(tmp_path, monkeypatch):
     """~ was a folder of that name when it was written, and the home when it was read."""
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -175,8 +181,22 @@ def test_prediction_follows_the_index_and_not_the_batch_size():
     np.testing.assert_allclose(some.distributions, whole.distributions[index], atol=1e-6)
     np.testing.assert_allclose(some.plans, whole.plans[index], atol=1e-6)
     assert some.plans.shape == some.costs.shape == (4, 12, 12) and set(some.attention) == set(whole.attention)
-    with pytest.raises(ValueError, match="index is empty"):
-        helo.predict(model, DATA, [])
+    for nobody in ([], np.zeros(len(DATA), bool)):
+        with pytest.raises(ValueError, match="index is empty"):
+            helo.predict(model, DATA, nobody)
+    chosen = DATA.subjects == DATA.subjects[-1]
+    masked = helo.predict(model, DATA, chosen, batch_size=3)  # a mask is all the windows', whatever the batches
+    np.testing.assert_allclose(masked.distributions, whole.distributions[chosen], atol=1e-6)
+    with pytest.raises(ValueError, match=r"index is a mask of shape \(3,\); expected \(40,\)"):
+        helo.predict(model, DATA, [True, False, True])
+
+
+def test_one_modality_can_be_left_out_by_its_name():
+    model = new()
+    helo.fit(model, DATA, SPLIT, epochs=1, **FIT)
+    name = next(iter(DATA.signals))
+    one, several = (helo.predict(model, DATA, without=without).distributions for without in (name, [name]))
+    np.testing.assert_array_equal(one, several)
 
 
 def test_other_data_is_refused():

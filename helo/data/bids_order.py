@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from helo.data.csv_files import read_csv
@@ -72,5 +72,6 @@ def _times(path, column):
     times = {}
     for name, when in found:
         with suppress(ValueError):  # n/a
-            times[name.strip()] = datetime.fromisoformat(when.strip()).replace(tzinfo=None)
-    return times
+            times[name.strip()] = datetime.fromisoformat(when.strip())
+    zoned = {name: t.astimezone(UTC) for name, t in times.items() if t.tzinfo is not None}
+    return zoned or times if len(zoned) in (0, len(times)) else {}  # of some the zone alone: in no order

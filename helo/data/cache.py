@@ -15,7 +15,7 @@ import stat
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +82,9 @@ def _key(name, options, files):
         else:
             state = f"{about.st_size}|{about.st_mtime_ns}|{about.st_ctime_ns}|{about.st_ino}"
         key.update(os.fsencode(file.resolve()) + f"|{state}\n".encode())
-    for package in ("neurokit2", "numpy", "scipy"):
-        key.update(f"{package} {version(package)}".encode())
+    for package in ("neurokit2", "numpy", "scipy", "pandas", "mne"):
+        with suppress(PackageNotFoundError):  # without it nothing is read with it
+            key.update(f"{package} {version(package)}".encode())
     reader = Path(__file__).with_name(f"{name}.py").exists()  # its code, and what it uses; else the whole room's
     key.update((code_digest(modules=[f"helo.data.{name}"]) if reader else code_digest("data/*.py")).encode())
     return key.hexdigest()[:16]

@@ -163,6 +163,8 @@ def causal(data: EmotionData, tokens: int, before: float = 0.0, step: float = 0.
     if tokens < 1 or not before >= 0 or not step >= 0:
         raise ValueError(f"tokens {tokens}, {before} s before a window, step {step} s; expected 1 or more, 0 or more")
     cut = Cut(tokens, (data.window + before) / tokens, step)
+    if cut.length < 2:
+        raise ValueError(f"{tokens} tokens of {cut.length:.3g} s in {cut.window:g} s; expected tokens of at least 2 s")
     values = {m: np.zeros((len(data), tokens, len(data.features[m])), np.float32) for m in data.signals}
     masks = {m: np.zeros((len(data), tokens), bool) for m in data.signals}
     for subject in each(list(dict.fromkeys(data.subjects.tolist())), f"{data.name}, causal", "subject"):
@@ -216,8 +218,13 @@ def load(source: Callable[..., EmotionData], options: dict[str, Any]) -> Emotion
     step = asked["step"] if asked["normalise"] == "causal" else 0.0
     if step is None:  # a card says it
         raise ValueError("features='causal' needs step=..., the seconds between two looks at a person's past")
+    if "context" in known and asked["context"] is None:
+        raise ValueError(
+            "features='causal' needs context=..., half the seconds before a window that belong to it; 0: none"
+        )
     plain = {"tokens": 1, "context": 0.0, "normalise": "none"}
     given = {name: value for name, value in plain.items() if name in known and asked[name] is not None}
     data = source(**options | given)
     (own, *_) = data.signals.values()
-    return causal(data, int(asked.get("tokens") or own.shape[1]), 2 * (asked.get("context") or 0.0), step)
+    tokens = own.shape[1] if asked.get("tokens") is None else int(asked["tokens"])
+    return causal(data, tokens, 2 * asked.get("context", 0.0), step)

@@ -82,7 +82,7 @@ def text(values: np.ndarray) -> np.ndarray:
     import pandas as pd
 
     if values.dtype.kind == "f":
-        told = ["" if np.isnan(v) else f"{v:.17g}" for v in values]
+        told = ["" if np.isnan(v) else str(v).removesuffix(".0") for v in values]
     elif values.dtype.kind == "O":
         told = ["" if pd.isna(v) else str(v) for v in values]
     else:
@@ -128,9 +128,10 @@ def check_spelling(path: Path, column: str, names: Iterable[str]) -> None:
 
 
 def _plain(name):
-    if re.fullmatch(r"[-+]?\d{1,15}(\.\d*)?", name):
+    if re.fullmatch(r"[-+]?\d{1,15}(\.0*)?", name):  # 1.10 may be the tenth of block 1
         return float(name)
-    return re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"\s+", "", unicodedata.normalize("NFKC", name).casefold()))
+    plain = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", unicodedata.normalize("NFKC", name).casefold())
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"\s+", " ", plain))
 
 
 def some(names: Iterable[object]) -> str:

@@ -151,10 +151,10 @@ def _scan(path, delimiter):
         if not sure:
             for cell in (c.strip() for c in row if "," in c):
                 if _COMMA_NUMBER.fullmatch(cell) and not sure:
-                    comma, sure = cell, not _THOUSANDS.fullmatch(cell)
+                    comma, sure = comma or f"{cell!r} in line {line}", not _THOUSANDS.fullmatch(cell)
     if comma and not sure:
         raise ValueError(
-            f"{path}: is {comma!r} a whole number or a fraction? All numbers with a comma have three digits "
+            f"{path}: is {comma} a whole number or a fraction? All numbers with a comma have three digits "
             "behind it; write numbers with a decimal point and without commas"
         )
     return header, "," if comma else "."

@@ -101,7 +101,8 @@ def load(
         cache: of form "raw": keep the features on disk for the next load.
 
     Returns:
-        Subjects are the release's ids, trials and conditions the clips; start times count from 1000 x clip.
+        Subjects are the release's ids, trials and conditions the clips; start times count from 1000 x the
+        clip's place in the order shown, or its number where a file does not say the order.
 
     Raises:
         MissingFile: the folder or one of its files is missing.
@@ -143,7 +144,7 @@ def _files(root, source, faces, panas):
 
 
 def _extract(root, source, form, labels, normalise, **options):
-    columns: dict[str, list] = {name: [] for name in ("subjects", "clips", "seconds", "ratings")}
+    columns: dict[str, list] = {name: [] for name in ("subjects", "clips", "starts", "ratings")}
     values: dict[str, list] = {}
     there_of: dict[str, list] = {}
     read = _read_features if form == "features" else read_raw
@@ -159,7 +160,7 @@ def _extract(root, source, form, labels, normalise, **options):
                 ratings = array_of(path, arrays, "dis_label", (CLIPS, len(EMOTIONS)))
             columns["subjects"] += [who] * len(clips)
             columns["clips"].append(clips)
-            columns["seconds"].append(seconds)
+            columns["starts"].append(_starts(clips, seconds, shown))
             columns["ratings"].append(
                 ratings_to_distributions(ratings[np.unique(clips)], path, EMOTIONS)[
                     np.unique(clips, return_inverse=True)[1]
@@ -191,7 +192,7 @@ def _extract(root, source, form, labels, normalise, **options):
         subjects=who,
         trials=names,
         conditions=names,
-        starts=1000.0 * clips + np.concatenate(columns["seconds"]),
+        starts=np.concatenate(columns["starts"]),
         window=float(options["window"]) if own else 5.0,
         roles={role: tuple(m for m in ms if m in signals) for role, ms in _ROLES.items()},
         query="eeg",
@@ -215,6 +216,12 @@ def _read_features(path, arrays, *, band, complex_values, **_):
     shown = list(dict.fromkeys(clips.tolist()))
     # sorted by clip, the file does not say in which order the clips were shown
     return values, masks, clips, _count_up(clips), None if shown == sorted(shown) else shown
+
+
+def _starts(clips, seconds, shown):
+    """A place in time: clips, 1000 s apart, in the order shown, or where the file does not say, of their numbers."""
+    place = np.arange(CLIPS) if shown is None else np.argsort(np.array([*shown, *sorted({*range(CLIPS)} - {*shown})]))
+    return 1000.0 * place[clips] + seconds
 
 
 def _count_up(clips):

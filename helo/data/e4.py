@@ -32,6 +32,8 @@ TAGS = "tags.csv"
 TAG_BYTES = 2**16
 #: largest number that a sensor of an E4 may give; a Unix time is more
 MOST = 1e8
+#: how far, as a share, the steps between time stamps may be from the card's; most samples that share one's time
+PACE, TWICE = 0.05, 0.1
 
 
 def people_of(root: Path, card: Mapping) -> list[Person]:
@@ -149,13 +151,26 @@ def _timed(path, entry, card, person):
         )
     x = np.full((int(place.max()) + 1, len(values)), np.nan)
     x[place[there].astype(int)] = _in_unit(path, np.stack(values, 1)[there], entry)
-    if len(x) > 2 * there.sum() or 2 * len(np.unique(place[there])) < there.sum():
-        per = there.sum() / (len(x) / rate)
-        raise ValueError(
-            f"{path}: {there.sum()} samples in {len(x) / rate:.0f} s are {per:.3g} a second; expected "
-            f"{rate:g}, the card's rate"
-        )
+    _check_pace(path, time[there], place[there], rate)
     return Samples(x, rate, float(start), tuple(entry["columns"]) if entry["kind"] == "level" else ())
+
+
+def _check_pace(path, time, place, rate):
+    """Refuse another rate than the card's, and samples that would be lost: gaps lengthen a few steps alone."""
+    steps = np.diff(time) * rate
+    near = steps[steps <= max(rate, 10)]  # within a second; packets may have one stamp for many samples
+    if len(near) and (near.mean() < 1 - PACE or np.median(steps) > 1 + PACE):
+        found = rate / (near.mean() if near.mean() < 1 - PACE else np.median(steps))
+        raise ValueError(
+            f"{path}: {found:.3g} samples a second; expected {rate:g}, the card's rate. If the file holds two "
+            "sensors, `only` in the card says which"
+        )
+    lost = len(place) - len(np.unique(place))
+    if lost > TWICE * len(place):
+        raise ValueError(
+            f"{path}: {lost} of {len(place)} samples have the time of another at {rate:g} a second; "
+            "expected time stamps a sample apart"
+        )
 
 
 def _device(path, names, card, person):

@@ -27,7 +27,7 @@ KINDS = {
     "movement": (signals_of.movement, 10.0),
     "walking": (signals_of.walking, 10.0),
     "muscle": (signals_of.muscle, 50.0),
-    "respiration": (signals_of.respiration, 4.0),
+    "respiration": (signals_of.respiration, 7.0),
     "eeg": (eeg.bands, 100.0),
     "level": (level, 0.1),
 }
@@ -136,13 +136,16 @@ def _signal(told, name, entry, form):
         raise ValueError(f"{told}: signal {name!r} is {short(entry)}; expected keys of {sorted(_SIGNAL)}")
     file = E4.get(name) if form == "e4" else None
     entry = {"kind": kind, "role": role, "file": file} | entry
-    entry.setdefault("factor", _factor(told, name, entry) if form == "e4" else 1)
+    entry.setdefault("factor", _factor(told, name, entry) if form == "e4" else None)
     if isinstance(entry["role"], str):
         entry["role"] = entry["role"].lower().replace("behaviour", "behavior")
     wrong = {
         "kind": (entry["kind"] in tuple(KINDS), f"one of {list(KINDS)}"),
         "role": (entry["role"] in (PHYSIOLOGICAL, BEHAVIORAL), "physiological or behavioral"),
-        "factor": (_number(entry["factor"]) and entry["factor"] != 0, "a number other than 0"),
+        "factor": (
+            entry["factor"] is None or (_number(entry["factor"]) and entry["factor"] != 0),
+            "a number other than 0",
+        ),
         "unit": (_text(entry.get("unit", "x")), "text"),
         "columns": (_texts(entry.get("columns", ["x"])) and entry.get("columns", ["x"]), "names of columns"),
         "rate": (_number(entry.get("rate", 1)) and 0 < entry.get("rate", 1) <= 100_000, "samples per second"),
@@ -155,7 +158,7 @@ def _signal(told, name, entry, form):
         raise ValueError(f"{told}: signal {name!r} has no columns or no rate; files with time stamps need both")
     if form != "bids":
         _inside(told, f"file of {name!r}", entry["file"])
-    if "unit" in entry and entry["factor"] != 1 and entry["kind"] in UNITS and entry["unit"] != unit_of(entry):
+    if "unit" in entry and entry["factor"] is not None and entry["kind"] in UNITS and entry["unit"] != unit_of(entry):
         raise ValueError(f"{told}: {name!r} has a factor and the unit {entry['unit']!r}; expected one of them")
     axes = len(entry.get("columns", [1, 2, 3]))
     if entry["kind"] in ("movement", "walking") and axes != 3:
@@ -166,7 +169,7 @@ def _signal(told, name, entry, form):
 def _factor(told, name, entry):
     """What the numbers of an E4's file are multiplied by: acceleration is in 1/64 g."""
     if entry["kind"] not in ("movement", "walking") or "unit" in entry:
-        return 1
+        return None
     if re.fullmatch(r"(.*/)?ACC\.csv(\.gz)?", str(entry["file"])):
         return 1 / 64
     raise ValueError(

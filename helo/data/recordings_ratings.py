@@ -218,6 +218,7 @@ class Table:
         until[timed[:-1]] = starts[timed[1:]]  # without a duration, until the next begins
         stops = np.where(np.isnan(given), until, starts + given)
         trials, conditions = self._trials(path, table, rows, part, person)
+        _once(path, starts, trials, rows, ~np.isnan(values[rows]).all(1))
         return Rated(starts, stops, trials, conditions, values[rows], rows.tolist())
 
     def _trials(self, path, table, rows, part, person):
@@ -274,6 +275,18 @@ class Table:
         return Rated(
             starts, starts + 1 / given[0].rate, trials * len(values), None, np.where(values < 0, np.nan, values), rows
         )
+
+
+def _once(path, starts, trials, rows, rated):
+    """No two rows that rate one time: the later would stand for both."""
+    seen: dict[tuple, int] = {}
+    for start, trial, row, there in zip(starts.tolist(), trials, rows.tolist(), rated.tolist(), strict=True):
+        other = seen.setdefault((start, trial), row) if there and np.isfinite(start) else row
+        if other != row:
+            raise ValueError(
+                f"{path}: rows {other} and {row} both rate {short(trial)} from {start:g} s of the recording on; "
+                "expected one row for a time, several people's ratings as their mean or in a table each"
+            )
 
 
 def _counted(values):

@@ -88,7 +88,8 @@ def nested(data: EmotionData, split: Split, folds: int = 5, seed: int = 0) -> li
         names = np.unique(groups)
     if not 2 <= folds <= len(names):
         raise ValueError(
-            f"{data.name}, {split.name}: folds is {folds}; expected 2 to {len(names)}, the training side's {what}"
+            f"{data.name}, {split.name}: folds is {folds}; expected 2 to {len(names)}, the training side's {what} "
+            "(in helo.evaluate, folds of the training side is `nested`)"
         )
     turns = shuffled(names, np.random.default_rng(seed))
     held = [np.isin(groups, turns[k::folds]) for k in range(folds)]

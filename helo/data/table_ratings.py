@@ -42,15 +42,10 @@ def ratings(
         raise ValueError(f"{path}: an emotion's name has {len(longest)} letters; expected at most {NAME}")
     check_spelling(path, "the emotions", given)
     _check_scale(path, given, card.get("scale"), told)
+    _name(path, given, lambda x: x < floor, f"expected at least the floor, {floor:g}; a missing one is an empty cell")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a mean over no rater is NaN, and named below
         found = np.stack([np.nanmean(np.stack(raters), 0) for raters in given.values()], 1) - floor
-    if (found < 0).any() and floor:
-        row, column = np.argwhere(found < 0)[0]
-        raise ValueError(
-            f"{path}: the rating of {list(given)[column]!r} in row {row} is {found[row, column] + floor:g}; "
-            f"expected at least the floor, {floor:g}"
-        )
     return found, list(given), used
 
 
@@ -91,18 +86,22 @@ def _of_columns(path, columns, card):
     return given, used
 
 
+def _name(path, given, wrong, why):
+    """Refuse the first rating, of any rater, that is wrong: a mean over raters, windows or times would hide it."""
+    every = [(emotion, values) for emotion, raters in given.items() for values in raters]
+    found = np.stack([wrong(values) for _, values in every], 1)
+    if found.any():
+        row, k = np.argwhere(found)[0]
+        emotion, values = every[k]
+        raise ValueError(f"{path}: the rating of {emotion!r} in row {row} is {values[row]:g}; {why}")
+
+
 def _check_scale(path, given, scale, told):
     """No rating outside the card's scale; without one, none that looks like a code for a missing rating."""
 
-    def name(wrong, why):
-        for emotion, raters in given.items():
-            for values in raters:
-                if (found := np.flatnonzero(wrong(values))).size:
-                    row = int(found[0])
-                    raise ValueError(f"{path}: the rating of {emotion!r} in row {row} is {values[row]:g}; {why}")
-
     if scale:
-        name(lambda x: (x < scale[0]) | (x > scale[1]), f"the card's scale is {scale[0]:g} to {scale[1]:g}")
+        told = f"the card's scale is {scale[0]:g} to {scale[1]:g}"
+        _name(path, given, lambda x: (x < scale[0]) | (x > scale[1]), told)
         return
     every = np.unique([x for raters in given.values() for values in raters for x in np.unique(values)])
     usual = every[np.isfinite(every) & ~np.isin(every, CODES)]
@@ -110,7 +109,8 @@ def _check_scale(path, given, scale, told):
     for code in every[np.isin(every, CODES)]:
         if most > 0 and code >= FAR * most:
             why = f"the others are at most {most:g}. If it stands for a missing one, leave the cell empty; if not, "
-            name(lambda x, code=code: x == code, f"{why}say so in {told}, scale: [{usual.min():g}, {code:g}]")
+            why += f"say so in {told}, scale: [{usual.min():g}, {code:g}]"
+            _name(path, given, lambda x, code=code: x == code, why)
 
 
 def _count_votes(path, votes, emotions):

@@ -36,8 +36,8 @@ def factor_of(where: str, entry: Mapping, unit: object) -> tuple[float, float]:
         ValueError: a unit that is not known.
     """
     known = UNITS.get(entry["kind"])
-    if entry["factor"] != 1 or not known:
-        return entry["factor"], 0.0
+    if entry["factor"] is not None or not known:
+        return entry["factor"] or 1.0, 0.0
     unit = entry.get("unit", unit)
     if unit is None or unit == "":
         return 1.0, 0.0

@@ -69,11 +69,14 @@ def evaluate(
         `attrs["left_out"]` says which the data cannot feed, found before anything starts, and which failed, and why.
 
     Raises:
-        ValueError: unknown model or argument, or one out of range; nobody to choose; none left. One alone: its error.
+        ValueError: unknown model or argument, or one out of range; `folder` with `on_epoch`, which a kept fit does not
+            know; nobody to choose; none left. One alone: its error.
     """
     seeds = [int(s) for s in ([seeds] if isinstance(seeds, int) else seeds)]
     entries = _entries(models)
     _check(entries, seeds, training, nested, choose_from)
+    if folder is not None and training.get("on_epoch") is not None:
+        raise ValueError("folder and on_epoch: what on_epoch ends, a kept fit does not know; expected one of them")
     splits = _splits(data, protocol, folds, calibrate, choose_from > 1 and not nested)
     unable = {label: error for label, entry in entries.items() if (error := unfed(entry, data, splits))}
     _tell_lost(unable, entries, "cannot be fed")
@@ -162,7 +165,9 @@ def _check(entries, seeds, training, nested, choose_from):
             f"choose_from is {choose_from} with refit: a model would be chosen by windows it was trained on again; "
             "expected one of the two"
         )
-    known = list(inspect.signature(fit).parameters)
+    if own := sorted(set(training) & {"model", "split", "seed"}):
+        raise ValueError(f"{own}: helo.evaluate gives these to helo.fit itself, by its models, protocol and seeds")
+    known = [name for name in inspect.signature(fit).parameters if name not in ("model", "data", "split", "seed")]
     unknown = sorted(set(training) - set(known))
     if unknown:
         raise ValueError(f"helo.fit does not take {unknown}; its arguments are {known}")

@@ -13,6 +13,9 @@ from helo.live.log import Log
 from helo.live.session import Answer, Session
 from helo.live.setup import Setup
 
+#: seconds without a stamp that can be true, after which there will be none
+LONG = 10.0
+
 
 class Replay:
     """A recording, sent as sensors would send it: in pieces, each when its last sample has been measured.
@@ -98,18 +101,29 @@ def run(
         every: seconds between two answers.
         log: keeps what came and what was answered.
         seconds: when to end; so much after the first event where no sample of use has come.
+
+    Raises:
+        ValueError: samples come, and for LONG seconds not one of them has a stamp near its arrival.
     """
-    due, first = 1, None
+    due, first, far = 1, None, None
     for event in source:
         first = event.arrived if first is None else first
         if event.modality:
             if log is not None:
                 log.came(event)
             session.take(event)
+            if session.start is None and len(event.stamps):
+                far = event.modality, float(abs(event.stamps[-1] - event.arrived))
             continue
         if session.start is None:
             if event.arrived - first > seconds:
                 return
+            if far and event.arrived - first > LONG:
+                m, off = far
+                raise ValueError(
+                    f"{m!r}: stamps are {off:.4g} s from their arrival, and none was near for {LONG:g} s; expected "
+                    "times of the layer's clock (local_clock(), not time.time())"
+                )
             continue
         now = event.arrived - session.start
         due = max(due, int(np.ceil((now - session.keep) / every)))

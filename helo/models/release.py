@@ -110,7 +110,7 @@ class HeLoRelease(EmotionModel):
     def _forward(self, signals, masks):
         x = {m: v[:, : self.layout.shapes[m][0]] for m, v in self.standardise(signals, masks).items()}
         labels = torch.rand(len(x[self.query]), self.emotions, self.width, device=x[self.query].device)
-        labels = self.part("label embedding", labels, lambda: torch.rand_like(labels))
+        labels = self.part("label embedding", labels, lambda: self._another(labels))
         query = self._tokens(x, self.query)
         streams = [self.cross(query, query if m == self.query else self._tokens(x, m))[0] for m in self.keys]
         physiological = self.project(torch.cat(streams, 1))  # (B, 2N, d)
@@ -134,6 +134,13 @@ class HeLoRelease(EmotionModel):
             "hidden": {"correlation": r},
         }
         return Prediction.from_logits(self.head(out), **explained)
+
+    def _another(self, labels):
+        """Another draw of the labels, after which all else is drawn as it would have been."""
+        on = labels.device
+        with torch.random.fork_rng([on] if on.type == "cuda" else []):
+            torch.manual_seed(self.seed + 1)
+            return torch.rand_like(labels)
 
     def losses(self, prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
         """KL (the release sums it over the batch; Adam's steps hardly differ) and L_CC, which moves no weight."""

@@ -112,6 +112,11 @@ class Member:
         self.generators: Sequence[torch.Generator] = ()  # in a stack; a model alone has torch's own to itself
         if self.file is not None and self.file.exists():
             self.history, self.best, self.best_epoch = resume(self.file, self.about, self.model, self.optimizer)
+            if len(self.history) > self.settings.epochs:
+                raise ValueError(
+                    f"{self.file}: holds {len(self.history)} epochs; expected at most the {self.settings.epochs} asked "
+                    "for. Ask for as many, or name another checkpoint"
+                )
         self.lowest = min((row["validation_kl"] for row in self.history if "validation_kl" in row), default=np.inf)
 
     @cached_property

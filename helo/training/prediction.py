@@ -22,7 +22,7 @@ def predict(
     batch_size: int = 512,
     device: str | torch.device | None = None,
     explain: bool = True,
-    without: Sequence[str] = (),
+    without: str | Sequence[str] = (),
     precision: str = "auto",
 ) -> Prediction[np.ndarray]:
     """Predict windows; labels are not read.
@@ -30,12 +30,13 @@ def predict(
     Args:
         model: a trained model.
         data: the data set.
-        index: which windows; default all.
+        index: which windows, as numbers or as a mask; default all.
         batch_size: windows at a time; changes memory alone, but for `helo-release`, whose answers hang on their batch,
-            for parts that are taken out (`EmotionModel.without`), and for what "auto" takes in large models.
+            for `helo-gromov`, whose plan may turn with the last digit where few tokens are there, for parts that are
+            taken out (`EmotionModel.without`), and for what "auto" takes in large models.
         device: where to compute; default where the model is.
         explain: also keep plans, costs and attention.
-        without: modalities to leave out of every window, as if they had not been recorded.
+        without: a modality, or several, to leave out of every window, as if they had not been recorded.
         precision: of a network's products, as in `helo.fit`; what is answered is float32.
 
     Returns:
@@ -52,7 +53,7 @@ def predict(
         answer = answers(model, data, index, batch_size, device, explain, without, precision)
     wrong = ~np.isfinite(answer.distributions).all(1)
     if wrong.any():
-        rows = (np.arange(len(data)) if index is None else np.asarray(index))[wrong]
+        rows = rows_of(data, index)[wrong]
         raise FloatingPointError(f"{model.name}: the answer to window {rows[0]} is NaN ({suspect(model, data, rows)})")
     return answer
 
@@ -65,18 +66,19 @@ def answers(
     batch_size: int = 512,
     device: str | torch.device | None = None,
     explain: bool = True,
-    without: Sequence[str] = (),
+    without: str | Sequence[str] = (),
     precision: str = "float32",
 ) -> Prediction[np.ndarray]:
     """As `predict`, whose arguments these are, without a look at whether the answers are numbers."""
     check_layout(model, data)
+    without = [without] if isinstance(without, str) else list(without)
     unknown = sorted(set(without) - set(data.signals))
     if unknown:
         raise ValueError(f"{data.name}: cannot leave out {unknown}; its modalities are {list(data.signals)}")
     if device is not None:
         model.to(device)
     device = where(model)
-    index = np.arange(len(data)) if index is None else np.asarray(index)
+    index = rows_of(data, index)
     if len(index) == 0:
         raise ValueError("no windows to predict; index is empty")
     was_training = model.training
@@ -102,6 +104,16 @@ def answers(
         join([p.costs for p in parts]),
         {name: join([p.attention[name] for p in parts]) for name in parts[0].attention},
     )
+
+
+def rows_of(data: EmotionData, index: np.ndarray | None) -> np.ndarray:
+    """Which windows an index means: all for None, those that are True for a mask; else the index."""
+    index = np.arange(len(data)) if index is None else np.asarray(index)
+    if index.dtype != bool:
+        return index
+    if index.shape != (len(data),):
+        raise ValueError(f"{data.name}: index is a mask of shape {index.shape}; expected ({len(data)},)")
+    return np.flatnonzero(index)
 
 
 def check_layout(model: EmotionModel, data: EmotionData) -> None:
