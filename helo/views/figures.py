@@ -198,7 +198,7 @@ def history(rows: Sequence[Mapping[str, float]], best_epoch: int, reference: flo
     epochs = [row["epoch"] for row in rows]
     terms = [k for k in rows[0] if k.startswith("train_") and k not in ("train_kl",)]
     terms = [k for k in terms if any(row[k] for row in rows)]
-    figure, axes = plt.subplots(1, 1 + len(terms), figsize=(4.2 * (1 + len(terms)), 3.3), squeeze=False)
+    figure, axes = plt.subplots(1, 1 + len(terms), figsize=(3.5 * (1 + len(terms)), 3.1), squeeze=False)
     axis = axes[0, 0]
     axis.plot(epochs, [row["train_kl"] for row in rows], label="training")
     if "validation_kl" in rows[0]:
@@ -234,7 +234,7 @@ def answers(
     `bounds`, from `Confidence.bounds`, are drawn as whiskers: the least and the largest share of each emotion.
     """
     figure, axes = plt.subplots(
-        1, len(truth), figsize=(4 * len(truth), 0.9 + 0.22 * len(emotions)), sharex=True, squeeze=False
+        1, len(truth), figsize=(3.5 * len(truth), 1 + 0.25 * len(emotions)), sharex=True, squeeze=False
     )
     for k, (axis, l, p, title) in enumerate(zip(axes[0], truth, prediction, titles, strict=True)):
         _bars(axis, emotions, {"rated": l, "predicted": p})
@@ -278,7 +278,7 @@ def _bars(axis, emotions, series):
             axis.barh(y, values, color=colours, height=0.75, label=name)
         else:
             axis.plot(values, y, "D", mfc="white", mec="k", ms=4, label=name)
-    axis.set_yticks(y, emotions, fontsize=7)
+    axis.set_yticks(y, emotions, fontsize=9)
     axis.invert_yaxis()
     axis.set_xlabel("share of the distribution")
     sns.despine(ax=axis)

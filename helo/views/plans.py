@@ -55,7 +55,7 @@ def transport(model: HeLo, data: EmotionData, index: int, epsilon: float | None 
     traces += [*lines, *_marginals(own, u, v, rows, columns)]
     traces += _plane(x[u > 0], y[v > 0], solved["carried"][(v > 0) & u.any()])
     layout |= places | {
-        "xaxis5": {"showticklabels": False, "title": "token; line: asked for"},
+        "xaxis5": {"showticklabels": False, "title": "body, then behavior; line: asked for"},
         "yaxis5": {"title": "mass", "rangemode": "tozero", "nticks": 4},
         "xaxis6": {"title": "first main direction"},
         "yaxis6": {"title": "second main direction"},
@@ -134,7 +134,7 @@ def _marginals(plan, u, v, rows, columns):
     sides = [PHYSIOLOGICAL] * len(rows) + [BEHAVIORAL] * len(columns)
     mass = {"x": [f"{name} " for name in rows] + columns, "xaxis": "x5", "yaxis": "y5"}
     found = {"type": "bar", "y": np.concatenate([plan.sum(1), plan.sum(0)]), "marker": {"color": sides}}
-    line = {"mode": "markers", "marker": {"symbol": "line-ew-open", "color": "#777777", "size": 8}}
+    line = {"mode": "markers", "marker": {"symbol": "line-ew-open", "size": 12, "line": {"width": 2, "color": "black"}}}
     return mass | found, mass | line | {"type": "scatter", "y": np.concatenate([u, v]), "name": "asked for"}
 
 
