@@ -243,7 +243,9 @@ def collect(
         page = overview(folder, results)
     if {"model", "seed", "fold", "people"} <= set(results):
         fitted = results[results["people"].notna()]  # a folder may hold runs of other notebooks too
+        fitted = fitted.assign(notebook=fitted["run"].str.rpartition("-")[0])
         varied = [n for n in sweeps.axes(folder) if n in fitted and n not in ("model", "seed", "fold")]
+        varied = ["notebook"] * (fitted["notebook"].nunique() > 1) + varied
         for values, part in fitted.groupby(varied, dropna=False) if varied else [((), fitted)]:
             told = ", ".join(f"{name} {value}" for name, value in zip(varied, values, strict=True) if value == value)
             try:
@@ -285,7 +287,9 @@ def _name_and_value(text):
 def _tell_status(folder, states):
     """Exits with 1 unless every run is done."""
     from helo.batch import runs
+    from helo.reading import expanded
 
+    folder = expanded(folder)
     _say(f"{folder}: " + ", ".join(f"{n} {state}" for state, n in Counter(states.values()).most_common()))
     for run, state in states.items():
         if state == "damaged":

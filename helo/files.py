@@ -7,8 +7,8 @@ import functools
 import hashlib
 import json
 import os
+import secrets
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,17 +25,18 @@ def atomic_write(path: Path, content: bytes, mode: int = 0o644) -> None:
     Args:
         path: the file.
         content: all of it.
-        mode: who may read it: 0o600, its owner alone, where it holds what was measured of people.
+        mode: who may read it, as far as the user's umask lets them: 0o600, its owner alone, where it holds what was
+            measured of people.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}"
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # a power cut after the renaming would leave an empty file otherwise
-        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

@@ -15,7 +15,7 @@ from test_reports import write_sweep
 from test_sweeps import finish, helo, processes, wait_for
 
 from helo import files, sweeps
-from helo.batch import folders, runs, warm
+from helo.batch import folders, notebooks, runs, warm
 
 RECORD = "json.dump({'a': a}, open(f\"{output}/{os.environ['HELO_RESULT']}\", 'w'))"
 WAYS = """import json, os, shutil, signal, subprocess, sys, time
@@ -132,6 +132,28 @@ def test_a_second_sweep_keeps_the_runs_of_the_first(notebook, tmp_path, monkeypa
     plan.add_to_plan(tmp_path, notebook, {anew: {"a": 3}})
     assert [p["a"] for p in sweeps.read_plan(tmp_path)["runs"].values()] == [1, 2, 3]
     assert list(sweeps.status(tmp_path).values()) == ["done", "done", "waiting"]
+
+
+def test_two_notebooks_of_one_name_share_a_folder(tmp_path):
+    """An edited copy's runs took the place of the first one's, which were done."""
+    for name, value in (("mine", "a"), ("yours", "-a")):
+        (tmp_path / name).mkdir()
+        says = RECORD.replace("{'a': a}", f"{{'a': {value}}}")
+        there = write_notebook(tmp_path / name / "n.ipynb", CELLS[0], f"import json, os\n{says}")
+        sweeps.sweep(there, [{"a": 1}, {"a": 2}], tmp_path / "s", progress=False)
+    runs = sweeps.read_plan(tmp_path / "s")["runs"]
+    assert [p["a"] for p in runs.values()] == [1, 2, 1, 2] and len(set(sweeps.status(tmp_path / "s").values())) == 1
+    edited = write_notebook(tmp_path / "yours" / "n.ipynb", CELLS[0], CELLS[1].replace("{'a': a}", "{'a': 2 * a}"))
+    sweeps.sweep(edited, [{"a": 2}], tmp_path / "s", progress=False)
+    runs = list(sweeps.read_plan(tmp_path / "s")["runs"].values())
+    assert [p["a"] for p in runs] == [1, 2, 1, 2], "an edited notebook's run takes the place of its own"
+
+
+def test_a_runs_defaults_are_kept(notebook, tmp_path):
+    run(notebook, tmp_path, [{}])
+    (name,) = sweeps.read_plan(tmp_path)["runs"]
+    assert json.loads((tmp_path / name / "versions.json").read_text())["defaults"]["a"] == 0
+    assert sweeps.collect(tmp_path)["a"].tolist() == [0]
 
 
 def test_nothing_is_written_through_a_link(notebook, tmp_path):
@@ -302,6 +324,17 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeyp
     assert done == [5, "renamed"]
 
 
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600), (0o027, 0o640)])
+def test_what_is_written_is_as_open_as_the_user_lets_it(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        files.atomic_write(tmp_path / "x", b"people's scores")
+        files.atomic_write(tmp_path / "own", b"a person's recording", mode=0o600)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == mode and (tmp_path / "own").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("name", ["out {x}", "out {what}", "ünï {a} é"])
 def test_braces_in_a_path_are_no_parameters(tmp_path, name):
     """papermill fills in what stands in braces: the notebook ran into another folder, or not at all."""
@@ -326,6 +359,11 @@ def test_a_sweep_at_home(tmp_path, monkeypatch):
     assert sweeps.read_sweep("~/s.toml")[1] == [{}] and sweeps.run_one("~/n.ipynb", "~/one", {"a": 2})["a"] == 2
     assert sweeps.collect("~/s")["a"].tolist() == [1]
     finish(helo("collect", "~/s"))
+    (failed,) = sweeps.sweep("~/n.ipynb", [{"a": 3}], "~/f", progress=False)
+    (tmp_path / "f" / failed / "result.json").unlink()
+    (tmp_path / "f" / failed / "error.json").write_text('{"error": "ValueError: boo"}')
+    assert "ValueError: boo" in helo("status", "~/f").communicate()[0]
+    assert (tmp_path / "nbs" / "01_explore.ipynb") in notebooks.copy("~/nbs")
     assert (tmp_path / "s" / "table.parquet").exists() and (tmp_path / "s" / "index.html").exists()
     assert not (tmp_path / "~").exists()
 

@@ -519,6 +519,11 @@ def test_the_command_replays_and_repeats(data, model, setup, study, tmp_path):
     assert "    20 s  " in done.stdout and "20 answers, from a window's end to its answer" in done.stdout
     assert "times as far from training as any training person" in done.stdout
     assert list(listen(model, tmp_path / "m.live.json", str(log), []))[-1] == "20 answers, the same bits as logged"
+    for options in ({"subject": "P1"}, {"seconds": 5.0}, {"log": str(tmp_path / "other")}):
+        with pytest.raises(ValueError, match="is a log, gone through whole; expected no --subject"):
+            list(listen(model, tmp_path / "m.live.json", str(log), [], **options))
+    with pytest.raises(ValueError, match="seconds is -5 and speed 1; expected numbers above 0"):
+        list(listen(model, tmp_path / "m.live.json", "simulated", [], seconds=-5.0))
     with pytest.raises(ValueError, match="either --replay or --stream"):
         list(listen(model, tmp_path / "m.live.json", "", []))
     for sensors in (["A", "B"], ["bvp=A", "B"], ["bvp=A", "bvp=B"]):

@@ -174,6 +174,62 @@ def test_what_differs_stands_first_and_what_is_the_same_is_told_once(tmp_path):
     assert "<dt>epochs</dt><dd>9</dd>" in page and "<dt>windows</dt><dd>5</dd>" in page
 
 
+def heads(page):
+    return re.findall(r'<th scope="col" data-name="([^"]+)"', page)
+
+
+def test_what_some_runs_lack_or_share_but_for_the_last_digits_is_not_the_same(tmp_path):
+    """The one run of four that is done had its KL told as everybody's; three of 0.06161x were one."""
+    write_sweep(tmp_path / "some", [{"kl": 0.123}, None, None, None])
+    page = overview(tmp_path / "some", sweeps.collect(tmp_path / "some")).read_text()
+    assert heads(page) == ["run", "seed", "kl", "seconds"] and "<dt>kl</dt>" not in page
+    write_sweep(tmp_path / "near", [{"kl": 0.061612 + k / 1e6} for k in range(3)])
+    page = overview(tmp_path / "near", sweeps.collect(tmp_path / "near")).read_text()
+    assert "kl" in heads(page) and "<dt>kl</dt>" not in page
+    seeds = [{"seed": 123456}, {"seed": 123457}, {"window": 3}]
+    write_sweep(tmp_path / "mixed", [{"kl": 1}] * 3, seeds)
+    page = overview(tmp_path / "mixed", sweeps.collect(tmp_path / "mixed")).read_text()
+    assert "123456" in page and "123457" in page and "1.235e+05" not in page
+
+
+def people(kl):
+    row = {"condition": "", "windows": 10, "trials": 1, "kl_mean": 0.3, "kl_ceiling": 0.2}
+    row |= dict.fromkeys(["chebyshev", "clark", "canberra", "kl", "cosine", "intersection"], kl)
+    return [row | {"subject": name} for name in ("a", "b", "c")]
+
+
+def test_scores_of_two_notebooks_are_two_tables(tmp_path):
+    """Of one folder, one model, one seed: their mean was given, which no notebook has."""
+    given = [{"model": "helo", "seed": 0, "fold": 0}] * 2
+    write_sweep(tmp_path, [{"people": people(kl)} for kl in (0.2, 0.02)], given)
+    (tmp_path / "n-0001").rename(tmp_path / "my-0001")
+    plan = json.loads((tmp_path / "sweep.json").read_text())
+    plan["runs"]["my-0001"] = plan["runs"].pop("n-0001")
+    (tmp_path / "sweep.json").write_text(json.dumps(plan))
+    told = CliRunner().invoke(app, ["collect", str(tmp_path)])
+    assert told.exit_code == 0, "a notebook that records no `capped` is no fault"
+    assert "notebook n" in told.output and "notebook my" in told.output and "0.1100" not in told.output
+    table = sweeps.collect(tmp_path)
+    with pytest.raises(ValueError, match="3 rows are there twice, as model helo, seed 0, fold 0, subject a"):
+        sweeps.by_person(table)
+
+
+def test_what_a_run_leaves_at_its_default_is_in_the_table(tmp_path):
+    """A sweep that states no seed had no scores; one that states it later was taken for the same seed."""
+    write_sweep(tmp_path, [{"people": people(0.2)}, {"people": people(0.1)}], [{"model": "helo"}, {"model": "early"}])
+    told = CliRunner().invoke(app, ["collect", str(tmp_path)])
+    assert "[95 % over 3 people]" not in told.output, "older runs do not say what they left"
+    for run in ("n-0000", "n-0001"):
+        about = {"seconds": 1, "code": "c", "defaults": {"seed": 0, "fold": 2, "model": "x", "output": "runs"}}
+        (tmp_path / run / "versions.json").write_text(json.dumps(about))
+    table = sweeps.collect(tmp_path)
+    assert table["seed"].tolist() == [0, 0] and table["model"].tolist() == ["helo", "early"] and "output" not in table
+    assert "[95 % over 3 people]" in CliRunner().invoke(app, ["collect", str(tmp_path)]).output
+    lacking = table.assign(seed=[0, float("nan")])
+    with pytest.raises(ValueError, match="1 of 2 results do not say their seed"):
+        sweeps.by_person(lacking)
+
+
 def test_a_long_error_is_folded_and_bounded(tmp_path):
     write_sweep(tmp_path, [None], errors={0: "ValueError: " + "long " * 10_000})
     page = overview(tmp_path, sweeps.collect(tmp_path)).read_text()

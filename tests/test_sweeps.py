@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -370,6 +371,10 @@ def test_the_id_follows_what_is_computed(place, tmp_path, monkeypatch):
     notebook.cells[1].source += "\n"
     nbformat.write(notebook, tmp_path / "tiny.ipynb")
     others = {sweeps.run_id(tmp_path / "tiny.ipynb", {"a": 1, "b": "x"}), sweeps.run_id(path, {"a": 2, "b": "x"})}
+    shipped, read = run, Path.read_bytes  # a model that is shipped, or a card, is part of what is computed
+    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b" " * (p.suffix in (".safetensors", ".yaml")))
+    assert sweeps.run_id(path, {"a": 1, "b": "x"}) != shipped
+    monkeypatch.undo()
     monkeypatch.setattr(plan, "code_digest", lambda *_: "another version")
     assert len({run, *others, sweeps.run_id(path, {"a": 1, "b": "x"})}) == 4
 

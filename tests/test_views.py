@@ -22,7 +22,7 @@ from helo.evaluation.strange import neighbourhood
 from helo.models.helo import HeLo
 from helo.views.answers import one
 from helo.views.boxes import Explorer
-from helo.views.explore import answers, correlation, live, windows
+from helo.views.explore import answers, correlation, epsilons, live, windows
 from helo.views.explore import transport as transport_explorer
 from helo.views.plot import Plot
 from helo.views.windows import _POINTS, _extremes
@@ -135,6 +135,23 @@ def test_long_signals_are_thinned_without_losing_a_peak():
     assert len(keep) <= 2 * _POINTS and (np.diff(keep, axis=0) >= 0).all()
     for k in (0, 1):
         assert x[keep[:, k], k].max() == x[:, k].max() and x[keep[:, k], k].min() == x[:, k].min()
+
+
+def test_lost_samples_hide_neither_the_others_nor_a_peak():
+    """A bin with one sample lost was drawn as nothing: of a third lost at random, the whole recording."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40_000, 2))
+    x[rng.random(len(x)) < 0.3, 0] = np.nan
+    x[12_345] = 10
+    x[20_000:21_000, 1] = np.nan
+    shown = np.take_along_axis(x, _extremes(x), 0)
+    assert len(shown) <= _POINTS and np.isfinite(shown[:, 0]).all() and (shown.max(0)[0] == 10)
+    assert 0.02 < np.isnan(shown[:, 1]).mean() < 0.03, "a gap stays a gap"
+
+
+@pytest.mark.parametrize("epsilon", [0.001, 0.05, 5.0])
+def test_the_sliders_epsilon_begins_with_the_models(simulated, epsilon):
+    assert epsilons(helo.build("helo", simulated, epsilon=epsilon)).value == pytest.approx(epsilon)
 
 
 @pytest.mark.parametrize("epsilon", [0.02, 0.5])

@@ -47,7 +47,7 @@ def collect(folder: str | Path) -> pd.DataFrame:
             }
             about = _versions(path)
             codes.add(str(about.get("code")))
-            rows.append({**own, **result, took: about.get("seconds")})
+            rows.append({**own, **result, **_unstated(about, {*own, *result}), took: about.get("seconds")})
     if len(codes) > 1:
         warnings.warn(f"{folder}: results of {len(codes)} versions of the code", stacklevel=2)
     names = dict.fromkeys(name for row in rows for name in row)
@@ -65,7 +65,24 @@ def by_person(results: pd.DataFrame) -> pd.DataFrame:
 
     shared = ("model", "seed", "fold", "capped")
     each = results[results["people"].notna()].to_dict("records")
-    return pd.DataFrame([{k: run[k] for k in shared} | row for run in each for row in json.loads(run["people"])])
+    for name in ("model", "seed", "fold"):
+        if lacking := sum(bool(pd.isna(run.get(name))) for run in each):
+            raise ValueError(f"{lacking} of {len(each)} results do not say their {name}; expected all, or none, to do")
+    table = pd.DataFrame([{k: run.get(k) for k in shared} | row for run in each for row in json.loads(run["people"])])
+    key = ["model", "seed", "fold", "subject", "condition"]
+    if (twice := table.duplicated([name for name in key if name in table])).any():
+        told = ", ".join(f"{name} {table.loc[twice.idxmax(), name]}" for name in key if name in table)
+        raise ValueError(
+            f"{int(twice.sum())} rows are there twice, as {told}; expected runs that differ in one of these"
+        )
+    return table
+
+
+def _unstated(about, stated):
+    """Parameters that a run left at its notebook's defaults; its folder and its sliders are no part of the question."""
+    held = about.get("defaults")
+    held = held if isinstance(held, dict) else {}
+    return {k: v for k, v in columns(held).items() if k not in stated and k not in ("output", "interactive")}
 
 
 def _flat(result, before=""):

@@ -14,6 +14,7 @@ from helo.batch.notebook_page import notebook_page
 from helo.batch.offline import filled
 from helo.batch.sweeps import run_one
 from helo.files import atomic_write
+from helo.reading import expanded
 
 NOTEBOOKS = ("01_explore", "02_train", "03_transport", "04_correlation")
 
@@ -30,7 +31,8 @@ def run(output: Path, figures: Path, notebooks: Path | None = None, epochs: int 
     Raises:
         ValueError: no such folder of notebooks.
     """
-    notebooks = notebooks or own.folder()
+    output, figures = expanded(output), expanded(figures)
+    notebooks = expanded(notebooks or own.folder())
     if not notebooks.is_dir():
         raise ValueError(f"{notebooks}: no such folder; expected that of the notebooks")
     (output / "02_train" / "checkpoint.safetensors").unlink(missing_ok=True)  # of a demo of older code, cut short

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from helo.files import MissingFile, atomic_write
-from helo.reading import shown
+from helo.reading import expanded, shown
 
 _PACKAGE = Path(__file__).parents[1]
 #: kind -> its folder in an installed package, in the repository; how its files end
@@ -56,7 +56,7 @@ def copy(target: str | Path) -> list[Path]:
     Raises:
         FileExistsError: a file of that name is there already; nothing is overwritten.
     """
-    target = Path(target)
+    target = expanded(target)
     copies = {target / path.name: path for path in sorted(folder().glob("*.ipynb"))}
     copies |= {target / "sweeps" / path.name: path for path in sorted(folder("sweeps").glob("*.toml"))}
     for there in (target, target / "sweeps"):

@@ -34,7 +34,8 @@ def overview(folder: str | Path, table: pd.DataFrame) -> Path:
     folder = expanded(folder)
     plan, states = read_plan(folder), status(folder)
     results = {row["run"]: row for row in table.to_dict("records")}
-    values = {run: {**named(parameters), **results.get(run, {})} for run, parameters in plan["runs"].items()}
+    stated = {run: named(parameters) for run, parameters in plan["runs"].items()}
+    values = {run: {**own, **results.get(run, {}), **own} for run, own in stated.items()}  # a table's may be rounded
     columns, shared, notes = _columns(axes(folder), values)
     pictures, note = embedded(folder, list(values))
     rows = [
@@ -77,11 +78,13 @@ def _columns(varied, values):
     names = dict.fromkeys(name for held in values.values() for name in held if name != "run")
     found = {name: {_shown(held.get(name)) for held in values.values()} for name in names}
     short = [name for name in names if all(len(text) <= SHORT and "\n" not in text for text in found[name])]
-    same = {name for name in short if len(found[name] - {""}) == 1 and name not in varied and len(values) > 1}
-    columns = [*varied, *(name for name in short if name not in varied and name not in same)]
+    told = {name: {_exact(held.get(name)) or _shown(held.get(name)) for held in values.values()} for name in short}
+    empty = {name for name in short if found[name] == {""}}
+    same = {name for name in short if len(told[name]) == 1 and name not in varied and len(values) > 1} - empty
+    columns = [*varied, *(name for name in short if name not in varied and name not in same | empty)]
     left = len(columns) - COLUMNS
     notes = [f"{left} more columns stand in the table of the results alone"] if left > 0 else []
-    shared = {name: (found[name] - {""}).pop() for name in short if name in same}
+    shared = {name: found[name].pop() for name in short if name in same}
     return columns[:COLUMNS], shared, notes
 
 

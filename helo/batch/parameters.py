@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -46,6 +47,15 @@ def declared(notebook: str | Path) -> dict:
     if not Path(notebook).is_file():
         raise MissingFile(f"{notebook}: no such notebook")
     return papermill.inspect_notebook(literal(notebook))
+
+
+def defaults(known: dict) -> dict:
+    """The values that a parameters cell gives itself: name -> value, of those that are plain ones."""
+    found = {}
+    for name, about in known.items():
+        with suppress(ValueError, SyntaxError):
+            found[name] = ast.literal_eval(about["default"])
+    return found
 
 
 def literal(path: str | Path) -> str:

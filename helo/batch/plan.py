@@ -70,8 +70,17 @@ def run_id(notebook: str | Path, parameters: dict) -> str:
     """The name of a run: its notebook's stem, and a hash of the cells, the parameters and this library's code."""
     read = json.loads(expanded(notebook).read_text())
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in read["cells"]]
-    content = json.dumps([cells, parameters, code_digest("**/*.py")], sort_keys=True)
+    content = json.dumps([cells, parameters, library_digest()], sort_keys=True)
     return f"{Path(notebook).stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+
+def library_digest() -> str:
+    """Hash of all in this library that a result can come from: its code, shipped models and cards of data sets."""
+    key = hashlib.sha256(code_digest("**/*.py").encode())
+    package = Path(__file__).parents[1]
+    for path in sorted((*package.glob("pretrained/*.safetensors"), *package.glob("data/cards/*.yaml"))):
+        key.update(path.name.encode() + path.read_bytes())
+    return key.hexdigest()
 
 
 def axes(folder: str | Path) -> list[str]:
@@ -115,6 +124,7 @@ def add_to_plan(folder: Path, notebook: Path, added: dict[str, dict]) -> None:
     """List runs in a sweep's folder beside those of earlier sweeps.
 
     A run of earlier code, or of an earlier state of the notebook, leaves the list if the same parameters are run anew.
+    Runs of another notebook of that name stay, as long as it is there.
 
     Args:
         folder: of the sweep.
@@ -122,10 +132,18 @@ def add_to_plan(folder: Path, notebook: Path, added: dict[str, dict]) -> None:
         added: run -> parameters.
     """
     with claim(folder, wait=True):  # two sweeps that begin at once
-        before = read_plan(folder)["runs"] if (folder / PLAN).exists() else {}
-        anew = {_what(run, parameters) for run, parameters in added.items()}
-        kept = {run: parameters for run, parameters in before.items() if _what(run, parameters) not in anew}
-        write_json(folder / PLAN, {"notebook": str(notebook), "runs": kept | added})
+        plan = read_plan(folder) if (folder / PLAN).exists() else {"runs": {}}
+        of, anew = plan.get("of"), {_what(run, parameters) for run, parameters in added.items()}
+        of = of if isinstance(of, dict) else {}
+        others = {run for run, path in of.items() if _another(path, notebook)}
+        kept = {k: v for k, v in plan["runs"].items() if k in others or _what(k, v) not in anew}
+        of = {run: path for run, path in of.items() if run in kept} | dict.fromkeys(added, str(notebook))
+        write_json(folder / PLAN, {"notebook": str(notebook), "runs": kept | added, "of": of})
+
+
+def _another(path, notebook):
+    """Whether a path names a notebook that is there and is not this one; a folder may have moved since."""
+    return isinstance(path, str) and Path(path).is_file() and not Path(path).samefile(notebook)
 
 
 def _what(run, parameters):

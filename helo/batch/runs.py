@@ -27,9 +27,10 @@ from helo.batch.folders import (
     record,
     state,
 )
-from helo.batch.parameters import check_parameters, literal
+from helo.batch.parameters import check_parameters, defaults, literal
+from helo.batch.plan import library_digest
 from helo.batch.supervision import KernelDied, TimeLimit, stop, supervised
-from helo.files import UNFINISHED, code_digest, write_json
+from helo.files import UNFINISHED, write_json
 from helo.reading import expanded
 
 __all__ = [
@@ -139,7 +140,8 @@ def _execute(notebook, folder, parameters, lock, progress, threads, limit, warm)
 
     import papermill
 
-    if "interactive" in papermill.inspect_notebook(literal(notebook)):
+    known = papermill.inspect_notebook(literal(notebook))
+    if "interactive" in known:
         parameters = {"interactive": False} | parameters  # widgets would store 5 MB, and nobody moves them
     with (
         open(folder / LOG, "a") as log,
@@ -168,7 +170,8 @@ def _execute(notebook, folder, parameters, lock, progress, threads, limit, warm)
     if not (folder / PENDING).exists():
         raise RuntimeError(f"{notebook}: ended without writing {folder / RESULT}")
     result = read_json(folder / PENDING)
-    write_json(folder / VERSIONS, {**about, "seconds": round(time.perf_counter() - started, 3)})
+    took = round(time.perf_counter() - started, 3)
+    write_json(folder / VERSIONS, {**about, "seconds": took, "defaults": defaults(known)})
     os.replace(folder / PENDING, folder / RESULT)
     return result
 
@@ -199,7 +202,7 @@ def _versions():
         with suppress(PackageNotFoundError):
             packages[package] = version(package)
     return {
-        "code": code_digest("**/*.py"),
+        "code": library_digest(),
         "python": platform.python_version(),
         "packages": packages,
         "machine": platform.node(),

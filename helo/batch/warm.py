@@ -25,8 +25,8 @@ from typing import Any, TextIO
 from jupyter_client.provisioning import LocalProvisioner
 
 from helo.batch import kernel, zygote
+from helo.batch.plan import library_digest
 from helo.batch.supervision import held
-from helo.files import code_digest
 
 PATIENCE = 120.0  # seconds for the imports; later runs do not wait again
 
@@ -75,7 +75,7 @@ class Zygote:
     Args:
         names: what a notebook imports, from `imports`.
         environment: of the kernels, but for what is each run's own.
-        code: `code_digest` of this library before the zygote imports it.
+        code: `library_digest` before the zygote imports it.
     """
 
     def __init__(self, names: list[str], environment: dict[str, str], code: str):
@@ -152,7 +152,7 @@ class Zygote:
                 raise Unfit(f"the imports take longer than {PATIENCE:.0f} s")
             told = self._channel.recv(10_000)
             self._unfit = json.loads(told)["unfit"] if told else "what kernels are forked from ended while it imported"
-            if self._unfit is None and code_digest("**/*.py") != self._code:
+            if self._unfit is None and library_digest() != self._code:
                 self._unfit = "the library's code changes"
             self._ready = True
         if self._unfit is not None:
@@ -200,7 +200,7 @@ def start(notebook: Path, environment: dict[str, str], code: str) -> Zygote | No
     Args:
         notebook: whose imports.
         environment: of its kernels, but for what is each run's own.
-        code: `code_digest` of all of this library.
+        code: `library_digest`.
     """
     global _current
     if sys.platform != "linux":

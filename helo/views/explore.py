@@ -153,12 +153,15 @@ def transport(model: HeLo, data: EmotionData, index: Sequence[int], first: int =
     """HeLo's transport in any of the windows `index`, at first `index[first]`, at any epsilon."""
     window = numbers(index)
     window.value = int(index[first])
-    least = min(-2.5, float(np.log10(model.epsilon)))  # to begin with the model's own
     return live(
-        lambda window, epsilon: views.transport(model, data, window, epsilon),
-        window=window,
-        epsilon=widgets.FloatLogSlider(model.epsilon, min=least, max=0.5, step=0.05, description="epsilon", **CONTROL),
+        lambda window, epsilon: views.transport(model, data, window, epsilon), window=window, epsilon=epsilons(model)
     )
+
+
+def epsilons(model: HeLo) -> widgets.FloatLogSlider:
+    """A slider of epsilon that begins with the model's own, wherever that lies."""
+    least, most = (f(end, float(np.log10(model.epsilon))) for f, end in ((min, -2.5), (max, 0.5)))
+    return widgets.FloatLogSlider(model.epsilon, min=least, max=most, step=0.05, description="epsilon", **CONTROL)
 
 
 def correlation(

@@ -14,7 +14,7 @@ from helo.evaluation.confidence import Confidence
 from helo.models import EmotionModel
 from helo.models.helo import HeLo
 from helo.views.boxes import CONTROL, Explorer
-from helo.views.explore import live
+from helo.views.explore import epsilons, live
 from helo.views.walks import Walk
 
 _KEPT, _DROPPED = "as recorded", "dropped"
@@ -85,7 +85,7 @@ def _makers(walk: Walk, snapshots, sure) -> Mapping[str, Callable[[widgets.Widge
         makers["transport"] = lambda window: live(
             lambda window, epsilon: views.transport(model, data, int(walk.index[window]), epsilon),
             window=window,
-            epsilon=widgets.FloatLogSlider(model.epsilon, min=-2.5, max=0.5, description="epsilon", **CONTROL),
+            epsilon=epsilons(model),
         )
     if isinstance(model, HeLo) and model.correlation != "per-sample":
         makers["label correlation"] = lambda _: _correlation(model, data, snapshots)

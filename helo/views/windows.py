@@ -150,5 +150,6 @@ def _extremes(x):
     size = -(-n // (_POINTS // 2))
     bins = np.pad(x, ((0, -n % size), (0, 0)), mode="edge").reshape(-1, size, channels)
     first = np.arange(len(bins))[:, None] * size
-    pair = np.stack([first + bins.argmin(1), first + bins.argmax(1)], 1)  # (bins, 2, channels)
+    least, most = (np.where(np.isnan(bins), far, bins) for far in (np.inf, -np.inf))  # NaN would be both
+    pair = np.stack([first + least.argmin(1), first + most.argmax(1)], 1)  # (bins, 2, channels)
     return np.sort(pair, 1).reshape(-1, channels).clip(max=n - 1)

@@ -21,11 +21,13 @@ heads.forEach((head, i) => head.querySelector("button")?.addEventListener("click
 
 // "helo kl<0.05 protocol=subjects": words anywhere in a row's values, and conditions on columns; all must hold
 const all = rows.map((row) => names.map((name, i) => (name ? value(row, i) : "")).join("\n").toLowerCase());
+const shared = new Map([...document.querySelectorAll("details dl dt")]
+  .map((dt) => [dt.textContent.toLowerCase(), dt.nextElementSibling.textContent]));
 function holds(row, text, term) {
   const [, name, sign, wanted] = term.match(/^(.+?)(<=|>=|<|>|=)(.+)$/) ?? [];
   const i = names.findIndex((n) => n && n.toLowerCase() === name);
-  if (i < 0) return text.includes(term);
-  const found = value(row, i).toLowerCase();
+  const found = (i < 0 ? shared.get(name) : value(row, i))?.toLowerCase();
+  if (found === undefined) return text.includes(term);
   if (sign === "=") return found === wanted || (isNumber(found) && isNumber(wanted) && +found === +wanted);
   if (!isNumber(found) || !isNumber(wanted)) return false;
   return { "<": +found < +wanted, ">": +found > +wanted, "<=": +found <= +wanted, ">=": +found >= +wanted }[sign];
