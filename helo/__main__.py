@@ -231,6 +231,7 @@ def collect(
 
     from helo.batch import sweeps
     from helo.batch.overview import overview
+    from helo.batch.plan import notebooks_of
     from helo.evaluation import summarise, to_markdown
     from helo.files import atomic_write
     from helo.reading import expanded
@@ -243,14 +244,14 @@ def collect(
         page = overview(folder, results)
     if {"model", "seed", "fold", "people"} <= set(results):
         fitted = results[results["people"].notna()]  # a folder may hold runs of other notebooks too
-        fitted = fitted.assign(notebook=fitted["run"].str.rpartition("-")[0])
+        fitted = fitted.assign(notebook=fitted["run"].map(notebooks_of(folder)))
         varied = [n for n in sweeps.axes(folder) if n in fitted and n not in ("model", "seed", "fold")]
         varied = ["notebook"] * (fitted["notebook"].nunique() > 1) + varied
         for values, part in fitted.groupby(varied, dropna=False) if varied else [((), fitted)]:
             told = ", ".join(f"{name} {value}" for name, value in zip(varied, values, strict=True) if value == value)
             try:
                 shown = to_markdown(summarise(sweeps.by_person(part)).sort_values("kl"))
-            except ValueError as error:  # of a sweep that is not whole yet
+            except ValueError as error:  # of a sweep that is not whole yet, above all
                 shown = f"no scores yet: {error}"
             _say(f"\n{told}\n\n{shown}")
     _say(f"\n{len(results)} results: {table or folder / 'table.parquet'}\noverview: {page}")

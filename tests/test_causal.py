@@ -255,14 +255,14 @@ def test_tokens_have_room(simulated, tokens, message):
 
 
 def test_context_of_a_card_is_not_looked_ahead_for(tmp_path):
-    """A card's context lies on both sides of a window; the causal one before it must be asked for."""
+    """It lies on both sides of a window; the causal one, before it, is an option."""
     write_e4(tmp_path, card="context: 20\n")
     options = {"window": 10, "step": 5, "tokens": 2, "cache": False, "features": "causal"}
-    with pytest.raises(ValueError, match="features='causal' needs context=..."):
-        helo.load("recordings", tmp_path, **options)
-    data = helo.load("recordings", tmp_path, context=5.0, **options)
-    ends = np.unique(data.starts[data.trials == "clip a"] + data.window)
-    np.testing.assert_allclose(ends, np.arange(15, 46, 5))  # of windows of 10 s in 5 to 45 s
+    for context in ({}, {"context": 5.0}):
+        data = helo.load("recordings", tmp_path, **context, **options)
+        ends = np.unique(data.starts[data.trials == "clip a"] + data.window)
+        np.testing.assert_allclose(ends, np.arange(15, 46, 5))  # of windows of 10 s in 5 to 45 s
+        assert data.window == 10 + 2 * context.get("context", 0)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import tempfile
 import time
@@ -15,7 +16,7 @@ from test_reports import write_sweep
 from test_sweeps import finish, helo, processes, wait_for
 
 from helo import files, sweeps
-from helo.batch import folders, notebooks, runs, warm
+from helo.batch import folders, notebooks, plan, runs, warm
 
 RECORD = "json.dump({'a': a}, open(f\"{output}/{os.environ['HELO_RESULT']}\", 'w'))"
 WAYS = """import json, os, shutil, signal, subprocess, sys, time
@@ -122,8 +123,6 @@ def test_an_empty_result_is_run_again_and_named(notebook, tmp_path):
 
 
 def test_a_second_sweep_keeps_the_runs_of_the_first(notebook, tmp_path, monkeypatch):
-    from helo.batch import plan
-
     run(notebook, tmp_path, [{"a": 1}, {"a": 2}])
     run(notebook, tmp_path, [{"a": 2}, {"a": 3}])
     assert sweeps.collect(tmp_path)["a"].tolist() == [1, 2, 3] and set(sweeps.status(tmp_path).values()) == {"done"}
@@ -143,10 +142,20 @@ def test_two_notebooks_of_one_name_share_a_folder(tmp_path):
         sweeps.sweep(there, [{"a": 1}, {"a": 2}], tmp_path / "s", progress=False)
     runs = sweeps.read_plan(tmp_path / "s")["runs"]
     assert [p["a"] for p in runs.values()] == [1, 2, 1, 2] and len(set(sweeps.status(tmp_path / "s").values())) == 1
+    told = plan.notebooks_of(tmp_path / "s")
+    assert list(told.values()) == [str(tmp_path / name / "n.ipynb") for name in ("mine", "mine", "yours", "yours")]
     edited = write_notebook(tmp_path / "yours" / "n.ipynb", CELLS[0], CELLS[1].replace("{'a': a}", "{'a': 2 * a}"))
     sweeps.sweep(edited, [{"a": 2}], tmp_path / "s", progress=False)
     runs = list(sweeps.read_plan(tmp_path / "s")["runs"].values())
+    shutil.rmtree(tmp_path / "mine")
+    assert set(plan.notebooks_of(tmp_path / "s").values()) == {"n"}
     assert [p["a"] for p in runs] == [1, 2, 1, 2], "an edited notebook's run takes the place of its own"
+
+
+def test_a_default_that_json_has_not_costs_no_run(tmp_path):
+    cells = "a: int = 0  # number\npairs: dict = {('happy', 'sad'): 1}  # of emotions\noutput: str = ''  # folder"
+    there = write_notebook(tmp_path / "n.ipynb", cells, CELLS[1])
+    assert list(sweeps.sweep(there, [{"a": 1}], tmp_path / "s", progress=False).values()) == ["done"]
 
 
 def test_a_runs_defaults_are_kept(notebook, tmp_path):

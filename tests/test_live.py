@@ -232,8 +232,26 @@ def test_stamps_of_another_clock_are_named(model, setup, recording):
         for event in live.replay(recording, setup):
             yield dataclasses.replace(event, stamps=event.stamps + 1.79e9)
 
-    with pytest.raises(ValueError, match=r"stamps are 1.79e\+09 s from their arrival, and none was near for 10 s"):
+    with pytest.raises(ValueError, match=r"stamps are 1.79e\+09 s from their arrival, and none is near in 10 s"):
         list(live.run(live.Session(model, setup), unix()))
+
+
+def test_what_is_no_stamp_of_another_clock(model, setup):
+    """A sensor that the model does not take; silence, and then one bad piece."""
+
+    def stranger():
+        for k in range(60):
+            yield live.Event(100 + k / 4, "other", np.array([100 + k / 4 - 0.1]), np.zeros((1, 1)))
+            yield live.Event(100 + k / 4)
+
+    def late(stamp):
+        for k in range(80):
+            if k == 60:
+                yield live.Event(100 + k / 4, "eda", np.array([stamp]), np.zeros((1, 1)))
+            yield live.Event(100 + k / 4)
+
+    for source in (stranger(), late(np.nan), late(50.0)):
+        assert not list(live.run(live.Session(model, setup), source))
 
 
 def slow(rate, seconds):

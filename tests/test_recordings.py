@@ -215,6 +215,9 @@ def test_steps_of_a_file_with_pauses_and_losses_are_the_cards():
     stamped = np.floor(time * 1000) / 1000  # in whole milliseconds
     for t in (time, stamped):
         _check_pace("x.csv", t, np.round(t * 64), 64)
+    bundles = np.floor(np.arange(960) / 96) * 1.5  # a second and a half in one stamp
+    with pytest.raises(ValueError, match="x.csv: 950 of 960 samples have the time of another"):
+        _check_pace("x.csv", bundles, np.round(bundles * 64), 64)
     packets = np.floor(np.arange(6400) / 3) * 3 / 64
     with pytest.raises(ValueError, match="x.csv: 4266 of 6400 samples have the time of another at 64 a second"):
         _check_pace("x.csv", packets, np.round(packets * 64), 64)
@@ -1119,7 +1122,11 @@ def test_the_order_of_sessions_is_known_or_not(tmp_path):
     write_rows(tmp_path / "sub-01" / "sub-01_sessions.tsv", ["session_id", "acq_time"], zones, "\t")
     data = load(tmp_path, normalise="causal", strict=True)
     np.testing.assert_array_equal(data.recording("01").signals["eda"][:480], signals(seed=1)["eda"])
-    zones[1] = ("ses-post", "2026-10-25T02:10:00")  # where that was is not said
+    zones[0] = ("ses-pre", "0001-01-01T00:00:00+02:00")  # before the first year: no time
+    write_rows(tmp_path / "sub-01" / "sub-01_sessions.tsv", ["session_id", "acq_time"], zones, "\t")
+    with pytest.raises(ValueError, match="the order of 'ses-post task-film', 'ses-pre task-film' is not known"):
+        load(tmp_path, normalise="causal", strict=True)
+    zones[:] = [("ses-pre", "2026-10-25T02:30:00+02:00"), ("ses-post", "2026-10-25T02:10:00")]  # where is not said
     write_rows(tmp_path / "sub-01" / "sub-01_sessions.tsv", ["session_id", "acq_time"], zones, "\t")
     with pytest.raises(ValueError, match="the order of 'ses-post task-film', 'ses-pre task-film' is not known"):
         load(tmp_path, normalise="causal", strict=True)

@@ -225,6 +225,11 @@ def test_what_a_run_leaves_at_its_default_is_in_the_table(tmp_path):
     table = sweeps.collect(tmp_path)
     assert table["seed"].tolist() == [0, 0] and table["model"].tolist() == ["helo", "early"] and "output" not in table
     assert "[95 % over 3 people]" in CliRunner().invoke(app, ["collect", str(tmp_path)]).output
+    plan = json.loads((tmp_path / "sweep.json").read_text())
+    plan["runs"]["n-0002"] = {"model": "ridge"}  # it waits
+    (tmp_path / "sweep.json").write_text(json.dumps(plan))
+    page = overview(tmp_path, sweeps.collect(tmp_path)).read_text()
+    assert "<dt>seed</dt><dd>0</dd>" in page and "<dt>fold</dt><dd>2</dd>" in page and "seed" not in heads(page)
     lacking = table.assign(seed=[0, float("nan")])
     with pytest.raises(ValueError, match="1 of 2 results do not say their seed"):
         sweeps.by_person(lacking)

@@ -27,13 +27,14 @@ def collect(folder: str | Path) -> pd.DataFrame:
 
     Returns:
         One row per run: "run", its parameters, the content of its result ("a.b" for {"a": {"b": ...}}, lists as JSON),
+        parameters that it left at the notebook's defaults (`attrs["defaults"]` names them),
         and "seconds", what it took ("run.seconds" beside a parameter of that name). Where result and parameters have a
         name in common and differ, the result's is "result.<name>"; a parameter called "run" is "parameter.run".
     """
     import pandas as pd
 
     folder = expanded(folder)
-    rows, codes, plan = [], set(), read_plan(folder)["runs"]
+    rows, codes, plan, left = [], set(), read_plan(folder)["runs"], dict[str, None]()
     took = "run.seconds" if any("seconds" in parameters for parameters in plan.values()) else "seconds"
     for run, parameters in plan.items():
         path = Path(folder) / run
@@ -47,11 +48,15 @@ def collect(folder: str | Path) -> pd.DataFrame:
             }
             about = _versions(path)
             codes.add(str(about.get("code")))
-            rows.append({**own, **result, **_unstated(about, {*own, *result}), took: about.get("seconds")})
+            unstated = _unstated(about, {*own, *result})
+            left |= dict.fromkeys(unstated)
+            rows.append({**own, **result, **unstated, took: about.get("seconds")})
     if len(codes) > 1:
         warnings.warn(f"{folder}: results of {len(codes)} versions of the code", stacklevel=2)
     names = dict.fromkeys(name for row in rows for name in row)
-    return pd.DataFrame({_plain(name): _column([row.get(name) for row in rows]) for name in names})
+    table = pd.DataFrame({_plain(name): _column([row.get(name) for row in rows]) for name in names})
+    table.attrs["defaults"] = list(left)
+    return table
 
 
 def by_person(results: pd.DataFrame) -> pd.DataFrame:

@@ -36,7 +36,7 @@ def overview(folder: str | Path, table: pd.DataFrame) -> Path:
     results = {row["run"]: row for row in table.to_dict("records")}
     stated = {run: named(parameters) for run, parameters in plan["runs"].items()}
     values = {run: {**own, **results.get(run, {}), **own} for run, own in stated.items()}  # a table's may be rounded
-    columns, shared, notes = _columns(axes(folder), values)
+    columns, shared, notes = _columns(axes(folder), values, table.attrs.get("defaults", ()))
     pictures, note = embedded(folder, list(values))
     rows = [
         {
@@ -73,18 +73,19 @@ def link(path: Path, folder: Path) -> str:
     return "./" + quote(str(path.relative_to(folder)), safe="/", errors="surrogateescape")
 
 
-def _columns(varied, values):
+def _columns(varied, values, defaults):
     """Names in the order of the table: what was varied, then what was found; what is the same everywhere; notes."""
     names = dict.fromkeys(name for held in values.values() for name in held if name != "run")
     found = {name: {_shown(held.get(name)) for held in values.values()} for name in names}
     short = [name for name in names if all(len(text) <= SHORT and "\n" not in text for text in found[name])]
     told = {name: {_exact(held.get(name)) or _shown(held.get(name)) for held in values.values()} for name in short}
+    told |= {name: told[name] - {""} for name in defaults if name in told}  # a run that waits will have them too
     empty = {name for name in short if found[name] == {""}}
     same = {name for name in short if len(told[name]) == 1 and name not in varied and len(values) > 1} - empty
     columns = [*varied, *(name for name in short if name not in varied and name not in same | empty)]
     left = len(columns) - COLUMNS
     notes = [f"{left} more columns stand in the table of the results alone"] if left > 0 else []
-    shared = {name: found[name].pop() for name in short if name in same}
+    shared = {name: (found[name] - {""}).pop() for name in short if name in same}
     return columns[:COLUMNS], shared, notes
 
 

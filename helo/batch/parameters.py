@@ -50,11 +50,11 @@ def declared(notebook: str | Path) -> dict:
 
 
 def defaults(known: dict) -> dict:
-    """The values that a parameters cell gives itself: name -> value, of those that are plain ones."""
+    """The values that a parameters cell gives itself: name -> value, of those that JSON has."""
     found = {}
     for name, about in known.items():
-        with suppress(ValueError, SyntaxError):
-            found[name] = ast.literal_eval(about["default"])
+        with suppress(ValueError, SyntaxError, TypeError):
+            found[name] = json.loads(json.dumps(ast.literal_eval(about["default"])))
     return found
 
 

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,6 +89,17 @@ def axes(folder: str | Path) -> list[str]:
     many = [columns(parameters) for parameters in read_plan(folder)["runs"].values()]
     names = dict.fromkeys(name for parameters in many for name in parameters)
     return [name for name in names if len({json.dumps(parameters.get(name)) for parameters in many}) > 1]
+
+
+def notebooks_of(folder: str | Path) -> dict[str, str]:
+    """Run -> what to call its notebook: the name, or the path where another of that name is there too."""
+    plan = read_plan(folder)
+    of = plan.get("of")
+    of = {run: path for run, path in of.items() if isinstance(path, str)} if isinstance(of, dict) else {}
+    names = {run: run.rpartition("-")[0] for run in plan["runs"]}
+    there = {(Path(path).stem, path) for path in set(of.values()) if Path(path).is_file()}
+    twice = {name for name, n in Counter(name for name, _ in there).items() if n > 1}
+    return {run: of.get(run, name) if name in twice else name for run, name in names.items()}
 
 
 def columns(parameters: dict) -> dict:

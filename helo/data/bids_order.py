@@ -71,7 +71,8 @@ def _times(path, column):
         return {}
     times = {}
     for name, when in found:
-        with suppress(ValueError):  # n/a
-            times[name.strip()] = datetime.fromisoformat(when.strip())
-    zoned = {name: t.astimezone(UTC) for name, t in times.items() if t.tzinfo is not None}
-    return zoned or times if len(zoned) in (0, len(times)) else {}  # of some the zone alone: in no order
+        with suppress(ValueError, OverflowError):  # n/a, or the year 1
+            time = datetime.fromisoformat(when.strip())
+            times[name.strip()] = time if time.tzinfo is None else time.astimezone(UTC)
+    mixed = len({time.tzinfo for time in times.values()}) > 1  # the zone of some alone: in no order
+    return {} if mixed else times

@@ -196,7 +196,7 @@ def load(source: Callable[..., EmotionData], options: dict[str, Any]) -> Emotion
 
     Context, of a source that has it, lies before the window alone, and is twice as long, so that a window has as many
     tokens of the same length as otherwise. Features are normalised by the person's past, every `step` seconds, or with
-    normalise="none" not at all.
+    normalise="none" not at all. What a card of recordings says of context does not count: it is an option here.
 
     Args:
         source: a source's `load`.
@@ -218,10 +218,8 @@ def load(source: Callable[..., EmotionData], options: dict[str, Any]) -> Emotion
     step = asked["step"] if asked["normalise"] == "causal" else 0.0
     if step is None:  # a card says it
         raise ValueError("features='causal' needs step=..., the seconds between two looks at a person's past")
-    if "context" in known and asked["context"] is None:
-        raise ValueError(
-            "features='causal' needs context=..., half the seconds before a window that belong to it; 0: none"
-        )
+    if asked.get("context", 0.0) is None:
+        asked["context"] = 0.0  # a card's lies on both sides of a window
     plain = {"tokens": 1, "context": 0.0, "normalise": "none"}
     given = {name: value for name, value in plain.items() if name in known and asked[name] is not None}
     data = source(**options | given)

@@ -158,12 +158,12 @@ def _timed(path, entry, card, person):
 def _check_pace(path, time, place, rate):
     """Refuse another rate than the card's, and samples that would be lost: gaps lengthen a few steps alone."""
     steps = np.diff(time) * rate
-    near = steps[steps <= max(rate, 10)]  # within a second; packets may have one stamp for many samples
-    if len(near) and (near.mean() < 1 - PACE or np.median(steps) > 1 + PACE):
-        found = rate / (near.mean() if near.mean() < 1 - PACE else np.median(steps))
+    near = steps[steps <= max(rate, 10)]  # no gap: a second, or ten samples
+    often = near.any() and near.mean() < 1 - PACE  # a packet may have one stamp for all its samples
+    if often or (len(steps) and np.median(steps) > 1 + PACE):
         raise ValueError(
-            f"{path}: {found:.3g} samples a second; expected {rate:g}, the card's rate. If the file holds two "
-            "sensors, `only` in the card says which"
+            f"{path}: {rate / (near.mean() if often else np.median(steps)):.3g} samples a second; expected {rate:g}, "
+            "the card's rate. If the file holds two sensors, `only` in the card says which"
         )
     lost = len(place) - len(np.unique(place))
     if lost > TWICE * len(place):

@@ -260,7 +260,7 @@ def normalise_by_recording(
     count, first, second = (np.concatenate([0 * x[:1], x.cumsum(0)])[seen] for x in sums)
     mean = first / np.maximum(count, 1)
     sd = np.sqrt(np.maximum(second / np.maximum(count, 1) - mean**2, 0))
-    varies = sd > np.maximum(1e-6 * np.abs(mean + origin), 1e-30)  # beside its size: a unit may be small (siemens)
+    varies = sd > np.maximum(1e-6 * np.abs(mean + origin), 1e-12)  # beside its size: a unit may be small
     scaled = (values - (mean + origin)[:, None]) / np.where(varies, sd, 1)[:, None]
     # single artefacts of 20 SD would otherwise rule a network's inputs
     return np.where(mask[..., None], np.clip(scaled, -5, 5), 0).astype(values.dtype)

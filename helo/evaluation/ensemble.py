@@ -35,7 +35,7 @@ def predict(
     batch_size: int = 512,
     device: str | torch.device | None = None,
     explain: bool = True,
-    without: Sequence[str] = (),
+    without: str | Sequence[str] = (),
     precision: str = "auto",
 ) -> Answer:
     """Predict windows with a trained model, or with several that answer together; labels are not read.
@@ -49,12 +49,13 @@ def predict(
     Args:
         model: a trained model, or several of the same data: those of `helo.splits.nested`, or of other seeds.
         data: the data set.
-        index: which windows; default all.
+        index: which windows, as numbers or as a mask; default all.
         batch_size: windows at a time; changes memory alone, but for `helo-release`, whose answers hang on their batch,
-            for parts that are taken out (`EmotionModel.without`), and for what "auto" takes in large models.
+            for `helo-gromov`, whose plan may turn with the last digit where few tokens are there, for parts that are
+            taken out (`EmotionModel.without`), and for what "auto" takes in large models.
         device: where to compute; default where the model is.
         explain: also keep plans, costs and attention, of one model.
-        without: modalities to leave out of every window, as if they had not been recorded.
+        without: a modality, or several, to leave out of every window, as if they had not been recorded.
         precision: of a network's products, as in `helo.fit`; what is answered is float32.
 
     Returns:

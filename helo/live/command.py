@@ -57,7 +57,9 @@ def listen(
             f"found --stream {' --stream '.join(sensors)}; expected one --stream NAME, or one MODALITY=NAME for each"
         )
     if not seconds > 0 or not speed > 0:
-        raise ValueError(f"seconds is {seconds:g} and speed {speed:g}; expected numbers above 0, or 0 for no limit")
+        raise ValueError(
+            f"seconds is {seconds:g} and speed {speed:g}; expected numbers above 0 (0 of the command: no limit)"
+        )
     if recorded and (expanded(recorded) / ABOUT).exists():
         if subject or log or seconds < np.inf:
             raise ValueError(f"{recorded}: is a log, gone through whole; expected no --subject, --seconds or --log")

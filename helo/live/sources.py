@@ -13,7 +13,7 @@ from helo.live.log import Log
 from helo.live.session import Answer, Session
 from helo.live.setup import Setup
 
-#: seconds without a stamp that can be true, after which there will be none
+#: seconds of samples without a stamp that can be true, after which there will be none
 LONG = 10.0
 
 
@@ -103,25 +103,27 @@ def run(
         seconds: when to end; so much after the first event where no sample of use has come.
 
     Raises:
-        ValueError: samples come, and for LONG seconds not one of them has a stamp near its arrival.
+        ValueError: samples come, and in the first LONG seconds of them no sensor has a stamp near its arrival.
     """
-    due, first, far = 1, None, None
+    due, first, since, far = 1, None, np.inf, None
     for event in source:
         first = event.arrived if first is None else first
         if event.modality:
             if log is not None:
                 log.came(event)
             session.take(event)
-            if session.start is None and len(event.stamps):
-                far = event.modality, float(abs(event.stamps[-1] - event.arrived))
+            apart = np.abs(event.arrived - np.asarray(event.stamps, np.float64))
+            if session.start is None and event.modality in session.arrivals and np.isfinite(apart).any():
+                since = event.arrived if far is None else since
+                far = event.modality, float(np.nanmin(apart))
             continue
         if session.start is None:
             if event.arrived - first > seconds:
                 return
-            if far and event.arrived - first > LONG:
+            if far and event.arrived - since > LONG:
                 m, off = far
                 raise ValueError(
-                    f"{m!r}: stamps are {off:.4g} s from their arrival, and none was near for {LONG:g} s; expected "
+                    f"{m!r}: stamps are {off:.4g} s from their arrival, and none is near in {LONG:g} s; expected "
                     "times of the layer's clock (local_clock(), not time.time())"
                 )
             continue

@@ -160,8 +160,9 @@ def transport(model: HeLo, data: EmotionData, index: Sequence[int], first: int =
 
 def epsilons(model: HeLo) -> widgets.FloatLogSlider:
     """A slider of epsilon that begins with the model's own, wherever that lies."""
-    least, most = (f(end, float(np.log10(model.epsilon))) for f, end in ((min, -2.5), (max, 0.5)))
-    return widgets.FloatLogSlider(model.epsilon, min=least, max=most, step=0.05, description="epsilon", **CONTROL)
+    own = float(np.log10(model.epsilon))
+    ends = {"min": min(-2.5, own), "max": max(0.5, own)}
+    return widgets.FloatLogSlider(model.epsilon, **ends, step=0.05, description="epsilon", **CONTROL)
 
 
 def correlation(
