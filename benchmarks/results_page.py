@@ -14,6 +14,7 @@ from helo.evaluation import by_condition, chosen, paired_test, summarise, to_mar
 from helo.files import atomic_write
 
 matplotlib.use("agg")
+PARTS = {"helo-no-ot": "its transport", "helo-no-r": "R"}
 TOLD = "mixture"  # is told the conditions' names in training: a rival to know, not one on equal terms
 TITLES = {
     "simulated": "The simulated study",
@@ -96,8 +97,8 @@ def section(name: str, table: pd.DataFrame, fits: pd.DataFrame, missing: list[st
 
 
 def rivals(summary: pd.DataFrame) -> pd.DataFrame:
-    """All but the one that is told the conditions."""
-    return summary.drop(index=TOLD, errors="ignore")
+    """All systems but the one that is told the conditions; HeLo without a part of its own is no other system."""
+    return summary.drop(index=[TOLD, *PARTS], errors="ignore")
 
 
 def verdict(table: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
@@ -106,7 +107,7 @@ def verdict(table: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     best, about = ranked.index[0], ranked.iloc[0]
     held = table.drop_duplicates(["fold", "subject", "condition"])["windows"].sum()
     others = [m for m in ranked.index if m not in (best, "mean")]
-    part = table[table["model"] != TOLD]
+    part = table[~table["model"].isin([TOLD, *PARTS])]
     tested = paired_test(part, best)
     apart = [m for m in others if tested.loc[m, "p_holm"] < 0.05 and tested.loc[m, "low"] > 0]
     near = [m for m in others if m not in apart]
@@ -125,12 +126,13 @@ def verdict(table: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
             + (f"The interval of the difference lies above 0 for {names(above)}." if above else "")
         )
     if "helo" in ranked.index and best != "helo":
-        row, systems = tested.loc["helo"], [m for m in ranked.index if m != "mean" and not m.startswith("helo-no")]
+        row, systems = tested.loc["helo"], [m for m in ranked.index if m != "mean"]
         lines.append(
             f"HeLo is {systems.index('helo') + 1} of {len(systems)} systems by KL: {row['difference']:+.4f} "
             f"[{row['low']:+.4f}, {row['high']:+.4f}] beside `{best}`, better for {row['better']:.0f} of "
             f"{row['people']:.0f} people."
         )
+    lines += without(table, summary)
     by_trial = rivals(summarise(table, best, weight="trials")).sort_values("kl")["kl"]
     first = ", ".join(f"`{m}` {by_trial[m]:.4f}" for m in by_trial.index[:3])
     lines.append(f"Counting a trial once, however long, the first three by KL are {first}.")
@@ -143,6 +145,19 @@ def verdict(table: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
             else "Every system here is better than the training mean."
         )
     return lines
+
+
+def without(table: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
+    """HeLo without a part, chosen and trained anew, beside HeLo."""
+    there = [name for name in PARTS if name in summary.index and "helo" in summary.index]
+    tested = paired_test(table[table["model"].isin(["helo", *there])], "helo") if there else None
+    told = [
+        f"without {PARTS[name]} {summary.loc[name, 'kl']:.4f}, {row['difference']:+.4f} [{row['low']:+.4f}, "
+        f"{row['high']:+.4f}], better for {row['better']:.0f} of {row['people']:.0f} people"
+        for name in there
+        for row in [tested.loc[name]]
+    ]
+    return [f"HeLo chosen and trained anew {'; '.join(told)}."] if told else []
 
 
 def interval(row: pd.Series, name: str, form: str) -> str:
