@@ -101,8 +101,7 @@ def load(
         cache: of form "raw": keep the features on disk for the next load.
 
     Returns:
-        Subjects are the release's ids, trials and conditions the clips; start times count from 1000 x the
-        clip's place in the order shown, or its number where a file does not say the order.
+        Subjects are ids, trials and conditions clips; starts 1000 x the clip's place as shown (else its number) + seconds.
 
     Raises:
         MissingFile: the folder or one of its files is missing.

@@ -69,14 +69,11 @@ def evaluate(
         `attrs["left_out"]` says which the data cannot feed, found before anything starts, and which failed, and why.
 
     Raises:
-        ValueError: unknown model or argument, or one out of range; `folder` with `on_epoch`, which a kept fit does not
-            know; nobody to choose; none left. One alone: its error.
+        ValueError: unknown model or argument, one out of range, folder with on_epoch; none left. One alone: its own.
     """
     seeds = [int(s) for s in ([seeds] if isinstance(seeds, int) else seeds)]
     entries = _entries(models)
-    _check(entries, seeds, training, nested, choose_from)
-    if folder is not None and training.get("on_epoch") is not None:
-        raise ValueError("folder and on_epoch: what on_epoch ends, a kept fit does not know; expected one of them")
+    _check(entries, seeds, training, nested, choose_from, folder)
     splits = _splits(data, protocol, folds, calibrate, choose_from > 1 and not nested)
     unable = {label: error for label, entry in entries.items() if (error := unfed(entry, data, splits))}
     _tell_lost(unable, entries, "cannot be fed")
@@ -151,7 +148,9 @@ def _lists(value):
     return plain(value) if hasattr(value, "tolist") else value
 
 
-def _check(entries, seeds, training, nested, choose_from):
+def _check(entries, seeds, training, nested, choose_from, folder):
+    if folder is not None and training.get("on_epoch") is not None:
+        raise ValueError("folder and on_epoch: what on_epoch ends, a kept fit does not know; expected one of them")
     if not seeds or not entries:
         raise ValueError(f"models is {list(entries)} and seeds {seeds}; expected at least one of each")
     if len(set(seeds)) < len(seeds):
