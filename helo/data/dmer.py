@@ -101,7 +101,7 @@ def load(
         cache: of form "raw": keep the features on disk for the next load.
 
     Returns:
-        Subjects are ids, trials and conditions clips; starts 1000 x the clip's place as shown (else its number) + seconds.
+        Subjects are ids, trials and conditions clips; starts 1000 x the clip's place as shown (or number) + seconds.
 
     Raises:
         MissingFile: the folder or one of its files is missing.
