@@ -134,7 +134,7 @@ def _marginals(plan, u, v, rows, columns):
     sides = [PHYSIOLOGICAL] * len(rows) + [BEHAVIORAL] * len(columns)
     mass = {"x": [f"{name} " for name in rows] + columns, "xaxis": "x5", "yaxis": "y5"}
     found = {"type": "bar", "y": np.concatenate([plan.sum(1), plan.sum(0)]), "marker": {"color": sides}}
-    line = {"mode": "markers", "marker": {"symbol": "line-ew-open", "size": 12, "line": {"width": 2, "color": "black"}}}
+    line = {"mode": "markers", "marker": {"symbol": "line-ew-open", "size": 14, "color": "black", "line": {"width": 2}}}
     return mass | found, mass | line | {"type": "scatter", "y": np.concatenate([u, v]), "name": "asked for"}
 
 
