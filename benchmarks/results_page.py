@@ -152,12 +152,12 @@ def without(table: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     there = [name for name in PARTS if name in summary.index and "helo" in summary.index]
     tested = paired_test(table[table["model"].isin(["helo", *there])], "helo") if there else None
     told = [
-        f"without {PARTS[name]} {summary.loc[name, 'kl']:.4f}, {row['difference']:+.4f} [{row['low']:+.4f}, "
-        f"{row['high']:+.4f}], better for {row['better']:.0f} of {row['people']:.0f} people"
+        f"without {PARTS[name]} {summary.loc[name, 'kl']:.4f} ({row['difference']:+.4f} [{row['low']:+.4f}, "
+        f"{row['high']:+.4f}] beside HeLo, better for {row['better']:.0f} of {row['people']:.0f} people)"
         for name in there
         for row in [tested.loc[name]]
     ]
-    return [f"HeLo chosen and trained anew {'; '.join(told)}."] if told else []
+    return [f"The KL of HeLo chosen and trained anew: {', '.join(told)}."] if told else []
 
 
 def interval(row: pd.Series, name: str, form: str) -> str:

@@ -283,6 +283,16 @@ def test_even_jitter_moves_no_sample():
     assert arrivals.dropped == arrivals.lost == 0
 
 
+def test_uneven_stamps_lose_as_many_samples_as_the_page_says():
+    true, rng = np.arange(64 * 240) / 64, np.random.default_rng(0)
+    for stamps, share in ((true + rng.normal(0, 0.5 / 64, len(true)), 0.22), (np.floor(true / 0.05) * 0.05, 0.69)):
+        arrivals = live.Arrivals(64.0, patience=2.0)
+        for k in range(0, len(true), 16):
+            arrivals.take(stamps[k : k + 16], np.zeros((16, 1)), true[k + 15])
+            arrivals.give_up(true[k + 15])
+        assert arrivals.lost / len(true) == pytest.approx(share, abs=0.02)
+
+
 def test_a_stamp_from_nowhere_is_dropped():
     arrivals = live.Arrivals(4.0, patience=2.0)
     arrivals.take(np.arange(8) / 4, np.zeros((8, 1)), 2.0)

@@ -65,6 +65,9 @@ def by_person(results: pd.DataFrame) -> pd.DataFrame:
     Args:
         results: from `collect`; "people" holds each run's rows as JSON, `helo.evaluation.person_scores`. A run of
             another notebook, which has none, is passed over.
+
+    Raises:
+        ValueError: a run that does not say its model, seed or fold, or two that say the same of one person.
     """
     import pandas as pd
 
@@ -72,7 +75,7 @@ def by_person(results: pd.DataFrame) -> pd.DataFrame:
     each = results[results["people"].notna()].to_dict("records")
     for name in ("model", "seed", "fold"):
         if lacking := sum(bool(pd.isna(run.get(name))) for run in each):
-            raise ValueError(f"{lacking} of {len(each)} results do not say their {name}; expected all, or none, to do")
+            raise ValueError(f"{lacking} of {len(each)} results do not say their {name}; expected every one to")
     table = pd.DataFrame([{k: run.get(k) for k in shared} | row for run in each for row in json.loads(run["people"])])
     key = ["model", "seed", "fold", "subject", "condition"]
     if (twice := table.duplicated([name for name in key if name in table])).any():

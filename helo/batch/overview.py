@@ -35,7 +35,9 @@ def overview(folder: str | Path, table: pd.DataFrame) -> Path:
     plan, states = read_plan(folder), status(folder)
     results = {row["run"]: row for row in table.to_dict("records")}
     stated = {run: named(parameters) for run, parameters in plan["runs"].items()}
-    values = {run: {**own, **results.get(run, {}), **own} for run, own in stated.items()}  # a table's may be rounded
+    values = {
+        run: {**own, **results.get(run, {}), **own} for run, own in stated.items()
+    }  # a table's whole numbers may be floats
     columns, shared, notes = _columns(axes(folder), values, table.attrs.get("defaults", ()))
     pictures, note = embedded(folder, list(values))
     rows = [
