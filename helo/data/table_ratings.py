@@ -42,7 +42,7 @@ def ratings(
         raise ValueError(f"{path}: an emotion's name has {len(longest)} letters; expected at most {NAME}")
     check_spelling(path, "the emotions", given)
     _check_scale(path, given, card.get("scale"), told)
-    _name(path, given, lambda x: x < floor, f"expected at least the floor, {floor:g}; a missing one is an empty cell")
+    _refuse(path, given, lambda x: x < floor, f"expected at least the floor, {floor:g}; a missing one is an empty cell")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a mean over no rater is NaN, and named below
         found = np.stack([np.nanmean(np.stack(raters), 0) for raters in given.values()], 1) - floor
@@ -86,7 +86,7 @@ def _of_columns(path, columns, card):
     return given, used
 
 
-def _name(path, given, wrong, why):
+def _refuse(path, given, wrong, why):
     """Refuse the first rating, of any rater, that is wrong: a mean over raters, windows or times would hide it."""
     every = [(emotion, values) for emotion, raters in given.items() for values in raters]
     found = np.stack([wrong(values) for _, values in every], 1)
@@ -101,7 +101,7 @@ def _check_scale(path, given, scale, told):
 
     if scale:
         told = f"the card's scale is {scale[0]:g} to {scale[1]:g}"
-        _name(path, given, lambda x: (x < scale[0]) | (x > scale[1]), told)
+        _refuse(path, given, lambda x: (x < scale[0]) | (x > scale[1]), told)
         return
     every = np.unique([x for raters in given.values() for values in raters for x in np.unique(values)])
     usual = every[np.isfinite(every) & ~np.isin(every, CODES)]
@@ -110,7 +110,7 @@ def _check_scale(path, given, scale, told):
         if most > 0 and code >= FAR * most:
             why = f"the others are at most {most:g}. If it stands for a missing one, leave the cell empty; if not, "
             why += f"say so in {told}, scale: [{usual.min():g}, {code:g}]"
-            _name(path, given, lambda x, code=code: x == code, why)
+            _refuse(path, given, lambda x, code=code: x == code, why)
 
 
 def _count_votes(path, votes, emotions):
