@@ -124,6 +124,8 @@ def test_kernel_ridge_is_the_reference_s(votes):
 
 def test_kernel_ridge_of_many_windows_stands_on_some_of_them(votes):
     """Two copies of every window: 500 of the 600 stand for all, and the answer is hardly another."""
+    people = np.r_[PEOPLE[:300], np.full(100, "new")]  # a strength is then chosen by people, not by a window's copy
+    votes = dataclasses.replace(votes, subjects=people)
     signals = {m: np.concatenate([x[:300], x[:300], x[300:]]) for m, x in votes.signals.items()}
     d = np.concatenate([votes.distributions[:300], votes.distributions])
     data = random_data(
@@ -132,7 +134,7 @@ def test_kernel_ridge_of_many_windows_stands_on_some_of_them(votes):
         shapes=votes.layout.shapes,
         signals=signals,
         distributions=d,
-        subjects=np.concatenate([PEOPLE[:300], PEOPLE]),
+        subjects=np.concatenate([PEOPLE[:300], people]),
     )
     model, kl = solved("kernel-ridge", data, Split("s", np.arange(600), np.arange(0), np.arange(600, 700)))
     assert model.points.shape == (500, 8)
@@ -183,6 +185,32 @@ def test_inner_validation_leaves_people_out():
 
     assert inner_validation(answers, truth, people, otherwise="") == "even"
     assert inner_validation(answers, truth, people * 0, otherwise="middle") == "middle"
+
+
+@pytest.mark.parametrize("name", ["aa-knn", "kernel-ridge", "ridge", "sa-bfgs", "mixture"])
+def test_a_strength_is_chosen_for_the_people_who_are_asked(name):
+    """Features tell the person and ratings are personal: of known people much can be said, of new ones nothing."""
+    rng = np.random.default_rng(0)
+    people = np.repeat(np.arange(10), 20)
+    x = rng.normal(size=(10, 1, 6))[people] + 0.1 * rng.normal(size=(200, 1, 6))
+    data = random_data(
+        n=200,
+        emotions=3,
+        shapes={"eda": (1, 6)},
+        roles={"physiological": ["eda"], "behavioral": []},
+        signals={"eda": x.astype(np.float32)},
+        distributions=rng.dirichlet(np.ones(3), 10)[people].astype(np.float32),
+        subjects=people.astype(str),
+        trials=np.tile(np.arange(20), 10),
+        conditions=people.astype(str) if name == "mixture" else None,
+    )
+    _, known = solved(name, data, helo.splits.by_trial(data, 5)[0])
+    split = helo.splits.by_subject(data, 5)[0]
+    _, new = solved(name, data, split)
+    mean = helo.evaluation.reference_kl(data, split)[0]
+    assert known < 0.4 * mean
+    if name != "mixture":  # which is told people's names here
+        assert new < 1.5 * mean
 
 
 def test_one_person_and_one_trial_leave_nothing_to_choose_by():

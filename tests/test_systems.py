@@ -6,7 +6,7 @@ import torch
 from conftest import as_batch, random_data
 
 import helo
-from helo.models.m2fnet import covariance
+from helo.models.m2fnet import covariance, variance
 
 SHAPES = {"bvp": (5, 3), "eda": (4, 2), "face": (6, 3)}
 DATA = random_data(shapes=SHAPES, roles={"physiological": ["bvp", "eda"], "behavioral": ["face"]})
@@ -114,6 +114,82 @@ def test_m2fnet_s_extractors_are_kept_from_shrinking():
     terms = model.losses(prediction, truth)
     assert terms["variance"].item() == pytest.approx(1 - 1e-2, abs=1e-6) and terms["covariance"] == 0
     assert torch.isfinite(terms["triplet"])
+
+
+@pytest.mark.parametrize("name", ["foalnet", "m2fnet"])
+def test_what_is_not_there_is_not_aligned(name):
+    """A window without a stream takes no part in the losses between streams: they are those of the others alone."""
+    masks = {m: np.ones(x.shape[:2], bool) for m, x in DATA.signals.items()}
+    masks["face"][:12] = False
+    data = random_data(shapes=SHAPES, roles=DATA.roles, masks=masks)
+    model, found = helo.build(name, data, seed=0, width=8), []
+    for rows in (slice(None), slice(12, None)):
+        model.zero_grad()
+        torch.manual_seed(0)
+        terms = model.eval().losses(model(*as_batch(data, rows)), torch.as_tensor(data.distributions[rows]))
+        found.append(terms)
+    if name == "m2fnet":
+        z = model(*as_batch(data)).hidden["extracted"]
+        expected = sum(variance(x[12:] if m == "face" else x) for m, x in zip(SHAPES, z, strict=True)) / 3
+        torch.testing.assert_close(found[0]["variance"], expected)
+    else:
+        assert all(torch.equal(found[0][t], found[1][t]) for t in ("alignment", "matching"))
+    terms = found[0]
+    sum(t for n, t in terms.items() if n != "kl").backward()
+    slopes = [p.grad.abs().max() for p in model.parameters() if p.grad is not None]
+    assert max(slopes) < 100, "the slope of a vector of length 0"
+    nobody = slice(0, 12)
+    terms = model.losses(model(*as_batch(data, nobody)), torch.as_tensor(data.distributions[nobody]))
+    assert torch.isfinite(model.total(terms))
+
+
+def _relative(model, streams, k):
+    """How far the fused vector moves when stream k is another window's, beside how far windows lie from their mean."""
+    with torch.no_grad():
+        vector = model.fuse(streams)[0]
+        other = [(x.roll(1, 0), mask) if j == k else (x, mask) for j, (x, mask) in enumerate(streams)]
+        moved = (model.fuse(other)[0] - vector).norm(dim=1).mean()
+        return (moved / (vector - vector.mean(0)).norm(dim=1).mean()).item()
+
+
+@pytest.mark.parametrize("name", ["mpt-hcl", "name-guided"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_stream_is_lost_beside_another_before_anything_is_learned(name, seed):
+    data = helo.load("pairing")
+    model = helo.build(name, data, seed=seed)
+    model.prepare(data, helo.splits.by_subject(data, 4)[0])
+    streams = model.eval().streams(*as_batch(data, slice(0, 100)))
+    assert min(_relative(model, streams, k) for k in range(len(streams))) > 0.15
+
+
+def test_names_steer():
+    """What the labels ask is no small part of what is answered, of names of any length."""
+    for names in (None, np.eye(5, 9).tolist(), (1e-3 * np.eye(5, 9)).tolist()):
+        model = ready("name-guided", names=names)
+        assert model.project(model.names).std(0).mean() > 0.2
+
+
+def test_a_stream_alone_needs_one():
+    data = random_data(shapes={"bvp": (5, 3), "eda": (4, 2)}, roles={"physiological": ["bvp", "eda"], "behavioral": []})
+    with pytest.raises(ValueError, match="behavioral-only found no behavioral modality among"):
+        helo.build("behavioral-only", data)
+
+
+def test_a_product_of_many_modalities_keeps_its_size():
+    shapes = {f"m{k}": (1, 2) for k in range(60)}
+    names = list(shapes)
+    data = random_data(shapes=shapes, roles={"physiological": names[:30], "behavioral": names[30:]})
+    model = helo.build("low-rank-tensor", data).eval()
+    with torch.no_grad():
+        vector = model.fuse(model.streams(*as_batch(data)))[0]
+    torch.testing.assert_close(vector.norm(dim=1), torch.full((40,), 8.0), rtol=1e-3, atol=0)
+
+
+def test_a_mixture_is_told_of_more_conditions_than_it_was_built_for():
+    data = random_data(conditions=np.tile(["x", "y", "z", "x", "y"], 8))
+    model = helo.build("mixture", data, conditions=2)
+    with pytest.raises(ValueError, match="built for 2 conditions; random's training side holds 3"):
+        helo.fit(model, data, SPLIT, progress=False)
 
 
 @pytest.mark.parametrize("name", ["m2fnet", "connection", "mpt-hcl", "foalnet"])

@@ -30,7 +30,7 @@ class Prediction(Generic[Array]):
         distributions: shape (B, L), rows on the simplex.
         log_distributions: their logarithms, shape (B, L).
         plans: transport plans (B, n, m), where the model has them.
-        costs: the costs they solve, (B, n, m).
+        costs: the costs they solve, (B, n, m); of `transport="gromov"`, which solves others, the same cosine costs.
         attention: attention maps by name, (B, ...).
         hidden: what the model's auxiliary losses need; empty in what `helo.predict` gives.
     """
@@ -164,15 +164,20 @@ class EmotionModel(nn.Module):
         return sum(terms, torch.zeros(()))
 
     def prepare(self, data: EmotionData, split: Split) -> None:
-        """Take what is constant in training from the training windows: here, each feature's mean and scale."""
+        """Take what is constant in training from the training windows: here, each feature's mean and scale.
+
+        What training never has, or has in one value alone, has weights that learn nothing: it is scaled away.
+        """
+        unseen = torch.finfo(torch.float32).max
         for i, m in enumerate(self.layout.modalities):
             there = torch.as_tensor(data.signals[m][split.train][data.masks[m][split.train]])
+            getattr(self, f"scale_{i}").fill_(unseen)
             if len(there):
                 sd = there.std(0, correction=0)
                 getattr(self, f"mean_{i}").copy_(there.mean(0))
                 # beside its size, for a unit may be small (siemens, square volts); below 1e-12 it is rounding
                 varies = (sd > 1e-6 * there.abs().amax(0)) & (sd > 1e-12)
-                getattr(self, f"scale_{i}").copy_(torch.where(varies, sd, 1))
+                getattr(self, f"scale_{i}").copy_(torch.where(varies, sd, unseen))
 
     def solve(self, data: EmotionData, split: Split) -> None:
         """Fit in closed form; only where `closed_form` is True."""

@@ -53,8 +53,9 @@ class TrainingMean(Uniform):
 class LinearInputs(EmotionModel):
     """What the closed-form models see, one vector a window.
 
-    The summary is each feature's mean and standard deviation over the tokens that are there; token by token it is every
-    feature of every token, where a token that is not there counts as the training mean.
+    The summary is each feature's mean and standard deviation over the tokens that are there; a modality without any has
+    the training mean and a deviation of 0. Token by token it is every feature of every token, where a token that is not
+    there counts as the training mean.
     """
 
     closed_form = True
@@ -102,10 +103,16 @@ def training_side(split: Split) -> np.ndarray:
     return np.concatenate([split.train, split.validation])
 
 
-def groups(data: EmotionData, rows: np.ndarray) -> np.ndarray:
-    """Who is left out together: the person of each window; the trial, where there is one person."""
-    subjects = data.subjects[rows]
-    return subjects if len(np.unique(subjects)) > 1 else data.trial_ids[rows]
+def groups(data: EmotionData, split: Split) -> np.ndarray:
+    """Who is left out together on the training side: the person of each window; the trial, where there is one person.
+
+    The trial too where the split's validation people (its test people, where it has none) are trained on: a strength is
+    chosen for the question that is asked, as the networks' last epoch is.
+    """
+    rows = training_side(split)
+    subjects, asked = data.subjects[rows], data.subjects[split.validation if len(split.validation) else split.test]
+    known = np.isin(asked, data.subjects[split.train]).any()
+    return data.trial_ids[rows] if known or len(np.unique(subjects)) < 2 else subjects
 
 
 def inner_validation(

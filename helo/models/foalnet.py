@@ -16,10 +16,11 @@ Two streams A and B. Three losses: L = KL + w_a L_AVEL + w_m L_MEM.
 The authors' code (ASolitaryMan/Foal-Net) was read. Decided here: what is learned is log tau, and S is divided by tau
 itself, at least .01 (the released code learns, and divides by, a number that starts at log(1 / .07)); the positives of
 a row sum to 1 (`divide=False` is the released form); a window without a window of another emotion in its batch has no
-negative, instead of itself; prediction needs no labels. For distributions "shares the emotion" becomes 1 - the
-Jensen-Shannon distance, to a power that sharpens it, for AVEL (`same="distribution"`); `same="class"` takes the
-strongest emotion, as the paper does; where several are tied, what both have in common over what either has. MEM uses
-the strongest: a negative has none of them in common.
+negative, instead of itself; a window without one of the streams takes no part in AVEL and MEM; both heads of MEM judge
+the negatives of both directions (there each those of its own); prediction needs no labels. For distributions "shares
+the emotion" becomes 1 - the Jensen-Shannon distance, to a power that sharpens it, for AVEL (`same="distribution"`);
+`same="class"` takes the strongest emotion, as the paper does; where several are tied, what both have in common over
+what either has. MEM uses the strongest: a negative has none of them in common.
 """
 
 from __future__ import annotations
@@ -110,18 +111,24 @@ class FoalNet(FusionModel):
 
     def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)
-        similarity = prediction.hidden["aligned"][0] @ prediction.hidden["aligned"][1].T / self.temperature
+        hidden, there = prediction.hidden, _whole(prediction.hidden["streams"])
+        first, second = (aligned[there] for aligned in hidden["aligned"])
+        streams = [(x[there], mask[there]) for x, mask in hidden["streams"]]
+        fused, truth = [x[there] for x in hidden["fused"]], truth[there]
+        if not len(truth):
+            return terms
+        similarity = first @ second.T / self.temperature
         same = losses.same_class(truth) if self.same == "class" else losses.label_similarity(truth) ** self.sharpness
         if self.weights["alignment"]:
             terms["alignment"] = losses.alignment(similarity, same, self.divide)
         if self.weights["matching"]:
-            terms["matching"] = self.matching(prediction, similarity.detach(), truth)
+            terms["matching"] = self._matching(streams, fused, similarity.detach(), truth)
         return terms
 
-    def matching(self, prediction: Prediction[Tensor], similarity: Tensor, truth: Tensor) -> Tensor:
+    def _matching(self, streams, fused, similarity, truth):
         """Cross-entropy of "the same emotion?" over own pairs and hard negatives."""
-        a, b = prediction.hidden["streams"]
-        asked, answers = [prediction.hidden["fused"]], [torch.ones(len(truth), dtype=torch.long, device=truth.device)]
+        a, b = streams
+        asked, answers = [fused], [torch.ones(len(truth), dtype=torch.long, device=truth.device)]
         for direction, logits in enumerate((similarity, similarity.T)):
             rows, negatives = hard_negatives(logits, truth)
             if len(rows):
@@ -134,6 +141,12 @@ class FoalNet(FusionModel):
             for k, match in enumerate(self.match)
         ]
         return sum(terms, torch.zeros(())) / len(terms)
+
+
+def _whole(streams):
+    """Windows that have both streams: what is not there has nothing to be aligned."""
+    a, b = (mask.any(1) for _, mask in streams)
+    return a & b
 
 
 class _Projection(nn.Module):

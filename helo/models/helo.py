@@ -194,8 +194,9 @@ class HeLo(EmotionModel):
             plan = transport.gromov_plan(within_p, within_b, self.epsilon, u, v, self.iterations)
         else:
             plan = transport.plan(cost, self.epsilon, u, v, self.iterations, self.tolerance)
+        plan = plan.detach() if self.detach_plan else plan
         plan = self.part("plan", plan, lambda: u.unsqueeze(2) * v.unsqueeze(1))
-        carried = transport.barycentric_map(plan.detach() if self.detach_plan else plan, physiological)  # (B, M, d)
+        carried = transport.barycentric_map(plan, physiological)  # (B, M, d)
         carried_mask = b_mask & p_mask.any(1, keepdim=True)
         carried, behavioral = self.through_blocks(carried, carried_mask, behavioral, b_mask)
         carried = self.part("carried tokens", carried * carried_mask.unsqueeze(-1))

@@ -9,10 +9,10 @@ self-attention without a residual, whose last token is the fused vector.
 
 The authors' code (PoloWlg/Joint-Multimodal-Transformer-6th-ABAW) was read. Decided here: its streams have the same
 steps and it fuses step by step; here they may differ, so a joint token stands for each token of a, beside the masked
-mean of b, and each cross-attention's output is averaged over its tokens before the six meet. Normalised
-tokens are scaled by sqrt(d), the length that encoders expect. A LayerNorm on the fused vector, which an average without
-a residual leaves small. Heads, dropout, GELU for ReLU are this package's. The paper's loss (1 - concordance of
-continuous targets) gives way to KL.
+mean of b, and each cross-attention's output is averaged over its tokens before the six meet; in a window without a, one
+token stands in for it (`helo.models.blocks.stood_in`). Normalised tokens are scaled by sqrt(d), the length that
+encoders expect. A LayerNorm on the fused vector, which an average without a residual leaves small. Heads, dropout, GELU
+for ReLU are this package's. The paper's loss (1 - concordance of continuous targets) gives way to KL.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from helo.data.emotion_data import Layout
-from helo.models.blocks import Attention, TransformerBlock, masked_mean, masked_softmax
+from helo.models.blocks import Attention, TransformerBlock, masked_mean, masked_softmax, stood_in
 from helo.models.fusion import FusionModel, Stream
 
 
@@ -56,6 +56,8 @@ class JMT(FusionModel):
         (a, a_mask), (b, b_mask) = (
             (nn.functional.normalize(x, dim=-1) * x.shape[-1] ** 0.5, mask) for x, mask in streams
         )
+        # joint tokens stand at a's: a window without any would lose b with them
+        a_mask = stood_in(a_mask, b_mask, 1)
         beside = masked_mean(b, b_mask).unsqueeze(1).expand_as(a)
         joint = self.part("joint stream", self.joint(torch.cat([a, beside], -1)))
         three = [

@@ -76,13 +76,17 @@ class ConditionMixture(_Linear):
                     continue
                 yield strength, solver(strength).fit(x[fit], condition[fit]).predict_proba(x[ask]) @ means
 
-        best = inner_validation(answers, truth, groups(data, rows), otherwise=10**1.5)
+        best = inner_validation(answers, truth, groups(data, split), otherwise=10**1.5)
         solved = solver(best).fit(x, condition)
         weight, bias = solved.coef_, solved.intercept_
         if len(names) == 2:  # scikit-learn keeps one row for two classes
             weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
         # a condition that only the test side holds keeps weight 0 and can never be chosen
         absent = len(self.bias) - len(names)
+        if absent < 0:
+            raise ValueError(
+                f"mixture: built for {len(self.bias)} conditions; {data.name}'s training side holds {len(names)}"
+            )
         self.keep(np.pad(weight, ((0, absent), (0, 0))), np.pad(bias, (0, absent), constant_values=-1e9), best)
         self.means[: len(names)] = torch.as_tensor(np.stack([truth[condition == c].mean(0) for c in names]))
 
@@ -114,7 +118,7 @@ class MaximumEntropy(_Linear):
                 start = weight, bias = _least_kl(x[fit], truth[fit], strength, start)
                 yield strength, softmax(x[ask] @ weight.T + bias)
 
-        best = inner_validation(answers, truth, groups(data, rows), otherwise=_PENALTIES[4])
+        best = inner_validation(answers, truth, groups(data, split), otherwise=_PENALTIES[4])
         weight, bias = _least_kl(x, truth, best)
         self.keep(weight, bias, best)
 

@@ -10,7 +10,8 @@ variance and covariance (as VICReg, Bardes et al., ICLR 2022). No code of the au
 Decided here: the extractors are the encoders, so each modality's encoded mean z has the three losses, beside KL instead
 of before it; which stream asks (every stream asks all the others); and the margin's form: the window with the most
 similar label is the positive, the nearest that has no strongest emotion in common the negative, and the margin is the
-difference of their label similarities. With u = z / |z|, and C the covariance of z over the batch
+difference of their label similarities. A window without a modality takes no part in that modality's losses. With u = z
+/ |z|, and C the covariance of z over the batch
 
     triplet     mean_i max(0, |u_i - u_pos| - |u_i - u_neg| + (Y_i,pos - Y_i,neg))
     variance    mean_j max(0, 1 - sqrt(C_jj))
@@ -82,17 +83,21 @@ class M2FNet(FusionModel):
             y, there = torch.cat([o[0] for o in others], 1), torch.cat([o[1] for o in others], 1)
             asked = self.part("cross-attention", self.ask[k](x, y, there)[0], partial(alone, self.ask[k], x))
             fused.append((asked, mask))
-        return torch.cat(means(fused), 1), {"extracted": means(streams)}
+        return torch.cat(means(fused), 1), {"extracted": means(streams), "there": [mask.any(1) for _, mask in streams]}
 
     def losses(self, prediction: Prediction[Tensor], truth: Tensor) -> dict[str, Tensor]:
         terms = super().losses(prediction, truth)
-        extracted = prediction.hidden["extracted"]
+        pairs = zip(prediction.hidden["extracted"], prediction.hidden["there"], strict=True)
+        extracted = [(z[there], truth[there]) for z, there in pairs if there.any()]
+        if not extracted:
+            return terms
         if self.weights["triplet"]:
             triplets = Triplets(truth)
-            terms["triplet"] = torch.stack([triplets.loss(z) for z in extracted]).mean()
+            own = (triplets if len(y) == len(truth) else Triplets(y) for _, y in extracted)
+            terms["triplet"] = torch.stack([t.loss(z) for t, (z, _) in zip(own, extracted, strict=True)]).mean()
         for name, loss in (("variance", variance), ("covariance", covariance)):
             if self.weights[name]:
-                terms[name] = torch.stack([loss(z) for z in extracted]).mean()
+                terms[name] = torch.stack([loss(z) for z, _ in extracted]).mean()
         return terms
 
 

@@ -7,8 +7,9 @@ The strong modality is encoded deeply; the weak ones pass feature filters and be
 EVERY attention layer of the strong modality's Transformer. Hybrid contrastive learning: unsupervised on the fused
 vector, and supervised on labels.
 
-Open: which modality is strong (here the data set's query, else the first), the filter (here a gated bottleneck), the
-weights, and the two views of the unsupervised part (here the fused vector with two draws of dropout).
+Open: which modality is strong (here the data set's query, else the first), the filter (here a gated bottleneck,
+LayerNorm(W_up GELU(W_down y) * sigmoid(W_gate y)), so that prompts are of the strong modality's size), the weights, and
+the two views of the unsupervised part (here the fused vector with two draws of dropout).
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ class _Filter(nn.Module):
             nn.Linear(width // 2, width),
             nn.Linear(width, width),
         )
+        self.norm = nn.LayerNorm(width)  # without it a prompt is a tenth of a token, and is not heard
 
     def forward(self, x):
-        return self.up(nn.functional.gelu(self.down(x))) * torch.sigmoid(self.gate(x))
+        return self.norm(self.up(nn.functional.gelu(self.down(x))) * torch.sigmoid(self.gate(x)))

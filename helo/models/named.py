@@ -2,11 +2,12 @@
 
 Zhao et al., "From Text to Pixels: A Context-Aware Semantic Synergy Solution for Infrared and Visible Image Fusion",
 https://arxiv.org/abs/2401.00421, fuses images under the guidance of text. What carries over: the MEANING of the labels'
-names steers the attention over the tokens of both streams.
+names steers the attention over the tokens of the first stream, then over those of the second.
 
 Open: everything else. No text encoder can be shipped in a thin library, so a name is the hashed counts of its letter
 trigrams, which knows that "irritable" and "irritated" are near and nothing of meaning; give `names` vectors of your own
-encoder, one row an emotion, where you have one.
+encoder, one row an emotion, where you have one. A name's vector is brought to length sqrt(its width), that of a token
+of unit variance: of length 1 it would hardly steer.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from helo.models.fusion import FusionModel, Stream
 
 
 class NameGuided(FusionModel):
-    """Attention of the labels' names over the tokens of both streams.
+    """Attention of the labels' names over the tokens of one stream, then of the other.
 
     Args: as `FusionModel`, and
         names: vectors of the labels' names, one row an emotion; None hashes their letters.
@@ -57,7 +58,7 @@ class NameGuided(FusionModel):
         if vectors.ndim != 2 or len(vectors) != emotions:
             found = tuple(vectors.shape)
             raise ValueError(f"name-guided: names has shape {found}; expected ({emotions} emotions, any width)")
-        self.register_buffer("names", vectors)
+        self.register_buffer("names", nn.functional.normalize(vectors, dim=-1) * vectors.shape[1] ** 0.5)
         self.project = nn.Linear(vectors.shape[1], width)
         self.ask = nn.ModuleList(CrossAttention(width, heads, dropout) for _ in range(2))
 

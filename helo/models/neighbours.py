@@ -44,7 +44,7 @@ class NearestNeighbours(LinearInputs):
         def answers(fit, ask):
             yield from zip(counts, _means(varies[fit], truth[fit], varies[ask], counts), strict=True)
 
-        best = inner_validation(answers, truth, groups(data, rows), otherwise=_COUNTS[4])
+        best = inner_validation(answers, truth, groups(data, split), otherwise=_COUNTS[4])
         self.count.fill_(min(best, len(rows)))
         self.points, self.labels = (torch.as_tensor(v, dtype=torch.float32) for v in (x, truth))
 

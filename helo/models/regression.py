@@ -94,7 +94,7 @@ class Ridge(Regression):
                 for strength, (weight, bias) in zip(strengths, _ridge(x[fit], targets[fit], strengths), strict=True):
                     yield from _answers(x[ask] @ weight + bias, tokens, strength)
 
-        best = inner_validation(answers, truth, groups(data, rows), Choice(False, False, 1e-2, 1000.0))
+        best = inner_validation(answers, truth, groups(data, split), Choice(False, False, 1e-2, 1000.0))
         ((weight, bias),) = _ridge(views[best.tokens], targets, [best.strength])
         self.keep(best)
         self.weight = torch.as_tensor(_of(weight, best).T, dtype=self.bias.dtype).contiguous()
@@ -143,7 +143,7 @@ class KernelRidge(Regression):
                     ):
                         yield from _answers(kernel @ weight + targets[fit].mean(0), tokens, strength, width)
 
-        best = inner_validation(answers, truth, groups(data, rows), Choice(False, False, 1e-2, 1.0, 1.0))
+        best = inner_validation(answers, truth, groups(data, split), Choice(False, False, 1e-2, 1.0, 1.0))
         points = _evenly(views[best.tokens])
         (weight,) = _kernel_ridge(views[best.tokens], points, targets, best.width, [best.strength])
         self.keep(best)

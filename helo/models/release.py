@@ -185,7 +185,7 @@ class _Attention(nn.Module):
 @in_float32
 @torch.no_grad()
 def proximal_gromov_plan(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The release's plan between tokens x (B, n, d) and y (B, m, d), and the cost it solved last, both (B, n, m).
+    """The release's plan between tokens x (B, n, d) and y (B, m, d), and the cost it leads to, both (B, n, m).
 
     Costs within a side are max(0, 1 - cos - threshold), the threshold a tenth of the way from the batch's least to its
     largest. Five times: C = X^2 u 1^T + 1 (Y^2 v)^T - 2 X T Y^T, then, from T = 1 anew, 20 proximal steps T <-

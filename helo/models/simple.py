@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from helo.data.emotion_data import EmotionData, Layout
+from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Layout
 from helo.data.split import Split
 from helo.models.base import EmotionModel, Prediction
 from helo.models.blocks import side_by_side
@@ -85,7 +85,11 @@ class Late(FusionModel):
 
 
 class SingleStream(FusionModel):
-    """One stream alone, the other never seen: 0 the physiological one, 1 the behavioral one."""
+    """One stream alone, the other never seen: 0 the physiological one, 1 the behavioral one.
+
+    Raises:
+        ValueError: data without a modality of that role.
+    """
 
     choices = {"width": (64, 32, 128)}
 
@@ -93,6 +97,9 @@ class SingleStream(FusionModel):
         self, layout: Layout, stream: int = 0, width: int = 64, dropout: float = 0.3, input_dropout: float = 0.0
     ):
         super().__init__(layout, width, width, dropout, input_dropout=input_dropout)
+        role = (PHYSIOLOGICAL, BEHAVIORAL)[stream]
+        if not layout.roles[role]:
+            raise ValueError(f"{role}-only found no {role} modality among {list(layout.modalities)}; expected one")
         self.stream = stream
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -101,6 +108,8 @@ class SingleStream(FusionModel):
 
 class Tensorial(FusionModel):
     """Tensor fusion network (Zadeh et al., EMNLP 2017): the outer product of [1; a] and [1; b].
+
+    Here a and b are tanh(W LayerNorm(mean of the stream)), which the paper's network has not.
 
     Args: as `FusionModel`, and
         small: width the streams' means are brought to before the product.
@@ -150,7 +159,8 @@ class LowRankTensorial(FusionModel):
         product = torch.ones(())
         for factor, x in zip(self.factors, means(streams), strict=True):
             product = product * torch.einsum("bi,rio->rbo", _with_one(x), factor)
-        return nn.functional.normalize(product.sum(0), dim=-1) * product.shape[-1] ** 0.5, {}
+        # a product of many factors may be far below normalize's own least length
+        return nn.functional.normalize(product.sum(0), dim=-1, eps=1e-35) * product.shape[-1] ** 0.5, {}
 
 
 def _with_one(x):
