@@ -55,6 +55,23 @@ def test_given_trials_of_a_test_person_keep_what_is_personal(rated, given):
     assert within_person(rated, everybody) is rated, "all people are tested"
 
 
+def test_of_one_trial_nothing_is_taken_for_the_person(rated):
+    """Their tendency would be the trial itself, and nothing would be left to learn."""
+    alone = dataclasses.replace(rated, subjects=rated.trial_ids)
+    split = helo.splits.by_subject(alone, folds=4)[0]
+    assert within_person(alone, split) is alone
+    split = helo.splits.by_subject(rated, folds=4)[0]
+    person = rated.subjects[split.train[0]]
+    first = (rated.subjects == person) & (rated.trials == rated.trials[split.train[0]])
+    fewer = dataclasses.replace(
+        split, train=np.setdiff1d(split.train, np.flatnonzero((rated.subjects == person) & ~first))
+    )
+    centred = within_person(rated, fewer).distributions
+    np.testing.assert_array_equal(centred[first], rated.distributions[first])
+    others = fewer.train[rated.subjects[fewer.train] != person]
+    assert not np.allclose(centred[others], rated.distributions[others], atol=1e-3)
+
+
 def test_test_people_are_not_touched_and_have_no_say(rated):
     split = helo.splits.by_subject(rated, folds=4)[0]
     once = within_person(rated, split)

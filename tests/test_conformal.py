@@ -181,6 +181,20 @@ def test_people_who_were_trained_on_make_the_region_too_narrow():
         confidence(model, data, split)
 
 
+def test_people_whose_clips_are_known_do_not_calibrate_for_new_clips():
+    data = random_data(240, 4)
+    data = dataclasses.replace(
+        data, subjects=np.repeat([f"p{k}" for k in range(12)], 20), trials=np.tile(np.arange(20), 12)
+    )
+    split = helo.splits.both(data)[0]
+    models, parts = members("mean", data, split)
+    with pytest.raises(ValueError, match="its test clips are new and its validation clips are trained on"):
+        confidence(models, data, parts)
+    model = helo.build("mean", data)
+    helo.fit(model, data, split, progress=False)
+    assert confidence(model, data, split).people  # its own validation clips are as new as the test's
+
+
 def test_members_that_were_trained_on_everybody_are_refused():
     data = random_data(40)
     split = helo.splits.by_subject(data, folds=2)[0]

@@ -100,6 +100,12 @@ def test_rounding_is_no_difference():
     assert found["p"] == 1 and found["better"] == 0 and found["difference"] == 0
 
 
+def test_rounding_shares_a_rank():
+    base = np.array([0.3, 0.3, 0.3])
+    found = mean_ranks(table({"a": base, "b": base + 1e-9, "c": [0.4, 0.2, 0.4], "d": base + 2e-9}))
+    assert found.to_dict() == pytest.approx({"a": 7 / 3, "b": 7 / 3, "d": 7 / 3, "c": 3})
+
+
 def test_a_person_is_one_observation():
     """Ten times the windows of everybody, or thirty seeds, say nothing new about people."""
     one, windows, seeds = (summarise(random_people(**more)) for more in ({}, {"windows": 100}, {"seeds": 30}))

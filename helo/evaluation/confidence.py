@@ -198,12 +198,14 @@ def confidence(
         models: a trained model, or several.
         data: the data set.
         splits: what each was trained on. A model of closed form learns from the validation people of a split too, and
-            its region would be too narrow; `helo.evaluation.members` keeps them from it.
+            its region would be too narrow; so does one of `helo.fit(refit=True)`. `helo.evaluation.members` keeps
+            them from it.
         level: share of a new person's windows that is to be covered, on average over people.
 
     Raises:
         ValueError: no validation windows, or of people who are trained on too: the model knows them, and the region
-            would be too narrow.
+            would be too narrow. So it would be where clips are trained on that nobody tested has seen (splits by
+            `both`, nested): what is asked is then newer than what calibrates.
     """
     models = [models] if isinstance(models, EmotionModel) else list(models)
     splits = [splits] if isinstance(splits, Split) else list(splits)
@@ -213,6 +215,14 @@ def confidence(
         if len(known) or not len(split.validation):
             found = f"{known[0]!r} is trained on" if len(known) else "there is nobody"
             raise ValueError(f"{data.name}, {split.name}: {found}; expected validation people who are not trained on")
+        asked, calibrating = (
+            np.isin(data.trials[s], data.trials[split.train]).any() for s in (split.test, split.validation)
+        )
+        if len(split.test) and calibrating and not asked:
+            raise ValueError(
+                f"{data.name}, {split.name}: its test clips are new and its validation clips are trained on; expected "
+                "validation windows as new as the test windows"
+            )
         said = predict(model, data, split.validation, explain=False).distributions
         groups.append(conformal.total_variation(said, data.distributions[split.validation]))
         singles.append(conformal.chebyshev(said, data.distributions[split.validation]))

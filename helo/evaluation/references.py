@@ -23,7 +23,7 @@ def references(data: EmotionData, split: Split) -> tuple[np.ndarray, np.ndarray]
     """KL of the training mean and of the ceiling on each of a split's test windows, both of shape (n,).
 
     The ceiling knows each test window's true condition and answers the training side's mean for it (the training mean
-    where the training side has no such condition). Shares of either answer are at least `FLOOR` / L. NaN where
+    where the training side has no such condition). Shares of either answer are at least about `FLOOR` / L. NaN where
     conditions are unknown.
     """
     seen = np.concatenate([split.train, split.validation])

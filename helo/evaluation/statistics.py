@@ -19,9 +19,18 @@ if TYPE_CHECKING:
 
 
 def mean_ranks(table: pd.DataFrame, measure: str = "kl", weight: str = "windows") -> pd.Series:
-    """Mean rank of each model over people, 1 is best; ties share their ranks. Sorted, best first."""
-    wide = people(table, measure, weight)
+    """Mean rank of each model over people, 1 is best; ties, rounding apart, share their ranks. Sorted, best first."""
+    wide = people(table, measure, weight).apply(_without_rounding, axis=1)
     return wide.rank(axis=1, ascending=measure not in HIGHER_IS_BETTER).mean().sort_values()
+
+
+def _without_rounding(values):
+    """A person's values, those that are the next lower one's but for rounding (as in `paired_test`) set to that."""
+    ordered = values.sort_values()
+    steps = np.isclose(ordered.to_numpy()[1:], ordered.to_numpy()[:-1], rtol=1e-6, atol=1e-7)
+    firsts = np.maximum.accumulate(np.r_[0, np.where(steps, 0, np.arange(1, len(ordered)))])
+    ordered[:] = ordered.to_numpy()[firsts]
+    return ordered.reindex(values.index)
 
 
 def critical_difference(models: int, people: int, alpha: float = 0.05) -> float:

@@ -19,7 +19,9 @@ def within_person(data: EmotionData, split: Split) -> EmotionData:
         log l'_i = log l_i - m_s(i) + mean_s m_s + constant,    m_s = mean over the trials of person s of log l
 
     People who are tested too, by other windows, keep their tendency: of them it can be learned, and a few given trials
-    (`calibrate`) would be left with nothing but the average person's rating.
+    (`calibrate`) would be left with nothing but the average person's rating. Of a person with one trial the tendency
+    and what was shown cannot be told apart: such people keep theirs too. Where people met different conditions, a part
+    of what the conditions do is taken out with the tendency.
 
     Args:
         data: the data set.
@@ -34,6 +36,10 @@ def within_person(data: EmotionData, split: Split) -> EmotionData:
         return data
     log = np.log(np.maximum(data.distributions[rows].astype(np.float64), 1e-4))
     people, trials = data.subjects[rows], data.trial_ids[rows]
+    several = np.isin(people, [p for p in np.unique(people) if len(np.unique(trials[people == p])) > 1])
+    if not several.any():
+        return data
+    rows, log, people, trials = rows[several], log[several], people[several], trials[several]
     tendency = {
         person: np.mean([log[trials == t].mean(0) for t in np.unique(trials[people == person])], 0)
         for person in np.unique(people)
