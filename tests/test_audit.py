@@ -77,6 +77,19 @@ def test_a_rating_among_the_features(plant, figure):
         assert re.match(f"'slope' {figure}: .* leave it out$", one.found), one.found
 
 
+def test_a_small_unit_changes_no_verdict():
+    """A feature of size 1e-8 is no column of whole numbers, and one that names the clip does so in any unit."""
+    data = next(d for d in [helo.load("simulated", subjects=6, clips=5, seconds=48, seed=0)])
+    small = {m: (x * 1e-8).astype(np.float32) for m, x in data.signals.items()}
+    assert not [f for f in check(dataclasses.replace(data, signals=small)) if f.what == "rating among the features"]
+    clips = np.unique(data.trials, return_inverse=True)[1].astype(np.float32)
+    for unit in (1.0, 1e-9):
+        signals = {m: x.copy() for m, x in data.signals.items()}
+        signals["eda"][..., 0] = unit * (1 + clips[:, None])
+        found = [f for f in check(dataclasses.replace(data, signals=signals)) if f.what == "feature names the clip"]
+        assert found, unit
+
+
 def test_what_only_goes_with_an_emotion_is_no_rating():
     assert not list(audit(planted(lambda d, r: d.distributions[:, 2] + noise(0.03))))  # correlates .9
     assert not list(audit(planted(lambda d, r: np.random.default_rng(0).integers(1, 6, len(r)))))  # whole numbers

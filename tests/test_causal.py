@@ -280,6 +280,18 @@ def lacking():
     return data, dataclasses.replace(data, recording=recording)
 
 
+def test_a_small_unit_is_normalised_as_any_other():
+    """Skin conductance in siemens: what varies is told beside its size."""
+    tokens = np.random.default_rng(0).normal(2, 0.5, (40, 1))
+    found = []
+    for unit in (1.0, 1e-8):
+        past = causal_windows.Past(1)
+        for token in unit * tokens:
+            past.add(token)
+        found.append(past.normalised(unit * tokens, np.ones(40, bool)))
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
 def test_a_sensor_that_a_person_has_not_is_masked(lacking):
     everything, found = (causal_windows.causal(data, 6, step=12.0) for data in lacking)
     first = found.subjects == "P1"

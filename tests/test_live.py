@@ -110,6 +110,23 @@ def test_live_windows_are_the_data_sets_bits(data, setup, recording):
             np.testing.assert_array_equal(mask, data.masks[m][row])
 
 
+@pytest.mark.parametrize("every", [90.0, 180.0])
+def test_rare_answers_know_the_same_past(model, setup, recording, told, every):
+    """What is soon forgotten goes into the person's past, asked or not."""
+    session = live.Session(model, setup)
+    found = list(live.run(session, live.replay(recording, setup), every=every))
+    by_time = {answer.time: answer for answer in told}
+    asked = [a for a in found if a.time in by_time and a.distribution is not None]
+    assert asked
+    np.testing.assert_allclose(
+        [a.distribution for a in asked], [by_time[a.time].distribution for a in asked], atol=1e-6
+    )
+    everything = live.Session(model, setup)
+    list(live.run(everything, live.replay(recording, setup)))
+    for m, past in session._person._past.items():
+        assert past.count > 0.8 * everything._person._past[m].count
+
+
 @pytest.mark.parametrize("piece", [0.1, 1.0, 2.5])
 def test_the_size_of_pieces_does_not_matter(model, setup, recording, told, piece):
     found = list(live.run(live.Session(model, setup), live.replay(recording, setup, piece=piece, seconds=60.0)))

@@ -252,6 +252,19 @@ def test_a_joystick(tmp_path):
     assert {15, 25} <= set(data.starts[own]) and 20 not in data.starts[own] and data.starts[own][-1] == 90
 
 
+def test_a_track_of_somebody_the_card_does_not_name(tmp_path):
+    write_bids(tmp_path)
+    for person in ("01", "02"):
+        x = 1 + np.arange(1200.0) % 5
+        path = tmp_path / f"sub-{person}" / "beh" / f"sub-{person}_task-film_recording-joystick_physio.tsv.gz"
+        write_physio(path, {"joystick_x": x, "joystick_y": x[::-1]}, 10)
+    ratings = {"over": "time", "track": True, "trial": {"01": "film"}}
+    ratings["emotions"] = {"happy": "joystick_x", "sad": "joystick_y"}
+    with pytest.warns(UserWarning, match="left out 02: .*trial has no name for '02'; found '01'"):
+        data = load(tmp_path, card={"format": "bids", "ratings": ratings})
+    assert set(data.subjects) == {"01"}
+
+
 def test_ratings_beside_events(tmp_path):
     """beh.tsv says what was felt, events.tsv when; the second viewing of a clip is the second row."""
     write_bids(tmp_path)
@@ -282,6 +295,33 @@ def test_presses_of_the_button(tmp_path):
 
 
 # --- layouts ----------------------------------------------------------------------------------------------------------
+
+
+def test_causal_features_stay_within_a_session(tmp_path):
+    """The second session is another day: no filter, token or look reaches back into the first; the past goes on."""
+    cold, warm = signals(seed=1), signals(seed=2)
+    warm["temp"] = warm["temp"] + 5
+    write_bids(tmp_path, {"01": cold}, session="1")
+    write_bids(tmp_path, {"01": warm}, session="2")
+    options = {"features": "causal", "context": 20.0, "normalise": "none"}
+    data = load(tmp_path, **options)
+    second = data.starts + data.window > 125
+    begins = data.starts[second][:, None] + np.arange(2) * data.window / 2
+    slope = data.features["temp"].index("slope (degC/min)")
+    for m in data.signals:
+        assert not data.masks[m][second][begins < 120 - 1e-6].any()
+        assert data.masks[m][second][begins > 120 + 1].any()
+    assert np.abs(data.signals["temp"][..., slope]).max() < 3
+    (alone := tmp_path / "alone").mkdir()
+    write_bids(alone, {"01": warm})
+    other = load(alone, **options)
+    assert other.subjects.tolist() == data.subjects[second].tolist()
+    for m in data.signals:
+        np.testing.assert_array_equal(data.signals[m][second], other.signals[m])
+    past = load(tmp_path, **options | {"normalise": "causal"})
+    level = past.features["temp"].index("mean (degC)")
+    new = past.masks["temp"] & second[:, None] & (past.starts + past.window < 150)[:, None]
+    assert past.signals["temp"][new][:, level].min() > 3, "warm beside the first session"
 
 
 def test_sessions_and_json_further_up(tmp_path):
@@ -396,6 +436,22 @@ def test_an_eeg_header_of_more_signals_than_the_file_holds(tmp_path, signals, me
     content = path.read_bytes()
     path.write_bytes(content[:252] + signals.encode() + content[256:])
     with pytest.warns(UserWarning, match=f"left out 01, eeg: .*edf: .*{message}"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["edf", "bdf", "vhdr"])
+def test_an_eeg_with_pauses_is_not_joined(tmp_path, form):
+    """MNE reads a discontinuous file as if its pieces followed one another."""
+    write_bids(tmp_path)
+    path = tmp_path / "sub-01" / "eeg" / f"sub-01_task-film_eeg.{form}"
+    write_eeg(path, form, np.zeros((1280, 1)), 128, ["Fz"])
+    if form == "vhdr":
+        with path.with_suffix(".vmrk").open("a") as file:
+            file.write("Mk1=New Segment,,1,1,0,20260101090000000000\nMk2=New Segment,,640,1,0,20260101091000000000\n")
+    else:
+        content = path.read_bytes()
+        path.write_bytes(content[:192] + form.upper().encode() + b"+D" + content[197:])
+    with pytest.warns(UserWarning, match=rf"left out 01, eeg: .*{form}: has pauses, over which"):
         load(tmp_path)
 
 
@@ -836,6 +892,19 @@ def test_blocks_change_next_to_nothing(kind, monkeypatch):
     assert (blocks.mask == whole.mask).mean() > 0.99
 
 
+def test_a_token_at_the_end_of_a_long_signal_that_begins_later(monkeypatch):
+    """Averaging by blocks must cut a piece as it cuts the whole signal: else its last token may have no samples."""
+    x = 33 + np.random.default_rng(0).normal(0, 0.1, (700 * 240, 1))
+    monkeypatch.setattr(recorded_windows, "BLOCK", 2**16)
+    monkeypatch.setattr(recorded_windows, "MARGIN", 20.0)
+    for lead in np.round(np.arange(0, 0.3, 0.041), 3):
+        samples = Samples(x, 700.0, float(lead))
+        cut = features.Tokens.of(np.array([0.0, 100.0, 240.0 - 60 + lead]), 60, 5)
+        starts = (cut.starts - lead).clip(0, recorded_windows._latest(samples, cut.length))
+        found = recorded_windows._in_blocks(features.temperature, samples, features.Tokens(starts, cut.length))
+        assert np.isfinite(found.values).all()
+
+
 def test_a_strict_report_stops():
     with pytest.raises(ValueError, match="P1, eda: is flat"):
         Report(strict=True).leave_out("P1, eda", "is flat")
@@ -1130,6 +1199,15 @@ def test_the_order_of_sessions_is_known_or_not(tmp_path):
     write_rows(tmp_path / "sub-01" / "sub-01_sessions.tsv", ["session_id", "acq_time"], zones, "\t")
     with pytest.raises(ValueError, match="the order of 'ses-post task-film', 'ses-pre task-film' is not known"):
         load(tmp_path, normalise="causal", strict=True)
+    for session, when in zip(("pre", "post"), ("2026-01-05T09:00:00Z", "2026-01-06T09:00:00"), strict=True):
+        name = f"beh/sub-01_ses-{session}_task-film_recording-eda_physio.tsv.gz"
+        scans = tmp_path / "sub-01" / f"ses-{session}" / f"sub-01_ses-{session}_scans.tsv"
+        write_rows(scans, ["filename", "acq_time"], [(name, when)], "\t")
+    for options in ({"normalise": "causal"}, {"features": "causal", "context": 0.0}):  # the zone of one file alone
+        with pytest.raises(ValueError, match="the order of .* is not known"):
+            load(tmp_path, **options, strict=True)
+    for scans in tmp_path.rglob("*_scans.tsv"):
+        scans.unlink()
     write_rows(tmp_path / "sub-01" / "sub-01_sessions.tsv", ["session_id", "acq_time"], times, "\t")
     rest = tmp_path / "sub-01" / "ses-pre" / "beh" / "sub-01_ses-pre_task-rest_physio.tsv.gz"
     write_physio(rest, {"eda": signals(seed=3)["eda"][:, 0]}, 4)  # before the film or after it

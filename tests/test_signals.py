@@ -176,9 +176,34 @@ def test_breathing_rate():
     np.testing.assert_allclose(found.values[1:-1, :, 0], 15, atol=0.7)
 
 
+def test_breaths_of_a_token_are_counted_over_their_time():
+    """12 a minute; one fast breath in the middle of a token; a belt that is off has no rate."""
+    tokens = signals.Tokens.of(np.array([0.0, 60.0, 120.0, 180.0]), 60, 1)
+    peaks = np.arange(2.5, 240, 5)
+    np.testing.assert_allclose(signals._breaths(peaks, tokens)[0], 12)
+    fast = np.sort(np.r_[peaks, 90.0])  # 87.5, 90, 92.5
+    found, mask = signals._breaths(fast, tokens)
+    assert found[1, 0] == pytest.approx(13) and mask.all()
+    off = peaks[(peaks < 60) | (peaks > 200)]
+    found, mask = signals._breaths(off, tokens)
+    assert mask[:, 0].tolist() == [True, False, False, True] and found[3, 0] == pytest.approx(12)
+    assert not signals._breaths(peaks[:1], tokens)[1].any()
+
+
 def test_muscle_amplitude():
     x = np.random.default_rng(0).normal(5, 0.02, (110 * 100, 1))
     np.testing.assert_allclose(np.exp(signals.muscle(x, 100, TOKENS).values[..., 0]), 0.02, rtol=0.1)
+
+
+@pytest.mark.parametrize("later", [30.0, 36.0])
+def test_what_nothing_is_known_of_is_neither_much_nor_little(later):
+    """Before the person's first token of a signal there is no mean: not 0, and not that of the future."""
+    values, mask = np.full((2, 1, 1), 33.0), np.ones((2, 1), bool)
+    whole = np.full((4, 1, 1), later) + np.arange(4)[:, None, None]
+    there = np.ones((4, 1), bool)
+    found = signals.normalise_by_recording(values, mask, whole, there, seen=np.array([0, 4]))
+    assert found[0, 0, 0] == 0 and found[1, 0, 0] != 0
+    assert not signals.normalise_by_recording(values, mask, whole, ~there).any()
 
 
 def test_normalising_by_subject_removes_level_and_scale_of_each_person():

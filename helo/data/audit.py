@@ -125,7 +125,7 @@ def _whole(x, d):
     whole = np.zeros((x.shape[1], d.shape[1]), bool)
     if ((d > 0).sum(1) > 1).mean() < 0.5:  # a single emotion's share is 1 whatever the rating
         return whole
-    counts = (np.abs(x - np.round(x)).max(0) < 1e-6) & (x.min(0) >= 0) & (np.ptp(x, axis=0) > 0)
+    counts = (np.abs(x - np.round(x)).max(0) < 1e-6) & (x.min(0) >= 0) & (np.ptp(np.round(x), axis=0) > 0)
     alike = _correlation(x, d)
     for j in range(d.shape[1]):
         rated = d[:, j] > 0
@@ -219,7 +219,8 @@ def _clip(data):
         shared = others > 0
         if len(np.unique(clip[shared])) < 3 or len(np.unique(people[rows])) < 2:
             continue
-        x = x - x.mean(0)
+        size = np.maximum(np.abs(x).max(0), 1e-30)  # a unit may be small
+        x = (x - x.mean(0)) / size
         mean = (_sums(x, clip)[clip] - _sums(x, viewing)[viewing])[shared] / others[shared, None]
         own = x[shared]
         total = ((own - own.mean(0)) ** 2).sum(0)

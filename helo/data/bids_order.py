@@ -46,6 +46,7 @@ def _scanned(folder, held):
     for path in sorted(folder.rglob("*_scans.tsv")):
         for name, when in _times(path, "filename").items():
             times[path.parent / name] = when
+    times = _of_one_clock(times)
     first = {key: [times[f] for f in files if f in times] for key, files in held.items()}
     return {key: min(found) for key, found in first.items() if found}
 
@@ -55,6 +56,7 @@ def _of_sessions(folder, held):
     times: dict = {}
     for path in sorted(folder.glob("*_sessions.tsv")):
         times |= {name.removeprefix("ses-"): when for name, when in _times(path, "session_id").items()}
+    times = _of_one_clock(times)
     return {
         key: (times[dict(key)["ses"]], tuple(_numbers(v) for name, v in key if name != "ses"))
         for key in held
@@ -74,5 +76,9 @@ def _times(path, column):
         with suppress(ValueError, OverflowError):  # n/a, or the year 1
             time = datetime.fromisoformat(when.strip())
             times[name.strip()] = time if time.tzinfo is None else time.astimezone(UTC)
-    mixed = len({time.tzinfo for time in times.values()}) > 1  # the zone of some alone: in no order
-    return {} if mixed else times
+    return times
+
+
+def _of_one_clock(times):
+    """Times that have an order: all of a known zone, or none."""
+    return times if len({time.tzinfo for time in times.values()}) < 2 else {}

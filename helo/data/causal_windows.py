@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class Past:
     def add(self, token: np.ndarray) -> None:
         """One more token, shape (features,)."""
         if self.count >= ENOUGH:
-            most = np.where(self._sd > 1e-8, FARTHEST * self._sd, np.inf)
+            most = np.where(self._varies, FARTHEST * self._sd, np.inf)
             token = np.clip(token, self._mean - most, self._mean + most)
         self.count += 1
         off = token - self._mean
@@ -66,9 +67,13 @@ class Past:
     def _sd(self):
         return np.sqrt(self._squares / max(1, self.count))
 
+    @property
+    def _varies(self):
+        return self._sd > np.maximum(1e-6 * np.abs(self._mean), 1e-12)  # beside its size: a unit may be small
+
     def normalised(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """(x - mean) / SD of tokens (tokens, features); 0 where masked; a feature that never varied stays centred."""
-        scaled = (values - self._mean) / np.where(self._sd > 1e-8, self._sd, 1)
+        scaled = (values - self._mean) / np.where(self._varies, self._sd, 1)
         return np.where(mask[:, None], np.clip(scaled, -FARTHEST, FARTHEST), 0)
 
 
@@ -83,11 +88,14 @@ class Person:
     Args:
         signals: modality -> what takes its samples.
         cut: the windows.
+        before: who the person was in an earlier session, whose past goes on; None: there is none.
     """
 
-    def __init__(self, signals: Mapping[str, Signal], cut: Cut):
+    def __init__(self, signals: Mapping[str, Signal], cut: Cut, before: Person | None = None):
         self.signals, self.cut = dict(signals), cut
-        self._past = {m: Past(len(signal.names)) for m, signal in signals.items()}
+        self._past: dict[str, Past] = (
+            before._past if before else {m: Past(len(signal.names)) for m, signal in signals.items()}
+        )
         self._looks = dict.fromkeys(self.signals, 0)
 
     def push(self, modality: str, samples: np.ndarray) -> None:
@@ -156,7 +164,8 @@ def causal(data: EmotionData, tokens: int, before: float = 0.0, step: float = 0.
         step: seconds between two looks at the past by which features are normalised; 0: they are not.
 
     Raises:
-        ValueError: no raw recordings or times, or a modality whose causal features are not known.
+        ValueError: no raw recordings or times, a modality whose causal features are not known, or sessions in an
+            unknown order.
     """
     if data.recording is None or data.starts is None or data.window is None:
         raise ValueError(f"{data.name}: has no raw recordings with times; causal features are made of them")
@@ -173,13 +182,25 @@ def causal(data: EmotionData, tokens: int, before: float = 0.0, step: float = 0.
         for m, names in features.items():
             if m not in KINDS and tuple(recording.channels_of(m)) != tuple(names):
                 raise ValueError(f"{data.name}: {m!r} has no causal features {list(names)}; {sorted(KINDS)} have")
-        person = Person(signals_of(recording.rates, features), cut)
-        for m in features:
-            person.push(m, recording.signals[m])
-        ends = data.starts[rows] + data.window
-        for row, end in sorted(zip(rows.tolist(), ends.tolist(), strict=True), key=lambda pair: (pair[1], pair[0])):
-            for m, (own, there) in person.window(end).items():
-                values[m][row], masks[m][row] = own, there
+        if step and not recording.ordered:
+            raise ValueError(
+                f"{data.name}, {subject}: the order of the sessions is not known, and what came before a window needs "
+                "it; expected numbers in their names, or acq_time in scans.tsv or sessions.tsv"
+            )
+        person, starts = None, data.starts[rows]
+        for begin, over in pairwise((0.0, *recording.parts, np.inf)):  # no filter and no window reaches into another
+            person = Person(signals_of(recording.rates, features), cut, person)
+            for m in features:
+                rate = recording.rates[m]
+                piece = slice(round(begin * rate), round(over * rate) if over < np.inf else None)
+                person.push(m, recording.signals[m][piece])
+            own = rows[(starts >= begin - 1e-6) & (starts < over - 1e-6)]
+            ends = data.starts[own] + data.window - begin
+            for row, end in sorted(zip(own.tolist(), ends.tolist(), strict=True), key=lambda pair: (pair[1], pair[0])):
+                for m, (made, there) in person.window(end).items():
+                    values[m][row], masks[m][row] = made, there
+            if over < np.inf:
+                person.look(over - begin)
     names = tuple(f"{(k - tokens) * cut.length:g} to {(k + 1 - tokens) * cut.length:g} s" for k in range(tokens))
     return dataclasses.replace(
         data,

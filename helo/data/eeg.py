@@ -19,6 +19,9 @@ from helo.reading import memory, regular, way_out
 BANDS = {"delta": (1.0, 4.0), "theta": (4.0, 8.0), "alpha": (8.0, 14.0), "beta": (14.0, 31.0), "gamma": (31.0, 45.0)}
 #: most bytes of a BrainVision header, most channels
 HEADER, CHANNELS = 2**20, 512
+_PAUSES = (
+    "has pauses, over which what comes later would be joined to what came before; expected one piece, or a file each"
+)
 
 
 def bands(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
@@ -98,6 +101,8 @@ def _check_header(path):
         raise ValueError(f"{path}: its header says {short(told)} signals; expected 1 to {CHANNELS}")
     if 256 * (int(told) + 1) >= path.stat().st_size:
         raise ValueError(f"{path}: {path.stat().st_size} bytes do not hold the header of {told} signals")
+    if head[192:197] in (b"EDF+D", b"BDF+D"):
+        raise ValueError(f"{path}: {_PAUSES}")
 
 
 def _check_neighbours(path):
@@ -108,4 +113,8 @@ def _check_neighbours(path):
         name = name.replace("$b", path.stem)
         if not name or set(name) & set("/\\\0") or name.startswith("."):
             raise ValueError(f"{path}: names the file {short(name)}; expected one beside it")
-        regular(path.parent / name, expected="a file of the BrainVision recording")
+        beside = regular(path.parent / name, expected="a file of the BrainVision recording")
+        if beside.suffix == ".vmrk":
+            markers = regular(beside, HEADER, "BrainVision markers").read_text(encoding="latin1")
+            if len(re.findall(r"^Mk\d+\s*=\s*New Segment\b", markers, re.M)) > 1:
+                raise ValueError(f"{path}: {_PAUSES}")

@@ -19,12 +19,16 @@ class Recording:
         rates: modality -> samples per second.
         units: modality -> unit of the values, as printed on an axis.
         channels: modality -> names of its channels, where it has several that are not just x, y, z or numbers.
+        parts: seconds at which further sessions or runs begin, where there are any, one after another.
+        ordered: whether they are known to be in the order of time.
     """
 
     signals: Mapping[str, np.ndarray]
     rates: Mapping[str, float]
     units: Mapping[str, str]
     channels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    parts: Sequence[float] = ()
+    ordered: bool = True
 
     def channels_of(self, modality: str) -> list[str]:
         """Names of a modality's channels; three without names are an accelerometer's, or the like: x, y, z."""

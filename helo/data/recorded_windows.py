@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -272,10 +273,12 @@ def _in_blocks(feature, samples, cut):
     if samples.channels or len(x) <= size:  # features of many channels take one after another
         return feature(x, rate, cut)
     block = (cut.starts.min(1) * rate // size).astype(int)
+    blocks = math.lcm(*(max(1, int(rate // target)) for target in (4, 20, 32)))
     found: list = [None] * len(block)
     for k in np.unique(block):
         rows = np.flatnonzero(block == k)
         first = max(0, int((cut.starts[rows].min() - MARGIN) * rate))
+        first -= first % blocks  # what features average is cut as in the whole signal
         last = min(len(x), int((cut.starts[rows].max() + cut.length + MARGIN) * rate))
         own = feature(x[first:last], rate, features.Tokens(cut.starts[rows] - first / rate, cut.length))
         for row, values, mask in zip(rows, own.values, own.mask, strict=True):

@@ -166,7 +166,8 @@ def recording(root: str | Path, subject: str, card: str | Path | Mapping | None 
             first, last = max(begins, place), min(over, place + len(s.values))
             x[first:last] = s.values[first - place : last - place]
         signals_of[m] = x
-    return Recording(signals_of, rates, {m: unit_of(said["signals"][m]) for m in signals_of}, channels)
+    units = {m: unit_of(said["signals"][m]) for m in signals_of}
+    return Recording(signals_of, rates, units, channels, tuple(ends[1:-1].tolist()), people[subject].ordered)
 
 
 def _cut(root, card, normalise, given):

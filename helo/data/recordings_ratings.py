@@ -224,9 +224,7 @@ class Table:
     def _trials(self, path, table, rows, part, person):
         wanted, over = self.card.get("trial"), self.card["over"]
         if isinstance(wanted, dict):
-            if person not in wanted:
-                raise ValueError(f"{self.told}: trial has no name for {person!r}; found {some(wanted)}")
-            trials, column = [wanted[person]] * len(rows), None
+            trials, column = [self._named(wanted, person)] * len(rows), None
         else:
             column = wanted or next((c for c in ("trial", "trial_type", "condition") if c in table), None)
             if column is not None and column not in table:
@@ -243,6 +241,12 @@ class Table:
         if shown is not None and shown not in table:
             raise ValueError(f"{path}: no column {shown!r} for the condition; found {some(table)}")
         return trials, _cells(path, shown, table, rows) if shown else None
+
+    def _named(self, wanted, person):
+        """A person's only trial, as the card calls it."""
+        if person not in wanted:
+            raise ValueError(f"{self.told}: trial has no name for {person!r}; found {some(wanted)}")
+        return wanted[person]
 
     def _zero(self, person):
         """Where a person's ratings count from, in a table of the card's."""
@@ -270,7 +274,8 @@ class Table:
         values = values - self.card["floor"]
         self.emotions = tuple(emotions)
         starts = (given[0].start - zero) + np.arange(len(values)) / given[0].rate
-        trials = [self.card["trial"][person] if isinstance(self.card.get("trial"), dict) else part.name or "recording"]
+        wanted = self.card.get("trial")
+        trials = [self._named(wanted, person) if isinstance(wanted, dict) else part.name or "recording"]
         rows = list(range(len(values)))
         return Rated(
             starts, starts + 1 / given[0].rate, trials * len(values), None, np.where(values < 0, np.nan, values), rows

@@ -100,6 +100,8 @@ def heart(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
 def electrodermal(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     """Level, slope and phasic activity of skin conductance in microsiemens.
 
+    The slope is the last sample less the first over the token's length: of n samples it is low by one part in n, alike
+    in all tokens of a study.
     Above 16 Hz the signal is first averaged down to about 4 Hz: it carries nothing faster.
     """
     import neurokit2 as nk
@@ -204,14 +206,21 @@ def respiration(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     slow, rate = _slow(signal[:, 0], rate, target=20)
     clean = nk.rsp_clean(slow, sampling_rate=rate)
     peaks = np.asarray(nk.rsp_findpeaks(clean, sampling_rate=rate)["RSP_Peaks"]) / rate
-    centre = tokens.starts + tokens.length / 2
-    if len(peaks) > 2:
-        breaths = np.interp(centre, (peaks[1:] + peaks[:-1]) / 2, 60 / np.diff(peaks))
-        mask = np.ones(centre.shape, bool)
-    else:
-        breaths, mask = np.zeros(centre.shape), np.zeros(centre.shape, bool)
+    breaths, mask = _breaths(peaks, tokens)
     depth = np.log(tokens.cut(clean, rate).std(2) + 1e-6)
     return Features(np.stack([breaths, depth], 2), mask, ("breaths (1/min)", "depth (log SD)"))
+
+
+def _breaths(peaks, tokens, shortest=1.0, longest=20.0):
+    """Breaths in a token, in parts too, over the time they take; masked where plausible ones fill less than half."""
+    lasts = np.diff(peaks)
+    plausible = (lasts > shortest) & (lasts < longest)
+    if not plausible.any():
+        return np.zeros(tokens.starts.shape), np.zeros(tokens.starts.shape, bool)
+    begins, ends = tokens.starts, tokens.starts + tokens.length
+    counts, seconds = (np.concatenate([[0.0], np.cumsum(x * plausible)]) for x in (np.ones(len(lasts)), lasts))
+    many, filled = (np.interp(ends, peaks, x) - np.interp(begins, peaks, x) for x in (counts, seconds))
+    return 60 * many / np.maximum(filled, 1e-9), filled >= tokens.length / 2
 
 
 def normalise_by_subject(values: np.ndarray, mask: np.ndarray, subjects: np.ndarray) -> np.ndarray:
@@ -262,6 +271,7 @@ def normalise_by_recording(
     sd = np.sqrt(np.maximum(second / np.maximum(count, 1) - mean**2, 0))
     varies = sd > np.maximum(1e-6 * np.abs(mean + origin), 1e-12)  # beside its size: a unit may be small
     scaled = (values - (mean + origin)[:, None]) / np.where(varies, sd, 1)[:, None]
+    scaled = np.where(count[:, None] > 0, scaled, 0)  # nothing is known yet of what is much or little
     # single artefacts of 20 SD would otherwise rule a network's inputs
     return np.where(mask[..., None], np.clip(scaled, -5, 5), 0).astype(values.dtype)
 
@@ -307,8 +317,10 @@ def _band(signal, rate, low, high):
 
 
 def _sway(signal, rate, low, high, tokens):
-    """Frequency per minute of what lies between `low` and `high` Hz, all axes together: that of a sine is its own.
+    """Frequency per minute of what lies between `low` and `high` Hz, all axes together: nearly that of a sine.
 
+    A central difference makes it low by sin(x) / x, x = 2 pi frequency / rate: by 4 % for two steps a second at 25
+    samples, by 24 % at 10, alike in all people of a study.
     From the medians of squared slope and squared signal, so that a short burst of movement does not rule it.
     """
     x = _band(signal, rate, low, high).reshape(len(signal), -1)

@@ -17,6 +17,7 @@ from helo.training.threads import threads_for, where
 
 #: seconds kept beyond a window and the patience: how far signals may come ahead of the answers
 _AHEAD = 60.0
+_SOON = 10.0
 #: lateness in seconds, share of lost samples, and strangeness from which on an answer says so
 _SILENT, _LOST, _STRANGE = 2.0, 0.02, 1.0
 
@@ -142,9 +143,17 @@ class Session:
         if self.start is None:
             return
         stamps = np.asarray(event.stamps, np.float64) - self.start
-        self._person.push(
+        self._push(
             event.modality, self.arrivals[event.modality].take(stamps, event.samples, event.arrived - self.start)
         )
+
+    def _push(self, modality, samples):
+        """Samples in order, piece by piece: what is soon forgotten goes into the past, whether or not it is asked."""
+        signal = self._person.signals[modality]
+        piece = max(1, int(_SOON * signal.rate))
+        for k in range(0, len(samples), piece):
+            self._person.push(modality, samples[k : k + piece])
+            self._person.look(signal.count / signal.rate - self.keep + self.setup.cut.length + 1.1 * _SOON)
 
     def answer(self, end: float, now: float | None = None) -> Answer:
         """The answer to the window that ends at `end`; answers go forward in time.
@@ -174,7 +183,7 @@ class Session:
         """The window that ends at `end`, what the model says of it, and how strange each modality is."""
         for m, arrivals in self.arrivals.items():
             while len(given := arrivals.give_up(now)):
-                self._person.push(m, given)
+                self._push(m, given)
         made = self._person.window(end)
         signals = {m: values[None] for m, (values, _) in made.items()}
         masks = {m: mask[None] for m, (_, mask) in made.items()}
