@@ -46,7 +46,9 @@ nobody searched so for the others. Read HeLo's lead on `matching` as that it can
 people, corrected for the number of systems (Holm). Intervals are expanded percentile intervals
 (`helo/evaluation/intervals.py`). **Told apart** are two systems whose difference has an interval that leaves out 0
 and a p below .05 after Holm; the sentences compare everybody with the best system (without `mixture`), the tables
-with HeLo. **Skill** is (KL of the training mean − KL) / (KL of the training mean − KL of the ceiling); the ceiling
+with HeLo, or with the training mean where HeLo was not run. **Better**, or surely better, than the training mean is
+a system whose difference to it has an interval below 0, whatever its p. A p in a table is corrected for the
+comparisons of that table. **Skill** is (KL of the training mean − KL) / (KL of the training mean − KL of the ceiling); the ceiling
 knows the true condition and answers the training people's mean for it: a reference, not a bound. Above 1 the
 signals tell more than the condition's name, as where it is a quarter of the circle (`circumplex`) or the emotion
 that an actor was asked for (CREMA-D). `mixture` is told the conditions' names in training; no other system is.
@@ -128,7 +130,7 @@ def verdict(table: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     if "helo" in ranked.index and best != "helo":
         row, systems = tested.loc["helo"], [m for m in ranked.index if m != "mean"]
         lines.append(
-            f"HeLo is {systems.index('helo') + 1} of {len(systems)} systems by KL: {row['difference']:+.4f} "
+            f"HeLo is number {systems.index('helo') + 1} of {len(systems)} systems by KL: {row['difference']:+.4f} "
             f"[{row['low']:+.4f}, {row['high']:+.4f}] beside `{best}`, better for {row['better']:.0f} of "
             f"{row['people']:.0f} people."
         )

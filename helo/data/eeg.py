@@ -69,7 +69,7 @@ def read(path: Path, entry: Mapping) -> Samples:
     try:
         import mne
     except ImportError:
-        raise ImportError(f"{path}: EEG is read by MNE, which is not installed; pip install helo[eeg]") from None
+        raise ImportError(f"{path}: EEG is read by MNE, which is not installed: pip install mne") from None
     readers = {".edf": mne.io.read_raw_edf, ".bdf": mne.io.read_raw_bdf, ".vhdr": mne.io.read_raw_brainvision}
     try:
         with warnings.catch_warnings():

@@ -30,8 +30,8 @@ def knockout(model: EmotionModel, data: EmotionData, split: Split) -> pd.DataFra
 
         change = mean_i TV(p_i, p'_i) / mean_i TV(p_i, m),    TV(p, q) = 1/2 sum_j |p_j - q_j|
 
-    A part whose change is near 0 does nothing in this model, whatever it is called; at 1 the answers move as much as
-    they differ among each other. NaN where they do not differ (one window) and move.
+    A part whose change is near 0 does nothing in this model, whatever it is called; at 1 the answers move as far as
+    they lie from their own mean. NaN where they do not differ (one window) and move.
 
     Args:
         model: a trained model; its `parts` say what it is made of and what stands in a part's place.

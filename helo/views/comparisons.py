@@ -79,7 +79,7 @@ def knockout(table: pd.DataFrame, title: str = "") -> Figure:
     figure, (change, cost) = plt.subplots(1, 2, figsize=(9, 1.3 + 0.28 * len(table)), sharey=True)
     change.barh(y, table["change"], color=[ORANGE if n.startswith("without ") else BLUE for n in table.index])
     change.set_yticks(y, table.index, fontsize=8)
-    change.set(xlabel="change of the answers\n(1: as much as they differ among each other)", xlim=(0, None))
+    change.set(xlabel="change of the answers\n(1: as far as they lie from their own mean)", xlim=(0, None))
     error = np.abs(table[["worse_low", "worse_high"]].to_numpy().T - table["worse"].to_numpy())
     cost.axvline(0, color="#999999", lw=0.8)
     cost.errorbar(table["worse"], y, xerr=np.nan_to_num(error), fmt="D", ms=4, color="k", lw=1, capsize=2)

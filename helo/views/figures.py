@@ -83,7 +83,7 @@ def recording(data: Recording, start: float, seconds: float, shade: Sequence[tup
         drawn, ticks = lanes(part)
         axis.plot((first + np.arange(len(part))) / data.rates[name], drawn, lw=0.8)
         if len(ticks) > 1:
-            axis.set_yticks(ticks, data.channels_of(name), fontsize=7 if len(ticks) < 6 else 6)
+            axis.set_yticks(ticks, data.channels_of(name), fontsize=9 if len(ticks) < 6 else 8)
         axis.set_ylabel(f"{name}\n({data.units[name]})")
         for a, b in shade:
             axis.axvspan(a, b, color=ORANGE, alpha=0.15, lw=0)
@@ -171,7 +171,7 @@ def window(data: EmotionData, index: int) -> Figure:
             cbar_kws={"label": "SD from the mean"},
         )
         axis.set(title=m, xlabel="token")
-        axis.tick_params(labelsize=7)
+        axis.tick_params(labelsize=8)
         axis.tick_params(axis="y", rotation=0)
     _bars(axes[len(signals)], data.emotions, {"rated": data.distributions[index]})
     figure.suptitle(f"{data.subjects[index]}, {data.trials[index]}, window {index}")

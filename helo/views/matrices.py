@@ -84,7 +84,7 @@ def heatmaps(
         sns.heatmap(x, ax=axis, square=True, **scale, **colors, **names, cbar_kws=told)
         axis.set(xlabel=xlabel, ylabel=ylabel if first else "")
         axis.set_title(title, fontsize=10)
-        axis.tick_params(labelsize=9 if size > 16 else 7)
+        axis.tick_params(labelsize=9)
         slant(axis)
     return figure
 
@@ -97,7 +97,7 @@ def plan(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title:
     main = figure.add_subplot(grid[1, 0])
     sns.heatmap(values, cmap="cividis", vmin=0, xticklabels=columns, yticklabels=rows, ax=main, cbar=False)
     main.set(xlabel="behavioral token", ylabel="physiological token")
-    main.tick_params(labelsize=7)
+    main.tick_params(labelsize=8)
     slant(main)
     top = figure.add_subplot(grid[0, 0])
     top.bar(np.arange(len(columns)) + 0.5, values.sum(0), color=GREEN, width=0.9)
@@ -108,7 +108,7 @@ def plan(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title:
     side.set(ylim=(len(rows), 0), yticks=[], xlabel="mass")
     for axis in (top, side):
         sns.despine(ax=axis)
-        axis.tick_params(labelsize=7)
+        axis.tick_params(labelsize=8)
     figure.colorbar(main.collections[0], ax=[main, side, top], label="mass moved", fraction=0.05, pad=0.03)
     return figure
 
