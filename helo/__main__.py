@@ -243,11 +243,11 @@ def collect(
         atomic_write(expanded(table or folder / "table.parquet"), content.getvalue())
         page = overview(folder, results)
     if {"model", "seed", "fold", "people"} <= set(results):
-        fitted = results[results["people"].notna()]  # a folder may hold runs of other notebooks too
-        fitted = fitted.assign(notebook=fitted["run"].map(notebooks_of(folder)))
-        varied = [n for n in sweeps.axes(folder) if n in fitted and n not in ("model", "seed", "fold")]
-        varied = ["notebook"] * (fitted["notebook"].nunique() > 1) + varied
-        for values, part in fitted.groupby(varied, dropna=False) if varied else [((), fitted)]:
+        each = results[sweeps.fitted(results)]  # a folder may hold runs of other notebooks too
+        each = each.assign(notebook=each["run"].map(notebooks_of(folder)))
+        varied = [n for n in sweeps.axes(folder) if n in each and n not in ("model", "seed", "fold")]
+        varied = ["notebook"] * (each["notebook"].nunique() > 1) + varied
+        for values, part in each.groupby(varied, dropna=False) if varied else [((), each)] if len(each) else []:
             told = ", ".join(f"{name} {value}" for name, value in zip(varied, values, strict=True) if value == value)
             try:
                 shown = to_markdown(summarise(sweeps.by_person(part)).sort_values("kl"))

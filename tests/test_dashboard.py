@@ -92,6 +92,23 @@ def test_an_address_that_makes_no_sense_is_not_followed():
     assert shown.task is None, "the form waits for a click"
 
 
+def test_what_is_typed_meanwhile_is_for_the_next(small, monkeypatch):
+    """Whiskers are calibrated by models of the kind that answers, whatever stands in the form by then."""
+    shown, asked = Dashboard(model="early", epochs=1), []
+
+    def members(name, *rest, epochs, **options):
+        asked.append((name, epochs))
+        raise ValueError("enough")
+
+    def fit(*arguments, **options):
+        shown.fields["model"].value, shown.fields["epochs"].value = "mean", 7
+
+    monkeypatch.setattr(module, "members", members)
+    monkeypatch.setattr(module, "fit", fit)
+    asyncio.run(shown.load())
+    assert asked == [("early", 1)]
+
+
 def test_it_starts_once_when_a_page_is_there(small):
     async def visit():
         shown = Dashboard(model="mean")
@@ -117,6 +134,9 @@ def test_another_visitor_than_the_most_is_told_to_wait():
         with pytest.raises(HTTPError, match="1 pages are open"):
             await kernels.start_kernel()
         await kernels.shutdown_kernel(first, now=True)
-        await kernels.shutdown_kernel(await kernels.start_kernel(), now=True)
+        # at the same moment: one that is starting counts
+        found = await asyncio.gather(*(kernels.start_kernel() for _ in range(3)), return_exceptions=True)
+        assert sum(isinstance(one, HTTPError) for one in found) == 2
+        await kernels.shutdown_kernel(next(one for one in found if isinstance(one, str)), now=True)
 
     asyncio.run(visit())

@@ -4,11 +4,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distributions
 
 import pytest
 import yaml
 from conftest import ROOT
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -25,7 +27,9 @@ def declared():
 
 def test_environment_yml_is_in_step():
     lines = re.findall(r"^ +- ([\w-]+[><=][^#\n]*)", (ROOT / "environment.yml").read_text(), re.M)
-    conda = requirements([line.strip().replace("pytorch", "torch") for line in lines])
+    conda = requirements(
+        [line.strip().replace("pytorch", "torch").replace("playwright-python", "playwright") for line in lines]
+    )
     assert conda.pop("python") == "python" + PROJECT["requires-python"]
     assert conda == declared()
 
@@ -51,6 +55,44 @@ def test_the_lock_pins_every_requirement():
     lock = {name.replace("_", "-"): version for name, version in lock.items()}
     assert not {name for name in declared() if name.replace("_", "-") not in lock}
     assert all(re.fullmatch(r"[\w.]+", version) for version in lock.values())
+
+
+def closure(lines, python="3.11"):
+    """Names of all that these requirements lead to, as far as it is installed here."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    seen, waiting = {}, [Requirement(line) for line in lines]
+    while waiting:
+        asked = waiting.pop()
+        name, extras = canonicalize_name(asked.name), frozenset(asked.extras)
+        if name in seen and extras <= seen[name]:
+            continue
+        seen[name] = seen.get(name, frozenset()) | extras
+        try:
+            further = [Requirement(line) for line in requires(name) or ()]
+        except PackageNotFoundError:  # another Python's, or another system's
+            continue
+        for one in further:
+            about = [{"extra": extra, "python_version": python} for extra in ("", *extras)]
+            if one.marker is None or any(one.marker.evaluate(known) for known in about):
+                waiting.append(one)
+    return set(seen)
+
+
+def test_the_lock_is_whole_and_holds_nothing_else():
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    extras = [x for extra in PROJECT["optional-dependencies"].values() for x in extra]
+    needed = closure([*PROJECT["dependencies"], *extras], here)
+    lock = {canonicalize_name(line.split("==")[0]) for line in (ROOT / "requirements.lock").read_text().split()}
+    installed = {canonicalize_name(found.metadata["Name"]) for found in distributions()}
+    assert (needed & installed) - lock == set() and lock - needed == set()
+
+
+def test_a_gpu_s_machine_is_brought_all_that_notebooks_need():
+    there = closure(["torch", "pandas", "scikit-learn", "matplotlib", "seaborn", "pytest"])
+    wanted = ["safetensors", "tqdm", "anywidget", "ipykernel", "ipywidgets", "papermill", "plotly", "POT"]
+    listed = set(map(canonicalize_name, (ROOT / "benchmarks" / "gpu-wheels.txt").read_text().split()))
+    assert closure(wanted, "3.12") - there - listed == set()
 
 
 def test_what_runs_is_what_is_locked():

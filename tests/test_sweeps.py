@@ -289,6 +289,27 @@ def test_collect_scores_people_not_runs(tmp_path):
     assert "no scores yet: model 'mean', seed 0: 0 windows of subject 's2'" in told
 
 
+def test_what_else_is_called_people_is_passed_over(tmp_path):
+    """Notebook 05 counts people; a run of another notebook may hold anything under that name."""
+    notebook = write_notebook(
+        tmp_path / "n.ipynb",
+        'model: str = "helo"  # model\nfold: int = 0  # fold\nseed: int = 0  # seed\nkind: int = 0  # kind\n'
+        'output: str = ""  # folder',
+        "import json, os\n"
+        "row = dict(subject='s', condition='', windows=10, trials=1, kl_mean=0.3, kl_ceiling=0.2)\n"
+        "row |= dict.fromkeys(['chebyshev', 'clark', 'canberra', 'kl', 'cosine', 'intersection'], 0.1)\n"
+        "people = [[row], 3, [{'subject': 's'}], 'many', [1, 2]][kind]\n"
+        "json.dump({'people': people}, open(f\"{output}/{os.environ['HELO_RESULT']}\", 'w'))",
+    )
+    sweeps.sweep(
+        notebook, sweeps.grid(model=["helo"], fold=[0], seed=[0], kind=range(5)), tmp_path / "s", progress=False
+    )
+    results = sweeps.collect(tmp_path / "s")
+    assert sweeps.fitted(results).sum() == 1 and len(sweeps.by_person(results)) == 1
+    told = finish(helo("collect", tmp_path / "s"))
+    assert "kind 0" in told and "kind 1" not in told and "5 results" in told
+
+
 def test_nothing_starts_when_a_parameter_is_wrong(place, tmp_path):
     for many, message in (
         ([{"a": 1}, {"A": 2}], r"unknown parameters \['A'\]"),

@@ -72,11 +72,11 @@ def by_person(results: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     shared = ("model", "seed", "fold", "capped")
-    each = results[results["people"].notna()].to_dict("records")
+    each = results[fitted(results)].to_dict("records")
     for name in ("model", "seed", "fold"):
         if lacking := sum(bool(pd.isna(run.get(name))) for run in each):
             raise ValueError(f"{lacking} of {len(each)} results do not say their {name}; expected every one to")
-    table = pd.DataFrame([{k: run.get(k) for k in shared} | row for run in each for row in json.loads(run["people"])])
+    table = pd.DataFrame([{k: run.get(k) for k in shared} | row for run in each for row in _people(run["people"])])
     key = ["model", "seed", "fold", "subject", "condition"]
     if (twice := table.duplicated([name for name in key if name in table])).any():
         told = ", ".join(f"{name} {table.loc[twice.idxmax(), name]}" for name in key if name in table)
@@ -84,6 +84,20 @@ def by_person(results: pd.DataFrame) -> pd.DataFrame:
             f"{int(twice.sum())} rows are there twice, as {told}; expected runs that differ in one of these"
         )
     return table
+
+
+def fitted(results: pd.DataFrame) -> pd.Series:
+    """Which runs hold rows of people, as `by_person` needs them; others may mean something else by "people"."""
+    return results["people"].map(_people).map(bool)
+
+
+def _people(held):
+    try:
+        rows = json.loads(held)
+    except (TypeError, ValueError):
+        return []
+    needed = {"subject", "windows", "kl"}
+    return rows if isinstance(rows, list) and all(isinstance(row, dict) and needed <= set(row) for row in rows) else []
 
 
 def _unstated(about, stated):

@@ -20,7 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from helo.batch import runs
-from helo.batch.collection import by_person, collect
+from helo.batch.collection import by_person, collect, fitted
 from helo.batch.parameters import check_injected, check_parameters, declared
 from helo.batch.plan import PLAN, add_to_plan, axes, grid, read_plan, read_sweep, run_id
 from helo.batch.runs import DiskFull, FolderInUse, KernelDied, record, run_one
@@ -34,6 +34,7 @@ __all__ = [
     "check_injected",
     "check_parameters",
     "collect",
+    "fitted",
     "grid",
     "read_plan",
     "read_sweep",

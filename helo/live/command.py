@@ -60,9 +60,12 @@ def listen(
         raise ValueError(
             f"seconds is {seconds:g} and speed {speed:g}; expected numbers above 0 (0 of the command: no limit)"
         )
+    if sensors and (subject or speed != 1):
+        raise ValueError("--subject and --speed are of a recording; expected neither with --stream")
     if recorded and (expanded(recorded) / ABOUT).exists():
-        if subject or log or seconds < np.inf:
-            raise ValueError(f"{recorded}: is a log, gone through whole; expected no --subject, --seconds or --log")
+        if subject or log or seconds < np.inf or speed != 1:
+            options = "--subject, --speed, --seconds or --log"
+            raise ValueError(f"{recorded}: is a log, gone through whole; expected no {options}")
         yield from _again(recorded, network, confidence)
         return
     cut = Setup.load(setup)

@@ -99,7 +99,9 @@ class Dashboard(widgets.VBox):
             self.bar.layout.display, self.button.disabled = "none", False
 
     async def _both(self) -> tuple[EmotionData, EmotionModel, Split | None, list[np.ndarray], Confidence | None]:
+        # read once: the next visitor may type while this one's model trains
         dataset, root, name = (self.fields[k].value.strip() for k in ("dataset", "root", "model"))
+        epochs = self.fields["epochs"].value
         self._say(f"reading {dataset}")
         data = await asyncio.to_thread(load, dataset, root or None)
         if not exists(name):
@@ -107,28 +109,22 @@ class Dashboard(widgets.VBox):
             return data, model, None, [], await asyncio.to_thread(Confidence.beside, name, model)
         split = splits.by_subject(data, folds=4)[0]
         model = build(name, data, seed=self.seed)
-        snapshots = await self._train(model, data, split)
+        snapshots = await self._train(model, data, split, epochs)
         self._say(f"training three {model.name} models, to see how sure their answers to people left out are")
-        sure = await asyncio.to_thread(self._calibrated, data, split)
+        sure = await asyncio.to_thread(self._calibrated, name, epochs, data, split)
         return data, model, split, snapshots, sure
 
-    def _calibrated(self, data, split):
+    def _calibrated(self, name, epochs, data, split):
         """What all training people say, each asked of by a model that was not trained on them; None of too few."""
         if len(np.unique(data.subjects[split.seen])) < GROUPS:
             return None
-        name, epochs = self.fields["model"].value.strip(), self.fields["epochs"].value
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*cap of .* epochs")
             models, parts = members(name, data, split, GROUPS, seed=self.seed, epochs=epochs, progress=False)
         return confidence(models, data, parts)
 
-    async def _train(self, model, data, split):
-        loop, started, epochs, snapshots = (
-            asyncio.get_running_loop(),
-            time.perf_counter(),
-            self.fields["epochs"].value,
-            [],
-        )
+    async def _train(self, model, data, split, epochs):
+        loop, started, snapshots = asyncio.get_running_loop(), time.perf_counter(), []
         self.bar.max, self.bar.value, self.bar.layout.display = epochs, 0, ""
         self._say(f"training {model.name}")
 

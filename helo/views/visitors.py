@@ -16,6 +16,7 @@ class FewKernels(AsyncMappingKernelManager):
     """
 
     most = Int(4, config=True, help="most kernels at once")
+    _starting = 0
 
     async def start_kernel(self, **arguments: Any) -> str:  # type: ignore[override]
         """As Jupyter's.
@@ -23,6 +24,10 @@ class FewKernels(AsyncMappingKernelManager):
         Raises:
             HTTPError: 503, there are `most` already.
         """
-        if len(self.list_kernel_ids()) >= self.most:
+        if len(self.list_kernel_ids()) + self._starting >= self.most:
             raise HTTPError(503, reason=f"{self.most} pages are open, the most there may be; close one or try later")
-        return await super().start_kernel(**arguments)
+        self._starting += 1
+        try:
+            return await super().start_kernel(**arguments)
+        finally:
+            self._starting -= 1
