@@ -92,7 +92,9 @@ def test_a_gpu_s_machine_is_brought_all_that_notebooks_need():
     there = closure(["torch", "pandas", "scikit-learn", "matplotlib", "seaborn", "pytest"])
     wanted = ["safetensors", "tqdm", "anywidget", "ipykernel", "ipywidgets", "papermill", "plotly", "POT"]
     listed = set(map(canonicalize_name, (ROOT / "benchmarks" / "gpu-wheels.txt").read_text().split()))
-    assert closure(wanted, "3.12") - there - listed == set()
+    # tab completion, a debugger, what a browser shows, notebooks from the web: a kernel starts without them
+    spared = {"jedi", "parso", "debugpy", "widgetsnbextension", "jupyterlab-widgets", "aiohttp"}
+    assert closure(wanted, "3.12") - there - listed == spared
 
 
 def test_what_runs_is_what_is_locked():
