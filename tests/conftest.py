@@ -1,5 +1,6 @@
 """Shared data for the tests: a small simulated study, random data, the real WESAD and EmoWalk recordings."""
 
+import fcntl
 import os
 import pickle
 import subprocess
@@ -23,7 +24,13 @@ SHARED = Path(os.environ.get("HELO_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    os.environ["HELO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["HELO_CACHE"] = str(for_all_workers(tmp_path_factory) / "cache")
+
+
+def for_all_workers(factory):
+    """A folder that the processes of one test run share: what is read takes long to make."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
@@ -50,8 +57,13 @@ def shared(name):
 def restored(name, factory):
     """The folder of a release, in its own layout, from the little that is kept of it."""
     source = shared(f"{name}/restore.py")
-    root = factory.mktemp(name)
-    subprocess.run([sys.executable, source, root], check=True, capture_output=True)
+    root = for_all_workers(factory) / name
+    with root.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes first makes it
+        if not root.exists():
+            made = factory.mktemp(name)
+            subprocess.run([sys.executable, source, made], check=True, capture_output=True)
+            made.rename(root)
     return root
 
 

@@ -37,7 +37,7 @@ def study():
 
 
 def both_ways(data, splits, name, seeds=(0, 1), options=None, **training):
-    jobs = [(split, seed) for split in splits for seed in seeds]
+    jobs = [(split, seeds[0]) for split in splits] + [(splits[0], seed) for seed in seeds[1:]]
     models = [[build(name, data, seed=seed, **options or {}) for _, seed in jobs] for _ in range(2)]
     training = FAST | training
     alone = [helo.fit(m, data, s, seed=seed, **training) for m, (s, seed) in zip(models[0], jobs, strict=True)]
