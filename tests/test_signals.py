@@ -4,7 +4,7 @@ import neurokit2 as nk
 import numpy as np
 import pytest
 
-from helo.data import signals
+from helo.data import rates, signals
 
 TOKENS = signals.Tokens.of(np.arange(0, 90, 10.0), 20, 2)
 
@@ -50,7 +50,7 @@ def test_no_beats_no_token():
 
 
 def _rmssd(beats, tokens=None):
-    values, mask, names = signals._intervals(np.asarray(beats), tokens or signals.Tokens.of(np.array([0.0]), 60, 1))
+    values, mask, names = rates.beat_intervals(np.asarray(beats), tokens or signals.Tokens.of(np.array([0.0]), 60, 1))
     return np.exp(values[..., names.index("RMSSD (log s)")]) - 1e-3, mask
 
 
@@ -180,14 +180,14 @@ def test_breaths_of_a_token_are_counted_over_their_time():
     """12 a minute; one fast breath in the middle of a token; a belt that is off has no rate."""
     tokens = signals.Tokens.of(np.array([0.0, 60.0, 120.0, 180.0]), 60, 1)
     peaks = np.arange(2.5, 240, 5)
-    np.testing.assert_allclose(signals._breaths(peaks, tokens)[0], 12)
+    np.testing.assert_allclose(rates.breathing_rate(peaks, tokens)[0], 12)
     fast = np.sort(np.r_[peaks, 90.0])  # 87.5, 90, 92.5
-    found, mask = signals._breaths(fast, tokens)
+    found, mask = rates.breathing_rate(fast, tokens)
     assert found[1, 0] == pytest.approx(13) and mask.all()
     off = peaks[(peaks < 60) | (peaks > 200)]
-    found, mask = signals._breaths(off, tokens)
+    found, mask = rates.breathing_rate(off, tokens)
     assert mask[:, 0].tolist() == [True, False, False, True] and found[3, 0] == pytest.approx(12)
-    assert not signals._breaths(peaks[:1], tokens)[1].any()
+    assert not rates.breathing_rate(peaks[:1], tokens)[1].any()
 
 
 def test_muscle_amplitude():

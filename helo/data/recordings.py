@@ -156,8 +156,7 @@ def recording(root: str | Path, subject: str, card: str | Path | Mapping | None 
                 found.setdefault(m, []).append((len(lengths) - 1, s, zero))
     if not found:
         raise ValueError(f"{root}: no signal of {subject!r} can be used")
-    ends = np.cumsum([0.0, *lengths])
-    signals_of = {}
+    ends, signals_of = np.cumsum([0.0, *lengths]), {}
     for m, pieces in found.items():
         x = np.full((round(ends[-1] * rates[m]), pieces[0][1].values.shape[1]), np.nan)
         for k, s, zero in pieces:
@@ -166,8 +165,8 @@ def recording(root: str | Path, subject: str, card: str | Path | Mapping | None 
             first, last = max(begins, place), min(over, place + len(s.values))
             x[first:last] = s.values[first - place : last - place]
         signals_of[m] = x
-    units = {m: unit_of(said["signals"][m]) for m in signals_of}
-    return Recording(signals_of, rates, units, channels, tuple(ends[1:-1].tolist()), people[subject].ordered)
+    units, parts = {m: unit_of(said["signals"][m]) for m in signals_of}, tuple(ends[1:-1].tolist())
+    return Recording(signals_of, rates, units, channels, parts, people[subject].ordered)
 
 
 def _cut(root, card, normalise, given):

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from helo.data.rates import beat_intervals, breathing_rate
+
 
 @dataclass(frozen=True, eq=False)
 class Features:
@@ -83,7 +85,7 @@ def _pulse(signal, rate, tokens):
         beats = nk.ppg_findpeaks(clean, sampling_rate=rate)["PPG_Peaks"] / rate
     except IndexError:  # NeuroKit2 on a signal without a single wave, such as that of a sensor that was off
         beats = np.zeros(0)
-    heart, mask, names = _intervals(beats, tokens)
+    heart, mask, names = beat_intervals(beats, tokens)
     size = np.log(tokens.cut(clean, rate).std(2) + 1e-6)
     return Features(np.concatenate([heart, size[..., None]], 2), mask, (*names, "pulse size (log SD)")), clean
 
@@ -94,7 +96,7 @@ def heart(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
 
     clean = nk.ecg_clean(signal[:, 0], sampling_rate=rate)
     beats = nk.ecg_peaks(clean, sampling_rate=rate)[1]["ECG_R_Peaks"] / rate
-    return Features(*_intervals(beats, tokens))
+    return Features(*beat_intervals(beats, tokens))
 
 
 def electrodermal(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
@@ -206,21 +208,9 @@ def respiration(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     slow, rate = _slow(signal[:, 0], rate, target=20)
     clean = nk.rsp_clean(slow, sampling_rate=rate)
     peaks = np.asarray(nk.rsp_findpeaks(clean, sampling_rate=rate)["RSP_Peaks"]) / rate
-    breaths, mask = _breaths(peaks, tokens)
+    breaths, mask = breathing_rate(peaks, tokens)
     depth = np.log(tokens.cut(clean, rate).std(2) + 1e-6)
     return Features(np.stack([breaths, depth], 2), mask, ("breaths (1/min)", "depth (log SD)"))
-
-
-def _breaths(peaks, tokens, shortest=1.0, longest=20.0):
-    """Breaths in a token, in parts too, over the time they take; masked where plausible ones fill less than half."""
-    lasts = np.diff(peaks)
-    plausible = (lasts > shortest) & (lasts < longest)
-    if not plausible.any():
-        return np.zeros(tokens.starts.shape), np.zeros(tokens.starts.shape, bool)
-    begins, ends = tokens.starts, tokens.starts + tokens.length
-    counts, seconds = (np.concatenate([[0.0], np.cumsum(x * plausible)]) for x in (np.ones(len(lasts)), lasts))
-    many, filled = (np.interp(ends, peaks, x) - np.interp(begins, peaks, x) for x in (counts, seconds))
-    return 60 * many / np.maximum(filled, 1e-9), filled >= tokens.length / 2
 
 
 def normalise_by_subject(values: np.ndarray, mask: np.ndarray, subjects: np.ndarray) -> np.ndarray:
@@ -274,30 +264,6 @@ def normalise_by_recording(
     scaled = np.where(count[:, None] > 0, scaled, 0)  # nothing is known yet of what is much or little
     # single artefacts of 20 SD would otherwise rule a network's inputs
     return np.where(mask[..., None], np.clip(scaled, -5, 5), 0).astype(values.dtype)
-
-
-def _intervals(beats, tokens, shortest=0.33, longest=1.5, jump=0.25):
-    """Heart rate, SD and successive differences of the plausible beat-to-beat intervals that end in each token.
-
-    RMSSD = sqrt(mean (x_(i+1) - x_i)^2) over intervals that share a beat: one that was removed is not bridged.
-    """
-    interval, end = np.diff(beats), beats[1:]
-    plausible = (interval > shortest) & (interval < longest)
-    if plausible.any():
-        around = np.array([np.median(interval[max(0, i - 5) : i + 6]) for i in range(len(interval))])
-        plausible &= np.abs(interval / around - 1) < jump
-    names = ("heart rate (bpm)", "SDNN (log s)", "RMSSD (log s)")
-    values, mask = np.zeros((*tokens.starts.shape, 3)), np.zeros(tokens.starts.shape, bool)
-    first = np.searchsorted(end, tokens.starts)
-    last = np.searchsorted(end, tokens.starts + tokens.length)
-    for w, t in np.ndindex(*tokens.starts.shape):
-        here = slice(first[w, t], last[w, t])
-        good = plausible[here]
-        x, successive = interval[here][good], np.diff(interval[here])[good[1:] & good[:-1]]
-        if len(successive):
-            values[w, t] = 60 / x.mean(), np.log(x.std() + 1e-3), np.log(np.sqrt((successive**2).mean()) + 1e-3)
-            mask[w, t] = True
-    return values, mask, names
 
 
 def _slow(signal, rate, target=4.0):

@@ -49,19 +49,8 @@ def listen(
         ValueError: neither a recording nor streams are named, or both; several names without a modality; or what those
             who read them say.
     """
-    if bool(recorded) == bool(sensors):
-        raise ValueError("expected either --replay or --stream")
     named = dict(x.split("=", 1) for x in sensors if "=" in x)
-    if len(sensors) > max(1, len(named)):
-        raise ValueError(
-            f"found --stream {' --stream '.join(sensors)}; expected one --stream NAME, or one MODALITY=NAME for each"
-        )
-    if not seconds > 0 or not speed > 0:
-        raise ValueError(
-            f"seconds is {seconds:g} and speed {speed:g}; expected numbers above 0 (0 of the command: no limit)"
-        )
-    if sensors and (subject or speed != 1):
-        raise ValueError("--subject and --speed are of a recording; expected neither with --stream")
+    _check_options(recorded, sensors, named, subject, speed, seconds)
     if recorded and (expanded(recorded) / ABOUT).exists():
         if subject or log or seconds < np.inf or speed != 1:
             options = "--subject, --speed, --seconds or --log"
@@ -83,6 +72,21 @@ def listen(
     if delays:
         told = f"{1e3 * np.median(delays):.0f} ms, the slowest {1e3 * max(delays):.0f} ms"
         yield f"{len(delays)} answers, from a window's end to its answer {told}"
+
+
+def _check_options(recorded, sensors, named, subject, speed, seconds):
+    if bool(recorded) == bool(sensors):
+        raise ValueError("expected either --replay or --stream")
+    if len(sensors) > max(1, len(named)):
+        raise ValueError(
+            f"found --stream {' --stream '.join(sensors)}; expected one --stream NAME, or one MODALITY=NAME for each"
+        )
+    if not seconds > 0 or not speed > 0:
+        raise ValueError(
+            f"seconds is {seconds:g} and speed {speed:g}; expected numbers above 0 (0 of the command: no limit)"
+        )
+    if sensors and (subject or speed != 1):
+        raise ValueError("--subject and --speed are of a recording; expected neither with --stream")
 
 
 def recording_of(place: str, subject: str = "") -> Recording:

@@ -7,8 +7,8 @@ MAN turns a one-dimensional feature into two dimensions and runs an Inception bl
 between its parts; MIN fuses the augmented features by cross-modal and self-modal Transformers.
 
 Open: the reshape and the layers. Here each token's d features become a plane of 8 rows; the Inception block is the sum
-of 1 x 1, 3 x 3 and 5 x 5 convolutions, with a residual; MIN is one cross-attention each way and one Transformer block a
-stream.
+of 1 x 1, 3 x 3 and 5 x 5 convolutions to four planes, a GELU, and a 1 x 1 convolution to one, with a residual; MIN is
+one cross-attention each way and one Transformer block a stream.
 """
 
 from __future__ import annotations

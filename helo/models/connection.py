@@ -8,7 +8,8 @@ inter-class contrastive loss.
 
 Open: the equations. Here the joint vectors are bottleneck tokens (Nagrani et al., NeurIPS 2021): in every layer each
 stream's Transformer block sees its own tokens and the joint vectors, and the joint vectors that come out are averaged
-between the streams. The answer is the mean of both classifiers' logits; each also has a KL of its own.
+between the streams. What a classifier gets is its stream's mean plus that of the joint vectors; the contrast is between
+both side by side. The answer is the mean of both classifiers' logits; each also has a KL of its own.
 """
 
 from __future__ import annotations

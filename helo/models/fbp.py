@@ -8,9 +8,9 @@ beta_i = sigmoid([f_i; f'] . q1) gives f = sum alpha_i beta_i [f_i; f'] / sum al
 
     z = SumPool_k((U^T a) * (V^T b)),   signed square root, L2-normalised
 
-Decided here: dropout on the product; the square root is sign(z) (sqrt(|z| + 1e-4) - 1e-2), whose slope at 0 has an end;
-and the normalised vector is scaled by sqrt(d), so that its elements, not its length, are of size 1 and the head starts
-as that of the other systems does.
+Decided here: U and V have biases; dropout on the product; the square root is sign(z) (sqrt(|z| + 1e-4) - 1e-2), whose
+slope at 0 has an end; and the normalised vector is scaled by sqrt(d), so that its elements, not its length, are of size
+1 and the head starts as that of the other systems does.
 """
 
 from __future__ import annotations

@@ -4,12 +4,12 @@ Liu et al., "Group Gated Fusion on Attention-based Bidirectional Alignment for M
 Interspeech 2020, https://arxiv.org/abs/2201.06309; the whole paper and the authors' code (ppfliu/emotion-recognition)
 were read.
 
-Encoders (section 2.1): convolution, max-pooling and a bidirectional LSTM make of each sequence states s_i = [forward;
-backward] and a last state h. Alignment of two sequences s_1..s_K and t_1..t_L both ways (2.2):
+Encoders (section 2.1): convolution, ReLU, max-pooling and a bidirectional LSTM make of each sequence states s_i =
+[forward; backward] and a last state h. Alignment of two sequences s_1..s_K and t_1..t_L both ways (2.2):
 
     alpha_j = softmax_i tanh(s_i . t_j),   s~_j = sum_i alpha_ji s_i,   a_s = mean_j s~_j,   and mirrored for a_t
 
-Group gated fusion (2.3): p_m = tanh(W a_m), z_p = sigmoid(W_z [a_s; a_t]); q_m = tanh(W h_m),
+Group gated fusion (2.3), with a W for each: p_m = tanh(W a_m), z_p = sigmoid(W_z [a_s; a_t]); q_m = tanh(W h_m),
 z_q = sigmoid(W_z' [h_s; h_t]);
 
     h = z_p p_s + (1 - z_p) p_t + z_q q_s + (1 - z_q) q_t
@@ -18,8 +18,9 @@ Weights start by Xavier's normal rule, as in section 3.2. Decided here: each mod
 sequence does not go on in the next; a stream's states are those of its modalities, its last state the mean of theirs.
 One convolution of three tokens and one pooling of two, for few tokens (the code: four of four tokens for speech, three
 side by side for text). A last state is each direction's own last (the code takes the backward one's first). The code
-aligns by Keras' additive attention; here by the paper's dot product. h goes through a LayerNorm, which the paper has
-not: a sum of small gated states left the head at the training mean on WESAD (KL .0707 without, .0621 with it).
+aligns by Keras' additive attention; here by the paper's dot product. Without one of the streams nothing is aligned, and
+the other is heard by its last state alone. h goes through a LayerNorm, which the paper has not: a sum of small gated
+states left the head at the training mean on WESAD (KL .0707 without, .0621 with it).
 """
 
 from __future__ import annotations

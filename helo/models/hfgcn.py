@@ -8,9 +8,10 @@ to the valence-arousal plane.
 
 Open: the graphs. Here stage 1 joins every token to the tokens of the OTHER stream, weighted by a learned affinity, and
 stage 2 joins every token to its neighbours in its own MODALITY (a stream's modalities are sequences side by side, not
-one after another), with a matrix of its own for the one before, itself and the one after. (The paper's second graph
-runs over the conversation; here over the window, so that no other window of a batch can change an answer.) The plane is
-a two-dimensional bottleneck whose state is given back to the head.
+one after another), with a matrix of its own for the one before, itself and the one after; both stages add their ReLU to
+the tokens, under one LayerNorm. (The paper's second graph runs over the conversation; here over the window, so that no
+other window of a batch can change an answer.) The plane is a two-dimensional bottleneck whose state is given back to
+the head.
 """
 
 from __future__ import annotations

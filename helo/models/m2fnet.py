@@ -16,6 +16,9 @@ difference of their label similarities. A window without a modality takes no par
     triplet     mean_i max(0, |u_i - u_pos| - |u_i - u_neg| + (Y_i,pos - Y_i,neg))
     variance    mean_j max(0, 1 - sqrt(C_jj))
     covariance  sum_{j != k} C_jk^2 / d
+
+The mean of the triplets is over windows that have a possible negative; under the roots stand 1e-8 and 1e-4 more, for
+their slope at 0.
 """
 
 from __future__ import annotations
