@@ -79,7 +79,7 @@ def test_a_rating_among_the_features(plant, figure):
 
 def test_a_small_unit_changes_no_verdict():
     """A feature of size 1e-8 is no column of whole numbers, and one that names the clip does so in any unit."""
-    data = next(d for d in [helo.load("simulated", subjects=6, clips=5, seconds=48, seed=0)])
+    data = helo.load("simulated", subjects=6, clips=5, seconds=48, seed=0)
     small = {m: (x * 1e-8).astype(np.float32) for m, x in data.signals.items()}
     assert not [f for f in check(dataclasses.replace(data, signals=small)) if f.what == "rating among the features"]
     clips = np.unique(data.trials, return_inverse=True)[1].astype(np.float32)

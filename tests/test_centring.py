@@ -60,6 +60,10 @@ def test_of_one_trial_nothing_is_taken_for_the_person(rated):
     alone = dataclasses.replace(rated, subjects=rated.trial_ids)
     split = helo.splits.by_subject(alone, folds=4)[0]
     assert within_person(alone, split) is alone
+    changing = random_data(n=80)  # one trial a person, rated again and again
+    changing = dataclasses.replace(changing, trials=np.zeros(80, int))
+    changed = within_person(changing, helo.splits.by_subject(changing, folds=4)[0]).distributions
+    assert not np.allclose(changed, changing.distributions, atol=1e-3)
     split = helo.splits.by_subject(rated, folds=4)[0]
     person = rated.subjects[split.train[0]]
     first = (rated.subjects == person) & (rated.trials == rated.trials[split.train[0]])

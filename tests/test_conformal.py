@@ -192,6 +192,9 @@ def test_people_whose_clips_are_known_do_not_calibrate_for_new_clips():
         confidence(models, data, parts)
     model = helo.build("mean", data)
     helo.fit(model, data, split, progress=False)
+    pairs = dataclasses.replace(data, trials=np.repeat([f"debate {k}" for k in range(6)], 40))  # a clip for two people
+    for fold in helo.splits.by_subject(pairs):
+        assert confidence(*members("mean", pairs, fold)[:1], pairs, members("mean", pairs, fold)[1]).people
     assert confidence(model, data, split).people  # its own validation clips are as new as the test's
 
 

@@ -279,3 +279,16 @@ def test_two_splits_of_one_name_are_refused(simulated):
     twice = helo.splits.by_subject(simulated, folds=3) + helo.splits.by_subject(simulated, folds=3, seed=1)
     with pytest.raises(ValueError, match="3 splits have the name of another, as 'subjects-fold1of3'"):
         helo.evaluate(["mean"], simulated, protocol=twice)
+
+
+@pytest.mark.parametrize("name", ["mean", "ridge", "helo"])
+def test_without_validation_windows_there_is_an_answer(simulated, name):
+    """Whoever asks for none; and two people leave nobody to validate by."""
+    split = helo.splits.by_subject(simulated, 2, validation=0)
+    table = helo.evaluate([name], simulated, protocol=split, nested=0, epochs=1, progress=False)
+    assert np.isfinite(table["kl"]).all() and (table["model"] == name).all()
+
+
+def test_two_people_are_enough_for_a_closed_form():
+    data = dataclasses.replace(random_data(), subjects=np.repeat(["a", "b"], 20))
+    assert np.isfinite(helo.evaluate(["mean", "ridge"], data, progress=False)["kl"]).all()

@@ -15,6 +15,7 @@ from conftest import ROOT
 
 import helo
 from helo import live
+from helo.data import causal_windows
 from helo.data.emotion_data import Recording
 from helo.live.command import line, listen
 from helo.live.streams import _found
@@ -523,6 +524,19 @@ def test_a_confidence_of_another_model_is_refused(data, model, setup):
     ):
         with pytest.raises(ValueError, match=message):
             live.Session(model, setup, confidence=dataclasses.replace(known, **change))
+
+
+@pytest.mark.parametrize("ends", [36.0, 100.0])
+def test_a_setup_of_people_with_several_sessions(ends):
+    """Windows of the first session are looked at: the later ones begin anew."""
+    data = helo.load("simulated", subjects=4, clips=4, seconds=48, seed=0)
+    parts = dataclasses.replace(
+        data, recording=lambda subject: dataclasses.replace(data.recording(subject), parts=(ends,))
+    )
+    made = causal_windows.causal(parts, 6, step=12.0)
+    assert live.Setup.of(made, 12.0).step == 12.0
+    with pytest.raises(ValueError, match="comes out otherwise with a step of 24 s"):
+        live.Setup.of(made, 24.0)
 
 
 def test_setup_is_written_and_read(setup, tmp_path):

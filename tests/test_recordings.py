@@ -439,6 +439,17 @@ def test_an_eeg_header_of_more_signals_than_the_file_holds(tmp_path, signals, me
         load(tmp_path)
 
 
+def test_an_eeg_of_many_markers(tmp_path):
+    """A trigger a second for hours; the pieces' file may have any name."""
+    pytest.importorskip("mne")
+    write_bids(tmp_path)
+    path = tmp_path / "sub-01" / "eeg" / "sub-01_task-film_eeg.vhdr"
+    write_eeg(path, "vhdr", np.random.default_rng(0).normal(0, 9, (120 * 128, 1)), 128, ["Fz"])
+    with path.with_suffix(".vmrk").open("a") as file:
+        file.writelines(f"Mk{k}=Stimulus,S  1,{1 + k % 15000},1,0\n" for k in range(1, 40001))
+    assert "eeg" in load(tmp_path).signals
+
+
 @pytest.mark.parametrize("form", ["edf", "bdf", "vhdr"])
 def test_an_eeg_with_pauses_is_not_joined(tmp_path, form):
     """MNE reads a discontinuous file as if its pieces followed one another."""

@@ -319,10 +319,11 @@ def test_nothing_starts_when_a_parameter_is_wrong(place, tmp_path):
         with pytest.raises(ValueError, match=message):
             sweeps.sweep(place / "tiny.ipynb", many, tmp_path / "out", progress=False)
         assert not (tmp_path / "out").exists()
-    with pytest.raises(ValueError, match="workers is 2 and scheduler 'tcp://x:1'; expected one of them"):
+    with pytest.raises(ValueError, match="workers is 2 and scheduler 'tcp://x:1'; expected one"):
         sweeps.sweep(
             place / "tiny.ipynb", [{"a": 1}], tmp_path / "two", workers=2, scheduler="tcp://x:1", progress=False
         )
+    assert not (tmp_path / "two").exists()
     with pytest.raises(ValueError, match=r"none\.ipynb: no such notebook"):
         sweeps.sweep(tmp_path / "none.ipynb", [{}], tmp_path / "out")
     (tmp_path / "s.toml").write_text('notebook = "n.ipynb"\naxis = 1')

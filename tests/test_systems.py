@@ -167,6 +167,8 @@ def test_names_steer():
     for names in (None, np.eye(5, 9).tolist(), (1e-3 * np.eye(5, 9)).tolist()):
         model = ready("name-guided", names=names)
         assert model.project(model.names).std(0).mean() > 0.2
+    one, other = ready("name-guided", names=[[0.1], [0.2], [0.3], [0.4], [0.5]]).names[[0, 4], 0].tolist()
+    assert other == pytest.approx(5 * one), "their proportions are their user's"
 
 
 def test_a_stream_alone_needs_one():
@@ -176,13 +178,16 @@ def test_a_stream_alone_needs_one():
 
 
 def test_a_product_of_many_modalities_keeps_its_size():
-    shapes = {f"m{k}": (1, 2) for k in range(60)}
-    names = list(shapes)
-    data = random_data(shapes=shapes, roles={"physiological": names[:30], "behavioral": names[30:]})
+    shapes = {f"m{k}": (1, 2) for k in range(150)}
+    names, rng = list(shapes), np.random.default_rng(0)
+    masks = {m: rng.random((40, 1)) < 0.5 for m in names}
+    data = random_data(shapes=shapes, roles={"physiological": names[:30], "behavioral": names[30:]}, masks=masks)
     model = helo.build("low-rank-tensor", data).eval()
-    with torch.no_grad():
-        vector = model.fuse(model.streams(*as_batch(data)))[0]
+    vector = model.fuse(model.streams(*as_batch(data)))[0]
     torch.testing.assert_close(vector.norm(dim=1), torch.full((40,), 8.0), rtol=1e-3, atol=0)
+    (vector * torch.randn(vector.shape)).sum().backward()
+    slopes = [p.grad.abs().max() for p in model.factors]
+    assert min(slopes) > 0 and max(slopes) < 1e6
 
 
 def test_a_mixture_is_told_of_more_conditions_than_it_was_built_for():

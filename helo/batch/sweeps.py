@@ -93,8 +93,7 @@ def sweep(
     _threads()
     if "output" not in known or any("output" in parameters for parameters in many):
         raise ValueError(f"{notebook}: 'output' is each run's folder, a parameter set by the sweep alone")
-    if limit is not None and not 0 < limit < float("inf"):
-        raise ValueError(f"limit is {limit}; expected a number of seconds above 0, or None")
+    _check_options(limit, workers, scheduler)
     checked = [check_parameters(notebook, parameters, known) for parameters in many]
     plan = {run_id(notebook, parameters): parameters for parameters in checked}
     add_to_plan(folder, notebook, plan)
@@ -105,6 +104,13 @@ def sweep(
     states = {run: runs.state(folder / run) for run in plan}
     _run_all(notebook, folder, plan, states, (workers, scheduler, gpu), limit, cold, progress)
     return states
+
+
+def _check_options(limit, workers, scheduler):
+    if limit is not None and not 0 < limit < float("inf"):
+        raise ValueError(f"limit is {limit}; expected a number of seconds above 0, or None")
+    if scheduler is not None and workers != 1:
+        raise ValueError(f"workers is {workers} and scheduler {scheduler!r}; expected one: a scheduler has its own")
 
 
 def _run_all(notebook, folder, plan, states, where, limit, cold, progress):

@@ -27,10 +27,6 @@ def executor(
         tell: says a line to whoever waits.
         workers, scheduler, gpu: as in `helo.sweeps.sweep`.
     """
-    if scheduler is not None and workers != 1:
-        raise ValueError(
-            f"workers is {workers} and scheduler {scheduler!r}; expected one of them: a scheduler has its own"
-        )
     if scheduler is None and workers == 1:
         yield lambda jobs: ((job[2], attempt(*job)) for job in jobs)
         return

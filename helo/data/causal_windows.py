@@ -185,16 +185,16 @@ def causal(data: EmotionData, tokens: int, before: float = 0.0, step: float = 0.
         if step and not recording.ordered:
             raise ValueError(
                 f"{data.name}, {subject}: the order of the sessions is not known, and what came before a window needs "
-                "it; expected numbers in their names, or acq_time in scans.tsv or sessions.tsv"
+                "it; expected numbers in their names, acq_time in scans.tsv or sessions.tsv, or a card's exclude"
             )
-        person, starts = None, data.starts[rows]
+        person, ended = None, data.starts[rows] + data.window
         for begin, over in pairwise((0.0, *recording.parts, np.inf)):  # no filter and no window reaches into another
             person = Person(signals_of(recording.rates, features), cut, person)
             for m in features:
                 rate = recording.rates[m]
                 piece = slice(round(begin * rate), round(over * rate) if over < np.inf else None)
                 person.push(m, recording.signals[m][piece])
-            own = rows[(starts >= begin - 1e-6) & (starts < over - 1e-6)]
+            own = rows[(ended > begin + 1e-6) & (ended <= over + 1e-6)]
             ends = data.starts[own] + data.window - begin
             for row, end in sorted(zip(own.tolist(), ends.tolist(), strict=True), key=lambda pair: (pair[1], pair[0])):
                 for m, (made, there) in person.window(end).items():

@@ -19,6 +19,8 @@ from helo.reading import memory, regular, way_out
 BANDS = {"delta": (1.0, 4.0), "theta": (4.0, 8.0), "alpha": (8.0, 14.0), "beta": (14.0, 31.0), "gamma": (31.0, 45.0)}
 #: most bytes of a BrainVision header, most channels
 HEADER, CHANNELS = 2**20, 512
+#: most bytes of its markers: triggers, beats
+MARKERS = 2**26
 _PAUSES = (
     "has pauses, over which what comes later would be joined to what came before; expected one piece, or a file each"
 )
@@ -108,13 +110,13 @@ def _check_header(path):
 def _check_neighbours(path):
     """The files that a BrainVision header names lie beside it, and nowhere else."""
     text = regular(path, HEADER, "a BrainVision header").read_text(encoding="latin1")
-    named = re.findall(r"^(?:DataFile|MarkerFile)\s*=\s*(.*?)\s*$", text, re.M)
-    for name in named:
+    named = re.findall(r"^(DataFile|MarkerFile)\s*=\s*(.*?)\s*$", text, re.M)
+    for key, name in named:
         name = name.replace("$b", path.stem)
         if not name or set(name) & set("/\\\0") or name.startswith("."):
             raise ValueError(f"{path}: names the file {short(name)}; expected one beside it")
         beside = regular(path.parent / name, expected="a file of the BrainVision recording")
-        if beside.suffix == ".vmrk":
-            markers = regular(beside, HEADER, "BrainVision markers").read_text(encoding="latin1")
+        if key == "MarkerFile":
+            markers = regular(beside, MARKERS, "BrainVision markers").read_text(encoding="latin1")
             if len(re.findall(r"^Mk\d+\s*=\s*New Segment\b", markers, re.M)) > 1:
                 raise ValueError(f"{path}: {_PAUSES}")

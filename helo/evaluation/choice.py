@@ -40,7 +40,7 @@ def candidates(
 
     The shared settings of candidate k are the same for every model, each value as often as the next; every third
     candidate also draws the model's own (`EmotionModel.choices`). What was fixed by the caller is never drawn. A model
-    solved in closed form has one candidate: it chooses its strength inside, by its training people.
+    solved in closed form has one candidate: it chooses its strength inside, by its training people or trials.
 
     Args:
         model: its name.

@@ -125,14 +125,17 @@ def _fitted(data: EmotionData, job: Job, named: dict, progress: bool) -> list[Fi
 
 def _asked(data: EmotionData, split: Split, run: Run, learned: bool) -> Fitted:
     """What a trained model says to its test windows, and how good it is on its validation windows, if not `learned`."""
-    answers, validated = (  # apart: the released HeLo's answers hang on the windows that are asked together
-        predict(run.model, data, rows, explain=False, precision=run.precision).distributions
-        for rows in (split.test, split.validation)
-    )
-    truth = data.distributions[split.validation].astype(np.float64)
-    asked_anew = len(truth) and not learned
-    score = float(kl(truth, validated.astype(np.float64)).mean()) if asked_anew else float("nan")
-    return Fitted(answers, score, len(truth), run.best_epoch, run.capped, 0.0)
+
+    def said(
+        rows,
+    ):  # test and validation apart: the released HeLo's answers hang on the windows that are asked together
+        return predict(run.model, data, rows, explain=False, precision=run.precision).distributions
+
+    answers, score = said(split.test), float("nan")
+    if len(split.validation) and not learned:
+        truth = data.distributions[split.validation].astype(np.float64)
+        score = float(kl(truth, said(split.validation).astype(np.float64)).mean())
+    return Fitted(answers, score, len(split.validation), run.best_epoch, run.capped, 0.0)
 
 
 def _runs(data: EmotionData, job: Job, named: dict, progress: bool) -> list[Run]:

@@ -17,6 +17,7 @@ from helo.training.threads import threads_for, where
 
 #: seconds kept beyond a window and the patience: how far signals may come ahead of the answers
 _AHEAD = 60.0
+#: samples go into the person's past this many seconds at a time, before they are forgotten
 _SOON = 10.0
 #: lateness in seconds, share of lost samples, and strangeness from which on an answer says so
 _SILENT, _LOST, _STRANGE = 2.0, 0.02, 1.0
@@ -124,7 +125,7 @@ class Session:
         self.model, self.setup, self.patience = model.eval(), setup, patience
         self.confidence, self.start = confidence, start
         #: seconds of signals that are kept
-        self.keep = setup.cut.window + patience + _AHEAD
+        self.keep = setup.cut.window + patience + _AHEAD + setup.cut.length + 2 * _SOON
         self._person = setup.person(self.keep)
         self.arrivals = {m: Arrivals(rate, patience) for m, rate in setup.rates.items()}
 
@@ -153,7 +154,7 @@ class Session:
         piece = max(1, int(_SOON * signal.rate))
         for k in range(0, len(samples), piece):
             self._person.push(modality, samples[k : k + piece])
-            self._person.look(signal.count / signal.rate - self.keep + self.setup.cut.length + 1.1 * _SOON)
+            self._person.look(signal.count / signal.rate - self.keep + self.setup.cut.length + 1.5 * _SOON)
 
     def answer(self, end: float, now: float | None = None) -> Answer:
         """The answer to the window that ends at `end`; answers go forward in time.

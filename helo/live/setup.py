@@ -82,6 +82,9 @@ class Setup:
             data.emotions,
         )
         rows = np.flatnonzero(data.subjects == subject)
+        if recording.parts:  # of the first session or run; the later ones begin anew
+            first = rows[data.starts[rows] + data.window <= recording.parts[0] + 1e-6]
+            rows = first if len(first) else rows
         row = rows[np.argsort(data.starts[rows], kind="stable")][min(3, len(rows) - 1)]
         end = float(data.starts[row] + data.window)
         person = setup.person()

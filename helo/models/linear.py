@@ -99,10 +99,11 @@ class MaximumEntropy(_Linear):
     """SA-BFGS (Geng, IEEE TKDE 2016): p = softmax(W x + b) with the least KL on the training windows, by L-BFGS.
 
     The penalty, strength / 2 |W|^2 beside the mean KL, is ours; the paper has none. Without it (0 is among the ten
-    strengths) a study of few people is learned by heart. The strength is chosen inside, by training people who
-    are left out in turn. python-ldl's `SA_BFGS` has neither penalty nor intercept, and starts from weights drawn
-    from 0..1: where features outnumber windows, what was drawn stays in the answer (SJAFFE, a fifth: KL 1.25; ours
-    without a penalty .115, with the chosen one .048). `pyldl` with that algorithm is its way, of the same inputs.
+    strengths) a study of few people is learned by heart. The strength is chosen inside, by training people who are left
+    out in turn (trials, where the people asked are known). python-ldl's `SA_BFGS` has neither penalty nor intercept,
+    and starts from weights drawn from 0..1: where features outnumber windows, what was drawn stays in the answer
+    (SJAFFE, a fifth: KL 1.25; ours without a penalty .115, with the chosen one .048). `pyldl` with that algorithm is
+    its way, of the same inputs.
     """
 
     def __init__(self, layout: Layout):

@@ -10,8 +10,8 @@ variance and covariance (as VICReg, Bardes et al., ICLR 2022). No code of the au
 Decided here: the extractors are the encoders, so each modality's encoded mean z has the three losses, beside KL instead
 of before it; which stream asks (every stream asks all the others); and the margin's form: the window with the most
 similar label is the positive, the nearest that has no strongest emotion in common the negative, and the margin is the
-difference of their label similarities. A window without a modality takes no part in that modality's losses. With u = z
-/ |z|, and C the covariance of z over the batch
+difference of their label similarities. A window without a modality takes no part in that modality's losses. With
+u = z / |z|, and C the covariance of z over the batch
 
     triplet     mean_i max(0, |u_i - u_pos| - |u_i - u_neg| + (Y_i,pos - Y_i,neg))
     variance    mean_j max(0, 1 - sqrt(C_jj))

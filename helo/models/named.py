@@ -6,8 +6,8 @@ names steers the attention over the tokens of the first stream, then over those 
 
 Open: everything else. No text encoder can be shipped in a thin library, so a name is the hashed counts of its letter
 trigrams, which knows that "irritable" and "irritated" are near and nothing of meaning; give `names` vectors of your own
-encoder, one row an emotion, where you have one. A name's vector is brought to length sqrt(its width), that of a token
-of unit variance: of length 1 it would hardly steer.
+encoder, one row an emotion, where you have one. Names are brought to a mean length of sqrt(their width), that of a
+token of unit variance: of length 1 they would hardly steer.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class NameGuided(FusionModel):
         if vectors.ndim != 2 or len(vectors) != emotions:
             found = tuple(vectors.shape)
             raise ValueError(f"name-guided: names has shape {found}; expected ({emotions} emotions, any width)")
-        self.register_buffer("names", nn.functional.normalize(vectors, dim=-1) * vectors.shape[1] ** 0.5)
+        length = vectors.norm(dim=-1, keepdim=True)
+        length = length if names is None else length.mean()  # one's own keep their proportions
+        self.register_buffer("names", vectors / length.clamp_min(1e-12) * vectors.shape[1] ** 0.5)
         self.project = nn.Linear(vectors.shape[1], width)
         self.ask = nn.ModuleList(CrossAttention(width, heads, dropout) for _ in range(2))
 

@@ -20,8 +20,9 @@ _MORE = (140, 250, 450, 800, 1400, 2500)  # for many rows
 class NearestNeighbours(LinearInputs):
     """AA-kNN (Geng, IEEE TKDE 2016): the mean distribution of the k nearest training windows.
 
-    Windows are compared by their summary; k is chosen inside, by training people who are left out in turn: one of 1, 3,
-    5, 9, 15, 25, 45 and 80, and of 140, 250, 450, 800, 1400 and 2500 where there are as many training windows.
+    Windows are compared by their summary; k is chosen inside, by training people (trials, where the people asked are
+    known) who are left out in turn: one of 1, 3, 5, 9, 15, 25, 45 and 80, and of 140, 250, 450, 800, 1400 and 2500
+    where there are as many training windows.
     """
 
     points: Tensor

@@ -7,7 +7,8 @@ A regression gives L values z for a window, and they are made a distribution in 
 
 Least squares on shares aims at the mean share, which is where KL is least as well; on logarithms at their mean, which a
 label of zero, as votes have, pulls as far as the floor lets it. Which way, which floor, which of the two views of a
-window (`LinearInputs`), and how much is shrunk is chosen inside, by training people who are left out in turn.
+window (`LinearInputs`), and how much is shrunk is chosen inside, by training people who are left out in turn; by
+trials, where the people asked are known.
 """
 
 from __future__ import annotations

@@ -159,8 +159,10 @@ class LowRankTensorial(FusionModel):
         product = torch.ones(())
         for factor, x in zip(self.factors, means(streams), strict=True):
             product = product * torch.einsum("bi,rio->rbo", _with_one(x), factor)
-        # a product of many factors may be far below normalize's own least length
-        return nn.functional.normalize(product.sum(0), dim=-1, eps=1e-35) * product.shape[-1] ** 0.5, {}
+            # of many factors it would leave what a float holds; a window's power of two changes no digit of the result
+            largest = product.detach().abs().amax((0, 2), keepdim=True).clamp_min(1e-30)
+            product = product * torch.exp2(-largest.log2().floor())
+        return nn.functional.normalize(product.sum(0), dim=-1) * product.shape[-1] ** 0.5, {}
 
 
 def _with_one(x):

@@ -19,7 +19,7 @@ def within_person(data: EmotionData, split: Split) -> EmotionData:
         log l'_i = log l_i - m_s(i) + mean_s m_s + constant,    m_s = mean over the trials of person s of log l
 
     People who are tested too, by other windows, keep their tendency: of them it can be learned, and a few given trials
-    (`calibrate`) would be left with nothing but the average person's rating. Of a person with one trial the tendency
+    (`calibrate`) would be left with nothing but the average person's rating. Of a person with one rating the tendency
     and what was shown cannot be told apart: such people keep theirs too. Where people met different conditions, a part
     of what the conditions do is taken out with the tendency.
 
@@ -36,7 +36,7 @@ def within_person(data: EmotionData, split: Split) -> EmotionData:
         return data
     log = np.log(np.maximum(data.distributions[rows].astype(np.float64), 1e-4))
     people, trials = data.subjects[rows], data.trial_ids[rows]
-    several = np.isin(people, [p for p in np.unique(people) if len(np.unique(trials[people == p])) > 1])
+    several = np.isin(people, [p for p in np.unique(people) if _varies(log[people == p], trials[people == p])])
     if not several.any():
         return data
     rows, log, people, trials = rows[several], log[several], people[several], trials[several]
@@ -49,3 +49,8 @@ def within_person(data: EmotionData, split: Split) -> EmotionData:
     distributions = data.distributions.copy()
     distributions[rows] = centred / centred.sum(1, keepdims=True)
     return dataclasses.replace(data, distributions=distributions)
+
+
+def _varies(log, trials):
+    """Several trials, or ratings that change within the one."""
+    return len(np.unique(trials)) > 1 or np.ptp(log, axis=0).max() > 1e-6
