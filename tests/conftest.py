@@ -24,11 +24,11 @@ SHARED = Path(os.environ.get("HELO_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    os.environ["HELO_CACHE"] = str(for_all_workers(tmp_path_factory) / "cache")
+    os.environ["HELO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 def for_all_workers(factory):
-    """A folder that the processes of one test run share: what is read takes long to make."""
+    """A folder that the processes of one test run share: what is there takes long to make."""
     own = factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 

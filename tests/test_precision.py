@@ -186,4 +186,4 @@ def test_evaluate_passes_it_on(monkeypatch):
     asked, own = [], fits.predict
     monkeypatch.setattr(fits, "predict", lambda *a, **k: asked.append(k["precision"]) or own(*a, **k))
     helo.evaluate("early", DATA, protocol=[SPLIT], nested=0, precision="bfloat16", workers=1, **(FIT | {"epochs": 1}))
-    assert asked == ["bfloat16"]
+    assert set(asked) == {"bfloat16"}
