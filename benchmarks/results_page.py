@@ -48,12 +48,12 @@ people, corrected for the number of systems (Holm). Intervals are expanded perce
 and a p below .05 after Holm; the sentences compare everybody with the best system (without `mixture`), the tables
 with HeLo, or with the training mean where HeLo was not run. **Better**, or surely better, than the training mean is
 a system whose difference to it has an interval below 0, whatever its p. A p in a table is corrected for the
-comparisons of that table. **Skill** is (KL of the training mean − KL) / (KL of the training mean − KL of the ceiling); the ceiling
-knows the true condition and answers the training people's mean for it: a reference, not a bound. Above 1 the
-signals tell more than the condition's name, as where it is a quarter of the circle (`circumplex`) or the emotion
-that an actor was asked for (CREMA-D). `mixture` is told the conditions' names in training; no other system is.
-`helo-no-ot` and `helo-no-r` are HeLo without its transport and without R in its label attention, with the same
-budget.
+comparisons of that table. **Skill** is (KL of the training mean − KL) / (KL of the training mean − KL of the
+ceiling); the ceiling knows the true condition and answers the training people's mean for it: a reference, not a
+bound. Above 1 the signals tell more than the condition's name, as where it is a quarter of the circle
+(`circumplex`) or the emotion that an actor was asked for (CREMA-D). `mixture` is told the conditions' names in
+training; no other system is. `helo-no-ot` and `helo-no-r` are HeLo without its transport and without R in its label
+attention, with the same budget.
 """
 
 
