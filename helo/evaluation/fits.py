@@ -126,9 +126,7 @@ def _fitted(data: EmotionData, job: Job, named: dict, progress: bool) -> list[Fi
 def _asked(data: EmotionData, split: Split, run: Run, learned: bool) -> Fitted:
     """What a trained model says to its test windows, and how good it is on its validation windows, if not `learned`."""
 
-    def said(
-        rows,
-    ):  # test and validation apart: the released HeLo's answers hang on the windows that are asked together
+    def said(rows):  # two calls: the released HeLo's answers hang on the windows that are asked together
         return predict(run.model, data, rows, explain=False, precision=run.precision).distributions
 
     answers, score = said(split.test), float("nan")
