@@ -43,25 +43,46 @@ def look(target, name):
 
 
 def open_and_run(page, lab, path):
-    """Open a notebook in a workspace of its own, and run all cells."""
+    """Open a notebook in a workspace of its own, and run all cells; once more if nothing began to run."""
     address, _ = lab
     there = f"{address}/lab/workspaces/{Path(path).stem}-{time.time_ns()}/tree/{path}?reset"
     page.goto(there)
     try:
         idle(page, seconds=60)
-    except TimeoutError:  # twice in some eighty openings JupyterLab did not hear of its kernel, which had started
+        run_all(page, address, path)
+    except TimeoutError:  # twice in some eighty openings JupyterLab did not hear of its kernel; once of the menu
         warnings.warn(f"{path}: the kernel is {kernel(page)}; opened again", stacklevel=2)
         page.goto("about:blank")
         end_kernels(address)
         page.goto(there)
         idle(page)
-    for _ in range(240):  # the kernel's session is attached a moment later
-        if any(s["path"] == path and s["kernel"]["execution_state"] == "idle" for s in sessions(address)):
+        run_all(page, address, path)
+
+
+def run_all(page, address, path, seconds=60):
+    """Press Run All Cells, and wait until the kernel works or a cell has run."""
+    for _ in range(240):  # the kernel's session is attached a moment after it is idle
+        if states(address, path) == ["idle"]:
             break
         page.wait_for_timeout(250)
     page.wait_for_timeout(1000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
+    for _ in range(seconds * 10):
+        if states(address, path) == ["busy"] or any(c.strip("[]:").isdigit() for c in prompts(page)):
+            return
+        page.wait_for_timeout(100)
+    raise TimeoutError(f"{path}: no cell began to run in {seconds} s: {prompts(page)}")
+
+
+def states(address, path):
+    """What JupyterLab's server says of the kernel of a notebook."""
+    return [s["kernel"]["execution_state"] for s in sessions(address) if s["path"] == path]
+
+
+def prompts(page):
+    """What stands beside the code cells: "[ ]:" before they run, "[*]:" while, "[3]:" after."""
+    return [text for text in page.locator(".jp-InputPrompt").all_inner_texts() if text.strip()]
 
 
 def idle(page, seconds=180):
@@ -78,7 +99,7 @@ def wait_for(path, page, seconds=300):
         errors = page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
         assert errors.count() == 0, errors.first.inner_text()
         page.wait_for_timeout(250)
-    raise AssertionError(f"{path} was not written")
+    raise AssertionError(f"{path} was not written; the kernel is {kernel(page)}, the cells {prompts(page)}")
 
 
 def settled(plot, page):
