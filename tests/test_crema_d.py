@@ -66,6 +66,21 @@ def test_smoothing_adds_votes(tmp_path):
     np.testing.assert_allclose(data.distributions[0], np.array([2, 1, 1, 5, 1, 1]) / 11, atol=1e-6)
 
 
+def test_sentences_keep_their_clips_as_they_are(votes):
+    wanted = ("IOM", "DFA")
+    some = helo.load("crema-d", root=shared("crema-d/tabulatedVotes.csv").parent, sentences=wanted)
+    rows = [k for k, name in enumerate(votes.trials) if name.startswith(wanted)]
+    assert len(some) == len(rows) == 2 * 546 and some.trials.tolist() == votes.trials[rows].tolist()
+    np.testing.assert_array_equal(some.distributions, votes.distributions[rows])
+    for m in ("voice", "face"):
+        np.testing.assert_array_equal(some.signals[m], votes.signals[m][rows])
+
+
+def test_a_sentence_nobody_speaks_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"tabulatedVotes\.csv: no clip of sentence 'DFA'; found IEO"):
+        helo.load("crema-d", root=write(tmp_path, small()), sentences=["IEO", "DFA"])
+
+
 def broken(change):
     rows = small()
     change(rows)

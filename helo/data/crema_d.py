@@ -9,6 +9,7 @@ Limits, enough for every clip of five digits and so not raised: 64 MiB, 300,000 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ FILE = "tabulatedVotes.csv"
 LARGEST, ROWS = 2**26, 300_000
 
 
-def load(root: str | Path, smoothing: float = 0.0) -> EmotionData:
+def load(root: str | Path, smoothing: float = 0.0, sentences: Sequence[str] = ()) -> EmotionData:
     """Load the votes as one window a clip, with the shares of the voice's and the face's votes as features.
 
     HeLo needs a physiological side: the voice takes that role here, which says nothing but which stream is carried
@@ -35,11 +36,12 @@ def load(root: str | Path, smoothing: float = 0.0) -> EmotionData:
     Args:
         root: the folder that holds tabulatedVotes.csv, or the file.
         smoothing: votes added to every emotion before dividing, in labels and features alike.
+        sentences: only clips of these, by their short names in fileName ("DFA", "IEO", ...); all twelve by default.
 
     Raises:
         MissingFile: no such file.
-        ValueError: no regular file, or a too large one; or columns, types, votes or names are not the release's; the
-            message names row, found and expected.
+        ValueError: no regular file, or a too large one; or columns, types, votes or names are not the release's, or a
+            sentence is not in it; the message names row, found and expected.
     """
     path = expanded(root)
     path = path / FILE if path.is_dir() else path
@@ -61,7 +63,7 @@ def load(root: str | Path, smoothing: float = 0.0) -> EmotionData:
         )
     shares = votes + smoothing
     shares = (shares / shares.sum(1, keepdims=True)).astype(np.float32)
-    voice, face, both = _rows_by_type(path, kinds, clips, names)
+    voice, face, both = _of_sentences(path, sentences, parts, _rows_by_type(path, kinds, clips, names))
     emotions = tuple(EMOTIONS.values())
     return EmotionData(
         name="crema-d",
@@ -112,6 +114,17 @@ def _rows_by_type(path, kinds, clips, names):
             clip = expected[int(np.argmax(names[rows] != names[order[1]]))]
             raise ValueError(f"{path}: clip {clip} has two fileNames; expected the same in its three rows")
     return order.values()
+
+
+def _of_sentences(path, sentences, parts, rows):
+    """Rows of the voice, the face and both, of clips of these sentences alone."""
+    known = {part[1] for part in parts}
+    for name in sentences:
+        if name not in known:
+            raise ValueError(f"{path}: no clip of sentence {short(name)}; found {', '.join(sorted(known)[:20])[:200]}")
+    if not len(sentences):
+        return rows
+    return [np.array([k for k in own if parts[k][1] in sentences]) for own in rows]
 
 
 def _integers(path, column, name, lowest, highest):
