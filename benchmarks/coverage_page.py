@@ -15,7 +15,7 @@ from helo.files import atomic_write
 from helo.views.palette import BLUE, ORANGE
 
 matplotlib.use("agg")
-SETS = {"wesad": "WESAD, wrist", "simulated": "simulated study", "crema-d": "CREMA-D votes"}
+SETS = {"wesad": "WESAD, wrist", "simulated": "simulated study", "crema-d": "CREMA-D votes, four sentences"}
 MODELS = ("mean", "ridge", "mlp", "early", "helo")
 BEGIN, END = "<!-- benchmarks/coverage.py page -->\n", "<!-- end -->\n"
 

@@ -23,7 +23,7 @@ TITLES = {
     "circumplex": "`circumplex`: many emotions, few windows, noisy votes",
     "emowalk": "EmoWalk: a study where little is to be had",
     "wesad": "WESAD, wrist",
-    "crema-d": "CREMA-D votes",
+    "crema-d": "CREMA-D votes, four of twelve sentences",
 }
 PAGE = """# Who is ahead, with the same budget for all
 
