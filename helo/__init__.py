@@ -8,12 +8,13 @@ answer = helo.predict(model, data, split.test)
 helo.score(data.distributions[split.test], answer.distributions)
 
 The rooms, each of which knows only those after it: views, batch; evaluation; live; training; models; data; transport,
-losses, measures, progress, checksums, reading, files, sinkhorn, precision, waiting. `from helo import figures, explore,
-sweeps` gives those of views and batch.
+losses, measures, progress, checksums, reading, files, sinkhorn, precision, waiting, replies.
+`from helo import figures, explore, sweeps` gives those of views and batch.
 """
 
 import importlib
 
+import helo.replies
 import helo.waiting  # noqa: F401 - before torch is loaded
 
 # isort: split

@@ -42,6 +42,7 @@ found = {
     "input": sys.stdin.read() if sys.stdin else None, "gc": [gc.isenabled(), *gc.get_threshold()],
     "locale": locale.getlocale(), "filters": len(warnings.filters), "tmp": plain(tempfile.gettempdir()),
     "names": sorted(k for k in globals() if k[0] != "_"), "inputs": len(In), "backend": matplotlib.get_backend(),
+    "replies": getattr(type(sliders.comm), "_reply_subshell_for", type).__module__,
     "drawn": drawn, "torch": [torch.get_num_threads(), torch.cuda.is_initialized(), torch.cuda._is_in_bad_fork()],
     "comms": sorted(get_ipython().kernel.comm_manager.targets),
     "history": str(get_ipython().history_manager.hist_file), "display": type(sys.stdout).__name__,

@@ -106,7 +106,7 @@ async def train(
     """`helo.fit` with curves that move while it trains: `run = await explore.train(model, data, split)`.
 
     The stop button, or the kernel's own, ends training with the best epoch so far; nothing is lost. Training has a
-    thread of its own, so that the kernel hears the button (ipykernel 7 or newer; before that, use the kernel's).
+    thread of its own, so that the kernel hears the button.
 
     Args:
         model, data, split: as for `helo.fit`.

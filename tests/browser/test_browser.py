@@ -388,10 +388,10 @@ def test_a_picture_whose_module_is_late_follows_its_slider(page, lab, study):
 
 
 def test_a_slider_moved_while_a_cell_awaits_is_heard_afterwards(page, lab):
-    """ipykernel 7.4.0 does not answer the move, and a control that waits for an answer says nothing more."""
+    """ipykernel 7.4.0 alone does not answer the move, and a control that waits for an answer says nothing more."""
     nbformat.write(
         _notebook(
-            "import asyncio, json, ipywidgets\nslider = ipywidgets.IntSlider(50)\n"
+            "import asyncio, json, helo, ipywidgets\nslider = ipywidgets.IntSlider(50)\n"
             "slider.observe(lambda change: json.dump(change['new'], open('heard', 'w')), names='value')\nslider",
             "open('began', 'w')\nawait asyncio.sleep(10)\nopen('ended', 'w')",
         ),
