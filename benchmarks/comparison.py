@@ -39,7 +39,7 @@ SETS: dict[str, dict] = {
     "matching": {},
     "emowalk": {},
     "wesad": {"context": 120, "tokens": 5},
-    # all twelve sentences are three times the work; these are the first four with one clip for each actor and emotion
+    # all twelve sentences are three times the work; these are the first but IEO, which is spoken at three levels
     "crema-d": {"sentences": ("DFA", "IOM", "ITH", "ITS")},
     "circumplex": {"windows": 30, "votes": 10},
 }

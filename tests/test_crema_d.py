@@ -79,6 +79,8 @@ def test_sentences_keep_their_clips_as_they_are(votes):
 def test_a_sentence_nobody_speaks_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"tabulatedVotes\.csv: no clip of sentence 'DFA'; found IEO"):
         helo.load("crema-d", root=write(tmp_path, small()), sentences=["IEO", "DFA"])
+    with pytest.raises(ValueError, match="sentences is 'IEO'; expected a list"):
+        helo.load("crema-d", root=tmp_path, sentences="IEO")
 
 
 def broken(change):

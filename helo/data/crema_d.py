@@ -118,6 +118,8 @@ def _rows_by_type(path, kinds, clips, names):
 
 def _of_sentences(path, sentences, parts, rows):
     """Rows of the voice, the face and both, of clips of these sentences alone."""
+    if isinstance(sentences, str):
+        raise ValueError(f"sentences is {short(sentences)}; expected a list of names, as ['DFA', 'IOM']")
     known = {part[1] for part in parts}
     for name in sentences:
         if name not in known:
