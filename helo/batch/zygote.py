@@ -232,8 +232,6 @@ def _kernel(command, environment):
     kernel.initialize()
     if widgets := sys.modules.get("ipywidgets"):
         widgets.load_ipython_extension(kernel.shell)  # what importing it does in a notebook
-    if replies := sys.modules.get("helo.replies"):
-        replies.mend()  # so does this
     kernel.start()
     _exit()
 
