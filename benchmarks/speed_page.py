@@ -32,6 +32,7 @@ PARTS = {
     "training": ("training.py --steps 4", 1),
     "stacked": ("stacked.py --repeats 2", 1),
     "seeds": ("stacked.py --seeds 3 --repeats 2 --ways evaluate", 1),
+    "denormals": ("denormals.py", 1),
     "growth": ("growth.py", 1),
     "data": ("data.py", 1),
     "imports": ("imports.py", 1),

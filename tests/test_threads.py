@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from conftest import random_data
@@ -111,3 +112,21 @@ def test_threads_sleep_while_they_wait_unless_the_environment_says_otherwise(sai
     code += "print(os.environ['OMP_WAIT_POLICY'])"
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert found.stdout.strip() == (said or "PASSIVE"), found.stderr
+
+
+def test_training_has_no_denormal_numbers_and_leaves_the_process_its_own():
+    """A weight without a gradient shrinks into them, and each product there takes a CPU a hundred times as long."""
+    tiny, found = torch.finfo(torch.float32).tiny, []
+    new = [helo.build("aimdit", DATA, width=16) for _ in range(3)]
+    for model in new:
+        with torch.no_grad():
+            model.cross[0].attention.query.weight.fill_(1e-40)
+
+    def see(*_):
+        found.append(float(torch.tensor(1e-39) * 0.5))
+
+    helo.fit(new[0], DATA, SPLIT, on_epoch=see, **FIT)
+    fit_together(new[1:], DATA, [SPLIT] * 2, seeds=[0, 1], on_epoch=see, **FIT)
+    assert set(found) == {0.0} and float(torch.tensor(1e-39) * 0.5) > 0, "as before afterwards"
+    for weight in (p.detach().numpy() for model in new for p in model.parameters()):
+        assert ((weight == 0) | (np.abs(weight) >= tiny)).all()

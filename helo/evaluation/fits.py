@@ -40,8 +40,9 @@ class Fitted:
         epochs: the best epoch; 0 for closed-form models.
         capped: as `Run.capped`.
         seconds: what it took; a stack's fits share its time.
-        fault: why there are no answers, where its numbers did not stay finite: they are NaN then, and its
-            validation_kl is infinite.
+        fault: why there are no answers, where its numbers were not finite from the first epoch: they are NaN then, and
+            its validation_kl is infinite.
+        broke: what was no longer finite in a later epoch, which ended training; the best one before it answers.
     """
 
     answers: np.ndarray
@@ -51,6 +52,7 @@ class Fitted:
     capped: bool
     seconds: float
     fault: str = ""
+    broke: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def _fitted(data: EmotionData, job: Job, named: dict, progress: bool) -> list[Fi
     started = time.perf_counter()
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*cap of .* epochs")  # said once, of all, by whoever asked for all
+            for said in (".*cap of .* epochs", ".*training ends with the weights of epoch"):
+                warnings.filterwarnings("ignore", said)  # said once, of all, by whoever asked for all
             runs = _runs(data, job, named, progress)
         learned = bool(job.training.get("refit")) or runs[0].model.closed_form
         results = [_asked(data, split, run, learned) for (split, _), run in zip(job.fits, runs, strict=True)]
@@ -133,7 +136,7 @@ def _asked(data: EmotionData, split: Split, run: Run, learned: bool) -> Fitted:
     if len(split.validation) and not learned:
         truth = data.distributions[split.validation].astype(np.float64)
         score = float(kl(truth, said(split.validation).astype(np.float64)).mean())
-    return Fitted(answers, score, len(split.validation), run.best_epoch, run.capped, 0.0)
+    return Fitted(answers, score, len(split.validation), run.best_epoch, run.capped, 0.0, broke=run.fault)
 
 
 def _runs(data: EmotionData, job: Job, named: dict, progress: bool) -> list[Run]:

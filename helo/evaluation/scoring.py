@@ -66,7 +66,8 @@ def evaluate(
         One row per model, seed, fold, subject and condition: as `person_scores` gives them, with "epochs" (mean of the
         models' best), "capped" (share of the fold's models whose training ended at its cap of epochs), "choice" (the
         candidate) and "seconds" (the fold's, divided by windows). `attrs["fits"]` has a row for each trained model,
-        `attrs["left_out"]` says which the data cannot feed, found before anything starts, and which failed, and why.
+        with "broke" where its numbers did not stay finite; `attrs["left_out"]` says which the data cannot feed, found
+        before anything starts, and which failed, and why.
 
     Raises:
         ValueError: unknown model or argument, one out of range, folder with on_epoch; none left. One alone: its own.
@@ -85,6 +86,7 @@ def evaluate(
     table = _table(contests, failed)
     _tell_lost(failed, entries, "failed", len(unable))
     _tell_capped([contest for contest in contests if contest.label not in failed])
+    _tell_broken([contest for contest in contests if contest.label not in failed])
     table.attrs["left_out"] = {label: shown(error, 500) for label, error in (unable | failed).items()}
     return table
 
@@ -210,6 +212,20 @@ def _run(contests, data, workers, folder, bar):
                 contest.done |= dict(zip(keys, outcome, strict=True))
             bar.to(bar.done + len(keys))
     return failed
+
+
+def _tell_broken(contests):
+    """Say once whose fits ended because their numbers were no longer finite: what answers is an epoch before that."""
+    told = []
+    for contest in contests:
+        broke = [f.broke for f in contest.done.values() if f.broke]
+        if broke:
+            told.append(f"{contest.label} ({len(broke)} of {len(contest.done)} fits, such as: {shown(broke[0], 200)})")
+    if told:
+        warnings.warn(
+            f"training ended early, its numbers no longer finite, for {'; '.join(told)}: the best epoch before answers",
+            stacklevel=3,
+        )
 
 
 def _tell_capped(contests):

@@ -23,7 +23,7 @@ from helo.training.centring import within_person
 from helo.training.faults import not_a_number, not_finite, suspect
 from helo.training.member import Member, OnEpoch, Run, Settings, device_for, most_epochs
 from helo.training.prediction import answers, check_layout
-from helo.training.threads import threads_for
+from helo.training.threads import threads_for, without_denormals
 
 
 def fit(
@@ -172,7 +172,7 @@ def train(
     An engine, `Alone` or a `Stack`, is made anew when a member has left. What is done with a member whose numbers are
     no longer finite, `broken` says; a run that it gives is the member's.
     """
-    with threads_for([m.model for m in members], members[0].settings.device):
+    with threads_for([m.model for m in members], members[0].settings.device), without_denormals():
         _until_done(members, engine, broken, progress)
         again = [m for m in members if m.settings.refit and not m.run and m.best_epoch and len(m.split.validation)]
         everybody = [m.with_everybody() for m in again]
@@ -180,7 +180,7 @@ def train(
     for first, second in zip(again, everybody, strict=True):
         first.run = second.run
     _tell_capped(members)
-    return [m.run or Run(m.model, m.history, m.best_epoch, m.capped, m.settings.precision) for m in members]
+    return [m.run or Run(m.model, m.history, m.best_epoch, m.capped, m.settings.precision, m.fault) for m in members]
 
 
 def _tell_capped(members):

@@ -36,6 +36,7 @@ class Run:
         best_epoch: the epoch whose weights the model has; 0 for closed-form models.
         capped: training ended at its cap of epochs, not because the validation KL had stopped falling.
         precision: what the model's products were computed in, "float32" or "bfloat16".
+        fault: what was no longer finite, where training ended for that, after an epoch that was; else "".
     """
 
     model: EmotionModel
@@ -43,6 +44,7 @@ class Run:
     best_epoch: int
     capped: bool = False
     precision: str = "float32"
+    fault: str = ""
 
 
 @dataclass
