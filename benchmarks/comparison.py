@@ -4,19 +4,22 @@ Every trained system has 8 candidates of settings (`helo.evaluation.candidates`)
 the training people, in three groups that validate in turns, choose one, and the three models answer together; the
 chosen one is trained with three seeds. The test people have no say. One model after another is kept in
 benchmarks/results/comparison-SET.csv (people and conditions) and fits-SET.csv (every fit), with the digest of the code
-and the data it was made by: the command goes on where it was stopped, on another machine too, and makes again what
-other code made. `--leave-one-out MODELS` is the same with every person a fold of their own (SET-loo). The set `page`
-writes docs/results.md and figures/forest-SET.png from what is kept, without a computation.
+and the data it was made by; made.csv says when, and with which PyTorch. The command goes on where it was stopped, on
+another machine too, and makes again what other code made. `--leave-one-out MODELS` is the same with every person a fold
+of their own (SET-loo). The set `page` writes docs/results.md and figures/forest-SET.png from what is kept, without a
+computation.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import hashlib
 import io
 import os
 import time
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +29,7 @@ import helo
 from helo import models
 from helo.evaluation.fits import code_of
 from helo.files import atomic_write, code_digest
+from helo.training.checkpoints import layout_to_json
 
 RESULTS = Path(__file__).parent / "results"
 BUDGET = {"nested": 3, "choose_from": 8, "seeds": (0, 1, 2), "epochs": 300, "patience": 15}
@@ -54,7 +58,7 @@ COLUMNS += ["epochs", "capped", "choice", "seconds"]
 
 def digest(model: str, data: helo.EmotionData) -> str:
     """What a model's rows were made by: its code, the evaluation's, the data and the budget."""
-    key = hashlib.sha256(repr((FOLDS, sorted(BUDGET.items()))).encode())
+    key = hashlib.sha256(repr((FOLDS, sorted(BUDGET.items()), layout_to_json(data.layout))).encode())
     for m in data.signals:
         key.update(data.signals[m].tobytes() + data.masks[m].tobytes())
     key.update(data.distributions.tobytes())
@@ -80,6 +84,14 @@ def keep(file: Path, rows: pd.DataFrame, model: str) -> None:
     atomic_write(file, content.getvalue().encode())
 
 
+def made(name: str, model: str) -> None:
+    """Put down when a set's rows of a model were made, and with which PyTorch."""
+    file, key = RESULTS / "made.csv", ["set", "model"]
+    today = {"set": name, "model": model, "date": str(datetime.date.today()), "torch": version("torch").split("+")[0]}
+    rows = pd.concat([read(file), pd.DataFrame([today])]).drop_duplicates(key, keep="last")
+    atomic_write(file, rows.sort_values("set", kind="stable").to_csv(index=False).encode())
+
+
 def contest(name: str, data: helo.EmotionData, names: list[str], folds: int | None, workers: int, folder: Path) -> None:
     """Each model with its budget, one after another; those that are kept are left alone."""
     people, fits = (RESULTS / f"{what}-{name}.csv" for what in ("comparison", "fits"))
@@ -102,6 +114,7 @@ def contest(name: str, data: helo.EmotionData, names: list[str], folds: int | No
             rows = over_conditions(rows)
         keep(fits, done, model)
         keep(people, rows, model)
+        made(name, model)
         weighted = (table["kl"] * table["windows"]).sum() / table["windows"].sum()
         took = (time.perf_counter() - started) / 60
         print(f"{model}: KL {weighted:.4f}, {len(done)} fits, {took:.1f} minutes", flush=True)

@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import random_data
 
 import helo
 from helo import models
@@ -45,7 +46,9 @@ def test_what_is_fixed_is_not_drawn_and_a_seed_draws_again():
     assert {(c.options["dropout"], c.training["learning_rate"]) for c in fixed} == {(0.1, 0.01)}
     assert candidates("early", 8, {}, {}, seed=1) == candidates("early", 8, {}, {}, seed=1)
     assert candidates("early", 8, {}, {}, seed=1) != candidates("early", 8, {}, {}, seed=2)
-    assert len(candidates("ridge", 8, {}, {})) == 1, "it chooses inside"
+    assert candidates("ridge", 8, {}, {}) == [choice.Candidate({}, {}), choice.Candidate({}, {"centre_people": True})]
+    for alone in (candidates("ridge", 1, {}, {}), candidates("mean", 8, {}, {})):
+        assert alone == [choice.Candidate({}, {})], "it chooses inside; or there is nothing to choose"
 
 
 @pytest.fixture
@@ -165,9 +168,63 @@ def test_code_of_another_system_leaves_fits_valid(monkeypatch):
 def test_the_table_tells_the_budget_and_what_was_chosen(simulated, slow_or_good):
     table = helo.evaluate(["early", "ridge"], simulated, nested=2, choose_from=3, seeds=[0, 1], **FAST)
     told = helo.evaluation.chosen(table)
-    assert told.candidates.to_dict() == {"early": 3, "ridge": 1}
-    assert told.fits.to_dict() == {"early": 3 * 2 * (3 + 1), "ridge": 3}
+    assert told.candidates.to_dict() == {"early": 3, "ridge": 2}
+    assert told.fits.to_dict() == {"early": 3 * 2 * (3 + 1), "ridge": 3 * (2 * 2 + 1)}
+    assert 0 < told.cut["early"] <= told.fits["early"] and told.cut["ridge"] == 0, "chosen or not"
     assert "learning_rate 0.004" in told.chosen["early"] and told.chosen["early"].endswith("(3 of 3 folds)")
+
+
+def rated_by_habit(people=24, each=10):
+    """A study whose people rate by habit, which nothing tells; half of the features are a person's own."""
+    rng, n = np.random.default_rng(3), people * each
+    own = rng.normal(size=(n, 1, 4))
+    habit, offset = (np.repeat(rng.normal(0, size, (people, 1, 4)), each, 0) for size in (0.5, 1))
+    d = np.exp(0.5 * own + habit)[:, 0]
+    return random_data(
+        n,
+        4,
+        distributions=d / d.sum(1, keepdims=True),
+        signals={"eda": np.concatenate([own, offset], 2), "face": rng.normal(size=(n, 1, 2))},
+        roles={"physiological": ["eda"], "behavioral": ["face"]},
+        subjects=np.repeat([f"P{k}" for k in range(people)], each),
+        trials=np.tile(np.arange(each), people).astype(str),
+    )
+
+
+def test_a_closed_form_chooses_whether_to_learn_from_centred_ratings():
+    """As every trained model may; by those who are held out, whose ratings are as they are, and answers with all."""
+    data = rated_by_habit()
+    table = helo.evaluate(["ridge", "mean"], data, nested=2, choose_from=8, **FAST | {"folds": 4})
+    told = helo.evaluation.chosen(table)
+    assert told.candidates.to_dict() == {"ridge": 2, "mean": 1}
+    assert told.fits.to_dict() == {"ridge": 4 * (2 * 2 + 1), "mean": 4}
+    assert told.chosen["ridge"] == "centre_people True (4 of 4 folds)"
+    tried = pd.DataFrame(table.attrs["fits"]).query("model == 'ridge' and group >= 0")
+    assert (tried[tried.candidate == 1].validation_kl.mean() < tried[tried.candidate == 0].validation_kl.mean()) and (
+        tried.groupby(["fold", "candidate"]).validation_windows.sum() == 180
+    ).all()
+    splits = helo.splits.by_subject(data, folds=4)
+    model = helo.build("ridge", data)
+    helo.fit(model, data, splits[0], centre_people=True)
+    alone = helo.score(data.distributions[splits[0].test], helo.predict(model, data, splits[0].test).distributions)
+    rows = table[(table.model == "ridge") & (table.fold == splits[0].name)]
+    assert np.average(rows.kl, weights=rows.windows) == pytest.approx(alone["kl"], rel=1e-6), "all of them answer"
+    fixed = helo.evaluate(["ridge"], data, nested=2, choose_from=8, centre_people=False, **FAST | {"folds": 4})
+    assert helo.evaluation.chosen(fixed).candidates["ridge"] == 1, "what is given is not chosen"
+    assert (fixed.choice == 0).all() and table[table.model == "ridge"].kl.mean() < fixed.kl.mean()
+
+
+def test_a_test_person_has_no_say_in_a_closed_forms_choice():
+    data = rated_by_habit()
+    split = helo.splits.by_subject(data, folds=4)[:1]
+    other = data.distributions.copy()
+    other[split[0].test] = other[split[0].test][:, ::-1]
+    kept = [
+        pd.DataFrame(helo.evaluate(["ridge"], d, protocol=split, nested=2, choose_from=8, **FAST).attrs["fits"])
+        for d in (data, dataclasses.replace(data, distributions=other))
+    ]
+    judged = [k[k.group >= 0].validation_kl.to_list() for k in kept]
+    assert judged[0] == judged[1]
 
 
 def test_a_kept_fit_is_of_its_layout_and_its_presets(simulated, tmp_path):

@@ -20,6 +20,8 @@ SHARED: dict[str, tuple] = {
     "input_dropout": (0.0, 0.25, 0.5),
 }
 _OF_THE_MODEL = ("dropout", "input_dropout")
+#: what nothing can be chosen for: they read no signal, and the second is the zero of skill
+_READ_NOTHING = ("uniform", "mean")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ def candidates(
 
     The shared settings of candidate k are the same for every model, each value as often as the next; every third
     candidate also draws the model's own (`EmotionModel.choices`). What was fixed by the caller is never drawn. A model
-    solved in closed form has one candidate: it chooses its strength inside, by its training people or trials.
+    solved in closed form chooses its strength inside, by its training people or trials; of the shared settings it knows
+    `centre_people` alone, and has its two values for candidates.
 
     Args:
         model: its name.
@@ -51,7 +54,8 @@ def candidates(
     """
     first = Candidate(dict(options), dict(training))
     if is_closed_form(model):
-        return [first]
+        free = count > 1 and "centre_people" not in training and model not in _READ_NOTHING
+        return [first, Candidate(first.options, first.training | {"centre_people": True})] if free else [first]
     takes, own = defaults(model), choices(model)
     columns = {
         name: np.random.default_rng((seed, k)).permutation(np.resize(np.arange(len(values)), count - 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,12 @@ from helo.data.splits import nested
 from helo.evaluation.choice import candidates
 from helo.evaluation.fits import Fitted, Job
 from helo.evaluation.people import person_scores
+from helo.measures import kl
 from helo.models import is_closed_form
 from helo.reading import shown
+
+#: the group of a fit that took everybody on the training side
+WHOLE = -1
 
 
 @dataclass
@@ -40,34 +44,48 @@ class Contest:
     groups: int
     count: int
     training: Mapping[str, Any]
-    done: dict[tuple[int, int, int, int], Fitted] = field(default_factory=dict)  # candidate, fold, group, seed
+    done: dict[tuple[int, int, int, int], Fitted] = field(default_factory=dict)  # candidate, fold, group or WHOLE, seed
 
     def __post_init__(self):
         self.model = self.entry["model"]
         self.closed = is_closed_form(self.model)
-        if self.closed:  # solved once, with everybody
-            self.seeds, self.groups = self.seeds[:1], 0
+        if self.closed:  # what answers is solved once, with everybody
+            self.seeds = self.seeds[:1]
         options = {k: v for k, v in self.entry.items() if k != "model"}
         self.candidates = candidates(self.model, self.count, options, self.training)
 
     @property
     def total(self) -> int:
         """Fits of both rounds."""
-        return len(self.splits) * max(self.groups, 1) * (len(self.candidates) + len(self.seeds) - 1)
+        many, each = len(self.candidates), max(self.groups, 1)
+        if self.closed:
+            return len(self.splits) * (many * each + 1 if many > 1 else 1)
+        return len(self.splits) * each * (many + len(self.seeds) - 1)
 
     def parts(self, fold: int, seed: int) -> list[Split]:
         """The fold's split, or its groups."""
         split = self.splits[fold]
         return nested(self.data, split, self.groups, seed) if self.groups else [split]
 
+    def judged(self, fold: int) -> list[Split]:
+        """The same for a model that learns from its validation side too: it is asked about those who are held out."""
+        return [
+            Split(f"{part.name}-judged", part.train, part.validation[:0], part.validation)
+            for part in self.parts(fold, self.seeds[0])
+        ]
+
     def first_round(self) -> list[tuple[Job, list]]:
         """All candidates with the first seed, to choose from; all seeds of a model that has no choice."""
+        if self.closed:
+            return self._solved() if len(self.candidates) == 1 else self._judged()
         seeds = self.seeds if len(self.candidates) == 1 else self.seeds[:1]
         wanted = [(k, fold) for k in range(len(self.candidates)) for fold in range(len(self.splits))]
         return self._jobs([(k, fold, seed) for k, fold in wanted for seed in seeds])
 
     def second_round(self) -> list[tuple[Job, list]]:
-        """What was chosen, with the other seeds."""
+        """What was chosen, with the other seeds; in closed form, with everybody."""
+        if self.closed:
+            return [] if len(self.candidates) == 1 else self._solved()
         seeds = [] if len(self.candidates) == 1 else self.seeds[1:]
         return self._jobs([(self.choice(fold), fold, seed) for fold in range(len(self.splits)) for seed in seeds])
 
@@ -84,7 +102,31 @@ class Contest:
                 jobs.append((Job(self.model, candidate.options, candidate.training, fits), keys))
         return jobs
 
+    def _judged(self):
+        """A closed form's candidates, asked about each group in turn."""
+        folds = range(len(self.splits))
+        parts = [(part, fold, group) for fold in folds for group, part in enumerate(self.judged(fold))]
+        seed = self.seeds[0]
+        return [
+            (
+                Job(self.model, candidate.options, candidate.training, [(part, seed) for part, _, _ in parts]),
+                [(k, fold, group, seed) for _, fold, group in parts],
+            )
+            for k, candidate in enumerate(self.candidates)
+        ]
+
+    def _solved(self):
+        """What was chosen of a closed form, solved once a fold."""
+        seed, jobs = self.seeds[0], []
+        for fold, split in enumerate(self.splits):
+            k = self.choice(fold)
+            chosen = self.candidates[k]
+            jobs.append((Job(self.model, chosen.options, chosen.training, [(split, seed)]), [(k, fold, WHOLE, seed)]))
+        return jobs
+
     def of(self, candidate: int, fold: int, seed: int) -> list[Fitted]:
+        if self.closed:
+            return [self.done[candidate, fold, WHOLE, seed]]
         return [self.done[candidate, fold, group, seed] for group in range(max(self.groups, 1))]
 
     def choice(self, fold: int) -> int:
@@ -95,7 +137,7 @@ class Contest:
         """
         if len(self.candidates) == 1:
             return 0
-        tried = [self.of(k, fold, self.seeds[0]) for k in range(len(self.candidates))]
+        tried = self._tried(fold)
         means = [
             np.average([f.validation_kl for f in fits], weights=[f.validation_windows for f in fits]) for fits in tried
         ]
@@ -104,6 +146,18 @@ class Contest:
                 f"{self.label}: no candidate is finite in {self.splits[fold].name}: {tried[0][0].fault}"
             )
         return int(np.nanargmin(means))
+
+    def _tried(self, fold):
+        """The fits that a fold's people chose by, candidate by candidate, with their KL on those who were held out."""
+        seed = self.seeds[0]
+        tried = [
+            [self.done[k, fold, group, seed] for group in range(max(self.groups, 1))]
+            for k in range(len(self.candidates))
+        ]
+        if not self.closed:
+            return tried
+        truths = [self.data.distributions[part.test].astype(np.float64) for part in self.judged(fold)]
+        return [[_held_out(f, truth) for f, truth in zip(fits, truths, strict=True)] for fits in tried]
 
     def rows(self) -> list[dict[str, Any]]:
         """The table's rows.
@@ -114,7 +168,7 @@ class Contest:
         rows = []
         for fold, split in enumerate(self.splits):
             choice = self.choice(fold)
-            tried = [f for k in range(len(self.candidates)) for f in self.of(k, fold, self.seeds[0])]
+            tried = [f for (_, of, _, seed), f in self.done.items() if (of, seed) == (fold, self.seeds[0])]
             for seed in self.seeds:
                 fits = self.of(choice, fold, seed)
                 for fault in [f.fault for f in fits if f.fault]:
@@ -134,9 +188,20 @@ class Contest:
 
     def fits(self) -> list[dict[str, Any]]:
         """What was trained, fit by fit."""
+        judged = {}
+        if self.closed and len(self.candidates) > 1:
+            tried = {fold: self._tried(fold) for fold in range(len(self.splits))}
+            judged = {key: tried[key[1]][key[0]][key[2]] for key in self.done if key[2] != WHOLE}
         return [
             {"model": self.label, "candidate": k, "settings": shown(self.candidates[k], 500), "seed": seed}
             | {"fold": self.splits[fold].name, "group": group, "validation_kl": f.validation_kl}
             | {"validation_windows": f.validation_windows, "epochs": f.epochs, "capped": f.capped, "seconds": f.seconds}
-            for (k, fold, group, seed), f in sorted(self.done.items())
+            | ({"broke": f.broke} if f.broke else {})
+            for (k, fold, group, seed), f in sorted((self.done | judged).items(), key=lambda item: item[0])
         ]
+
+
+def _held_out(fitted, truth):
+    """What is kept of a closed form's fit, whose test windows were those held out to judge it."""
+    score = float(kl(truth, fitted.answers.astype(np.float64)).mean())
+    return replace(fitted, validation_kl=score, validation_windows=len(truth))
