@@ -231,8 +231,7 @@ def collect(
 
     from helo.batch import sweeps
     from helo.batch.overview import overview
-    from helo.batch.plan import notebooks_of
-    from helo.evaluation import summarise, to_markdown
+    from helo.batch.scores import scores
     from helo.files import atomic_write
     from helo.reading import expanded
 
@@ -242,18 +241,8 @@ def collect(
         results.to_parquet(content)
         atomic_write(expanded(table or folder / "table.parquet"), content.getvalue())
         page = overview(folder, results)
-    if {"model", "seed", "fold", "people"} <= set(results):
-        each = results[sweeps.fitted(results)]  # a folder may hold runs of other notebooks too
-        each = each.assign(notebook=each["run"].map(notebooks_of(folder)))
-        varied = [n for n in sweeps.axes(folder) if n in each and n not in ("model", "seed", "fold")]
-        varied = ["notebook"] * (each["notebook"].nunique() > 1) + varied
-        for values, part in each.groupby(varied, dropna=False) if varied else [((), each)] if len(each) else []:
-            told = ", ".join(f"{name} {value}" for name, value in zip(varied, values, strict=True) if value == value)
-            try:
-                shown = to_markdown(summarise(sweeps.by_person(part)).sort_values("kl"))
-            except ValueError as error:  # of a sweep that is not whole yet, above all
-                shown = f"no scores yet: {error}"
-            _say(f"\n{told}\n\n{shown}")
+    for told in scores(folder, results):
+        _say(told)
     _say(f"\n{len(results)} results: {table or folder / 'table.parquet'}\noverview: {page}")
 
 

@@ -286,7 +286,11 @@ def test_collect_scores_people_not_runs(tmp_path):
     assert "| 2.00 [2.00, 2.00] |" in told and "100 % of fits" in told
     (tmp_path / "s" / sweeps.run_id(notebook, many[3]) / "result.json").unlink()
     told = finish(helo("collect", tmp_path / "s"))
-    assert "no scores yet: model 'mean', seed 0: 0 windows of subject 's2'" in told
+    assert "| helo | " in told and "| mean | " not in told, "a mean over one fold is of other people"
+    assert "[95 % over 4 people]" in told and "Left out: mean. 1 of its runs is not done (1 interrupted)" in told
+    (tmp_path / "s" / sweeps.run_id(notebook, many[1]) / "result.json").unlink()
+    told = finish(helo("collect", tmp_path / "s"))
+    assert "no scores yet: 2 of its runs are not done (2 interrupted)" in told and "| helo | " not in told
 
 
 def test_what_else_is_called_people_is_passed_over(tmp_path):
