@@ -232,6 +232,14 @@ def test_one_subject_alone_is_compared_over_folds():
     assert "[95 % over 3 folds]" in to_markdown(summary)
 
 
+def test_more_draws_without_a_value_than_the_tail_holds_leave_no_interval():
+    """With 12 people the tail of a 95 % interval holds 1.1 % of the draws, not 2.5 %."""
+    values = np.random.default_rng(0).normal(size=5000)
+    for missing, known in ((50, True), (75, False)):
+        some = np.r_[np.full(missing, np.nan), values[missing:]]
+        assert np.isfinite(limits(some, 12)).all() == known
+
+
 def test_why_there_is_no_skill_or_no_interval():
     unknown = summarise(table({"a": [0.1, 0.2]}, ceiling=np.nan)).loc["a"]
     assert np.isnan(unknown["skill"]) and "conditions are not" in unknown["skill_note"]

@@ -55,7 +55,7 @@ def candidates(
     first = Candidate(dict(options), dict(training))
     if is_closed_form(model):
         free = count > 1 and "centre_people" not in training and model not in _READ_NOTHING
-        return [first, Candidate(first.options, first.training | {"centre_people": True})] if free else [first]
+        return [first, Candidate(first.options, dict(first.training) | {"centre_people": True})] if free else [first]
     takes, own = defaults(model), choices(model)
     columns = {
         name: np.random.default_rng((seed, k)).permutation(np.resize(np.arange(len(values)), count - 1))

@@ -62,7 +62,7 @@ def limits(values: np.ndarray, people: int, level: float = 0.95) -> np.ndarray:
     if not missing.any():
         return np.quantile(values, ends, axis=0)
     found = np.nanquantile(np.where(missing == 1, 0, values), ends, axis=0)
-    return np.where(missing > (1 - level) / 2, np.nan, found)
+    return np.where(missing > tail, np.nan, found)
 
 
 def interval_over_people(

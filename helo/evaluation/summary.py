@@ -182,8 +182,9 @@ def chosen(table: pd.DataFrame, fits: pd.DataFrame | None = None) -> pd.DataFram
         fits: a row for each fit, as in the table's `attrs["fits"]`, which is the default.
 
     Returns:
-        Index: the model. "candidates" and "fits", how many; "chosen", the settings and in how many folds, the most
-        frequent first; what no model could choose is left out, "as given" where nothing is left.
+        Index: the model. "candidates" and "fits", how many; "cut", how many of these fits ended at their cap of
+        epochs, chosen or not; "chosen", the settings and in how many folds, the most frequent first; what no model
+        could choose is left out, "as given" where nothing is left.
     """
     import pandas as pd
 
@@ -199,5 +200,6 @@ def chosen(table: pd.DataFrame, fits: pd.DataFrame | None = None) -> pd.DataFram
         own = folds[model].sort_values(ascending=False, kind="stable")
         told = "; ".join(f"{settings[model, k]} ({count} of {own.sum()} folds)" for k, count in own.items())
         mine = fits["model"] == model
-        rows[model] = {"candidates": fits.loc[mine, "candidate"].nunique(), "fits": int(mine.sum()), "chosen": told}
+        counts = {"candidates": fits.loc[mine, "candidate"].nunique(), "fits": int(mine.sum())}
+        rows[model] = counts | {"cut": int((fits.loc[mine, "capped"] > 0).sum()), "chosen": told}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
