@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import helo
 from helo.__main__ import app
-from helo.data.audit import audit
+from helo.data.audit import _whole_ratings, audit
 from helo.data.check import CAUTION, FAULT, check
 
 PEOPLE, CLIPS, EACH = 10, 8, 3
@@ -75,6 +75,37 @@ def test_a_rating_among_the_features(plant, figure):
         (one,) = audit(planted(plant, token=token))
         assert (one.level, one.what, one.where) == (FAULT, "rating among the features", "eda")
         assert re.match(f"'slope' {figure}: .* leave it out$", one.found), one.found
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda r, d: r[:, 2] / 5,
+        lambda r, d: r[:, 2] - 1,
+        lambda r, d: 6 - r[:, 2],
+        lambda r, d: (r[:, 2] - r[:, 2].mean()) / r[:, 2].std(),
+        lambda r, d: by_person(r[:, 2], d),
+        lambda r, d: r[:, 2] + noise(0.02),
+    ],
+    ids=["a fifth", "from 0 to 4", "backwards", "standardised", "standardised by person", "nearly"],
+)
+def test_a_rating_in_another_unit(plant):
+    """Its share goes with it by .7 alone: the rating is traced back from the shares, which are whole numbers' parts."""
+    (one,) = audit(planted(lambda d, r: plant(r, d)))
+    assert (one.level, one.what, one.where) == (FAULT, "rating among the features", "eda")
+    assert re.match("'slope' correlates (1.000|0.99.) with the rating of 'sad': .* leave it out$", one.found), one.found
+
+
+def test_whole_ratings_are_traced_back_where_shares_can_tell_them():
+    rng = np.random.default_rng(0)
+    ratings = rng.integers(1, 8, (300, 6))
+    d = (ratings / ratings.sum(1, keepdims=True)).astype(np.float32).astype(float)
+    found = _whole_ratings(d)
+    known = ~np.isnan(found[:, 0])
+    assert (found[known] == ratings[known]).all() and known.mean() > 0.9
+    assert not known[ratings.max(1) < 4].any(), "3 and 3 may have been 6 and 6"
+    assert np.isnan(_whole_ratings(rng.dirichlet(np.ones(6), 300))).all(), "ratings that go on between the numbers"
+    assert np.isnan(_whole_ratings(d[:, :2] / d[:, :2].sum(1, keepdims=True))).all(), "two shares are near whole often"
 
 
 def test_a_small_unit_changes_no_verdict():

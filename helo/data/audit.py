@@ -15,6 +15,8 @@ from helo.measures import kl
 
 #: |correlation| of a feature with an emotion's share from which on it is taken for the rating.
 RATING = 0.98
+#: largest sum of a window's whole-number ratings that its shares are traced back to, and how near to whole they must be
+SUM, WHOLE = 400, 1e-3
 #: share of a feature's variance that other people's mean for the clip explains, from which on it names the clip.
 CLIP = 0.95
 #: share of the mean's KL that a modality's absence takes off, and p over people, from which on it tells the label.
@@ -79,34 +81,77 @@ def _worst(found: dict, level: str, what: str, told, action: str) -> Iterator[Fi
 
 
 def _ratings(data):
-    """Features that are a rating, as a share or as a whole number, or hardly differ from a share."""
+    """Features that are a rating, as a share or as a whole number, or hardly differ from one, whatever their unit."""
     found: dict[str, dict] = {}
+    rated = _whole_ratings(data.distributions.astype(np.float64))
     people, trials = (np.unique(names, return_inverse=True)[1] for names in (data.subjects, data.trial_ids))
     for m, rows, x in _tokens(data):
         d = data.distributions[rows].astype(np.float64)
-        closeness = np.zeros((x.shape[1], d.shape[1]))
-        who = np.unique(people[rows], return_inverse=True)[1]
-        free = len(np.unique(trials[rows]))
-        if free >= TRIALS:
-            closeness = np.abs(_correlation(x, d))
-        if free - who.max() - 1 >= TRIALS:  # centred and scaled by person, as features often are
-            closeness = np.maximum(closeness, np.abs(_correlation(_standard(x, who), _standard(d, who))))
-        closeness[_same(x, d)] = 1
-        if free >= TRIALS:
-            closeness[_whole(x, d)] = 1
-        for k in np.flatnonzero(closeness.max(1) > RATING):
-            most = int(closeness[k].argmax())
-            of = found.setdefault(m, {})
-            name = data.features[m][k]
-            of[name] = max(of.get(name, (0, "")), (closeness[k, most], data.emotions[most]))
+        share = _alike(x, d, people[rows], trials[rows])
+        share[_same(x, d)] = 1
+        if len(np.unique(trials[rows])) >= TRIALS:
+            share[_whole(x, d)] = 1
+        known = ~np.isnan(rated[rows, 0])
+        rating = _alike(x[known], rated[rows][known], people[rows][known], trials[rows][known])
+        for what, closeness in (("share", share), ("rating", rating)):
+            for k in np.flatnonzero(closeness.max(1) > RATING):
+                most = int(closeness[k].argmax())
+                of = found.setdefault(m, {})
+                name = data.features[m][k]
+                # nearest first; that it is the rating itself before that it goes with it
+                of[name] = max(of.get(name, (0, "", "")), (closeness[k, most], what, data.emotions[most]))
     action = "if it was computed from the ratings, leave it out"
     yield from _worst(found, FAULT, "rating among the features", _told_of_rating, action)
 
 
-def _told_of_rating(closeness, emotion):
+def _told_of_rating(closeness, what, emotion):
     if closeness == 1:
         return f"is the rating of '{emotion}' itself"
-    return f"correlates {closeness:.3f} with the share of '{emotion}'"
+    return f"correlates {closeness:.3f} with the {what} of '{emotion}'"
+
+
+def _alike(x, y, people, trials):
+    """|correlation| of every column of x with every one of y, or with each centred and scaled by person if higher.
+
+    0 where there are too few trials for that to tell anything.
+    """
+    free, closeness = len(np.unique(trials)), np.zeros((x.shape[1], y.shape[1]))
+    if free < TRIALS:
+        return closeness
+    who = np.unique(people, return_inverse=True)[1]
+    closeness = np.abs(_correlation(x, y))
+    if free - who.max() - 1 >= TRIALS:  # by person, as features often are
+        closeness = np.maximum(closeness, np.abs(_correlation(_standard(x, who), _standard(y, who))))
+    return np.minimum(closeness, 1 - 1e-9)  # 1 is for what is the same, number by number
+
+
+def _whole_ratings(d):
+    """The whole numbers (n, L) that shares d (n, L) were made from; NaN in windows where they are not known.
+
+    The least sum s <= SUM with all s d_j whole. Where twice as much would still be within the scale, by the largest
+    rating of any window, it may have been twice as much: not known either. Nothing is, where fewer than nine in ten
+    windows have such a sum (ratings that go on between the numbers, or a floor below them) or emotions are two.
+    """
+    rows, back = np.unique(d, axis=0, return_inverse=True)
+    some = rows[:: -(-len(rows) // 500)]  # of many windows some tell that none are made of whole numbers
+    totals = _least_sums(rows) if (_least_sums(some) == 0).mean() < 0.5 else np.zeros(len(rows))
+    ratings = np.round(rows * totals[:, None])
+    most = ratings.max(1)
+    unknown = (totals == 0) | (2 * most <= most.max())
+    if d.shape[1] < 3 or (totals[back.ravel()] == 0).mean() > 0.1:
+        unknown[:] = True
+    ratings[unknown] = np.nan
+    return ratings[back.ravel()]
+
+
+def _least_sums(d):
+    """The least s <= SUM by which each row of d is whole numbers; 0 where there is none."""
+    sums = np.zeros(len(d))
+    for s in range(1, SUM + 1):
+        left = np.flatnonzero(sums == 0)
+        near = np.abs(s * d[left] - np.round(s * d[left])).max(1, initial=0) < WHOLE
+        sums[left[near]] = s
+    return sums
 
 
 def _same(x, d):
