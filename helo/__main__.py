@@ -78,18 +78,17 @@ def evaluate(
         bool, typer.Option("--centre-people", help="learn from ratings without each person's own tendency")
     ] = False,
     precision: Annotated[str, typer.Option(help="of large models' products: auto, float32 or bfloat16")] = "auto",
+    weight: Annotated[str, typer.Option(help="what counts once in a mean: windows or trials")] = "windows",
+    table: Annotated[Path | None, typer.Option(help="CSV file for a row per person and condition")] = None,
 ) -> None:
-    """Fit and score models on every fold and seed; print one table, best first by KL."""
+    """Fit and score models on every fold and seed; print the budget, a table, best first by KL, and what was chosen."""
     import helo
-    from helo.evaluation import summarise, to_markdown
-    from helo.models import ablations, available, systems
 
-    kinds = {"systems": systems, "ablations": ablations, "all": available}
     with _told_plainly():
-        data = helo.load(dataset, **({"root": root} if root else {}) | dict(map(_name_and_value, option or [])))
-        table = helo.evaluate(
-            kinds[models]() if models in kinds else [name.strip() for name in models.split(",")],
-            data,
+        _one_of("weight", weight, "windows", "trials")
+        results = helo.evaluate(
+            _models(models),
+            helo.load(dataset, **({"root": root} if root else {}) | dict(map(_name_and_value, option or []))),
             protocol=protocol,
             seeds=range(seeds),
             folds=folds or None,
@@ -102,7 +101,24 @@ def evaluate(
             precision=precision,
             **({"centre_people": True} if centre_people else {}),  # left alone, it may be chosen
         )
-    _say(to_markdown(summarise(table).sort_values("kl")))
+        _report(results, table, protocol, nested, weight)
+
+
+def _report(results, table, *about):
+    from helo.evaluation.report import report
+    from helo.files import atomic_write
+    from helo.reading import expanded
+
+    if table:
+        atomic_write(expanded(table), results.to_csv(index=False).encode())
+    _say(report(results, *about))
+
+
+def _models(asked):
+    from helo.models import ablations, available, systems
+
+    kinds = {"systems": systems, "ablations": ablations, "all": available}
+    return kinds[asked]() if asked in kinds else [name.strip() for name in asked.split(",")]
 
 
 @app.command()
@@ -261,6 +277,12 @@ def _told_plainly():
                 raise
         _say(f"helo: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+def _one_of(name, value, *expected):
+    """Before anything is computed."""
+    if value not in expected:
+        raise ValueError(f"{name} is {value!r}; expected {' or '.join(expected)}")
 
 
 def _name_and_value(text):

@@ -6,11 +6,14 @@ import sys
 import tomllib
 from importlib.metadata import distributions
 
-import pytest
+import pandas as pd
 import yaml
 from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from typer.testing import CliRunner
+
+from helo.__main__ import app
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -126,14 +129,17 @@ def test_import_loads_no_plotting_no_simulator_no_solver():
     }
 
 
-@pytest.mark.parametrize("command", [["--help"], ["evaluate", "--help"], ["demo", "--help"]])
-def test_help(command):
-    done = subprocess.run([sys.executable, "-m", "helo", *command], capture_output=True, text=True)
+def test_help():
+    done = subprocess.run([sys.executable, "-m", "helo", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "Usage" in done.stdout
+    for command in ("evaluate", "demo", "collect"):
+        done = CliRunner().invoke(app, [command, "--help"])
+        assert done.exit_code == 0 and "Usage" in done.output
 
 
 def test_evaluate_command(tmp_path):
-    command = [sys.executable, "-m", "helo", "evaluate", "--models", "uniform,mean", "--folds", "3", "--workers", "1"]
+    words = ["evaluate", "--models", "uniform,mean", "--folds", "3", "--workers", "1"]
+    command = [sys.executable, "-m", "helo", *words]
     done = subprocess.run(
         [*command, "--centre-people", "--option", "subjects=6"], capture_output=True, text=True, check=True
     )
@@ -143,6 +149,19 @@ def test_evaluate_command(tmp_path):
         (["--models", "halo"], "unknown model 'halo'"),
         (["--option", "subjects=1"], "subjects"),
         (["--option", "subjects"], "NAME=VALUE"),
+        (["--weight", "people"], "weight is 'people'; expected windows or trials"),
     ):
-        done = subprocess.run([*command, *wrong], capture_output=True, text=True)
-        assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+        done = CliRunner().invoke(app, [*words, *wrong])
+        assert done.exit_code == 2 and message in done.stderr and done.exception.code == 2, done.output
+
+
+def test_evaluate_tells_the_budget_and_what_was_chosen_and_keeps_the_rows(tmp_path):
+    words = ["--models", "ridge,mean", "--folds", "3", "--workers", "1", "--option", "subjects=6"]
+    words += ["--choose-from", "8", "--weight", "trials", "--table", str(tmp_path / "rows.csv")]
+    told = CliRunner().invoke(app, ["evaluate", *words]).output
+    assert "3 folds by subjects, 3 groups of training people, a model each; candidates: at most 2, seeds: 1" in told
+    assert "KL by trial" in told and re.search(
+        r"ridge: 2 candidates, 21 fits, 0 cut at the cap\n  .*of 3 folds\)", told
+    )
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    assert set(rows.model) == {"ridge", "mean"} and rows.subject.nunique() == 6

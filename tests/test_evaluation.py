@@ -292,3 +292,18 @@ def test_without_validation_windows_there_is_an_answer(simulated, name):
 def test_two_people_are_enough_for_a_closed_form():
     data = dataclasses.replace(random_data(), subjects=np.repeat(["a", "b"], 20))
     assert np.isfinite(helo.evaluate(["mean", "ridge"], data, progress=False)["kl"]).all()
+
+
+def test_a_fit_whose_numbers_broke_is_told(simulated):
+    """Its best epoch before that answers; nobody may take that for a training that ended of itself."""
+
+    def break_it(model, row):
+        if row["epoch"] == 2:
+            with torch.no_grad():
+                next(p for p in model.parameters() if p.requires_grad).fill_(float("nan"))
+
+    split = helo.splits.by_subject(simulated, folds=3)[:1]
+    given = {"epochs": 5, "nested": 0, "on_epoch": break_it, "progress": False}
+    with pytest.warns(UserWarning, match=r"ended early, its numbers no longer finite, for early \(1 of 1 fits, such as:"):
+        table = helo.evaluate("early", simulated, protocol=split, **given)
+    assert "is not finite" in table.attrs["fits"][0]["broke"] and np.isfinite(table["kl"]).all()

@@ -52,6 +52,20 @@ def test_signal_leak_counts_overlap_in_time():
     assert splits.leaks(data, split)["signal"] == 1
 
 
+def test_what_reaches_from_another_trial_into_a_tested_one_is_not_trained_on():
+    """Windows of 60 s every 30 s, two a trial: the one before and the one after a tested trial share its signal."""
+    data = random_data(n=40, starts=np.tile(np.arange(10) * 30.0, 4), window=60.0)
+    for split in splits.by_trial(data):
+        assert splits.leaks(data, split)["signal"] == 0 and len(split.seen) and len(split.test) == 8
+        gone = set(range(40)) - {*split.seen, *split.test}
+        tested = {(data.subjects[k], data.starts[k]) for k in split.test}
+        beside = {k for k in range(40) for s, t in tested if data.subjects[k] == s and abs(data.starts[k] - t) == 30.0}
+        assert gone == beside - set(split.test) and gone
+    given = splits.by_protocol(data, "subjects", calibrate=2)[0]
+    assert splits.leaks(data, given)["signal"] == 0
+    assert (data.subjects[given.train] == data.subjects[given.test][0]).sum() == 3, "four given, the last one overlaps"
+
+
 def test_splits_depend_on_the_seed_alone(simulated):
     one, two, other = (splits.by_subject(simulated, 3, seed=s) for s in (1, 1, 2))
     assert all((a.test == b.test).all() and (a.train == b.train).all() for a, b in zip(one, two, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from helo.data.emotion_data import EmotionData
-from helo.data.split import Split
+from helo.data.split import Split, apart
 
 
 def calibrated(data: EmotionData, split: Split, trials: int, reserve: int | None = None) -> Split:
@@ -13,7 +13,8 @@ def calibrated(data: EmotionData, split: Split, trials: int, reserve: int | None
 
     First in time where start times are known, else in the order of the windows. The test windows are those after the
     first `reserve` trials, however many of these are given: with one reserve, a curve over `trials` is of the same test
-    windows, and 0 is its beginning, without a gift. Trials between `trials` and `reserve` lie idle.
+    windows, and 0 is its beginning, without a gift. Trials between `trials` and `reserve` lie idle, and so do given
+    windows that overlap tested ones.
 
     Args:
         data: the data set.
@@ -47,9 +48,10 @@ def calibrated(data: EmotionData, split: Split, trials: int, reserve: int | None
             )
         given.append(rows[np.isin(data.trials[rows], names[:trials])])
         later.append(rows[np.isin(data.trials[rows], names[reserve:])])
-    return Split(
+    chosen = Split(
         f"{split.name}-calibrated{trials}of{reserve}",
         np.sort(np.concatenate([split.train, *given])),
         split.validation,
         np.sort(np.concatenate(later)),
     )
+    return apart(data, chosen)

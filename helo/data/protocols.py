@@ -19,7 +19,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from helo.data.emotion_data import EmotionData
-from helo.data.split import Split
+from helo.data.split import Split, apart
 
 
 def by_subject(data: EmotionData, folds: int | None = None, validation: float = 0.2, seed: int = 0) -> list[Split]:
@@ -40,10 +40,10 @@ def by_subject(data: EmotionData, folds: int | None = None, validation: float = 
 def by_trial(data: EmotionData, folds: int | None = 5, validation: float = 0.2, seed: int = 0) -> list[Split]:
     """Test one person's viewing of a clip; a trial (subject and clip) stays together.
 
-    The person's other clips, and other people's viewings of this one, may be in training. Arguments and errors as in
-    `by_subject`, with trials in place of subjects.
+    The person's other clips, and other people's viewings of this one, may be in training; windows of the other clips
+    that overlap tested ones in time are not. Arguments and errors as in `by_subject`, with trials in place of subjects.
     """
-    return _grouped(data, data.trial_ids, "trial", folds, validation, seed)
+    return [apart(data, split) for split in _grouped(data, data.trial_ids, "trial", folds, validation, seed)]
 
 
 def random_windows(data: EmotionData, folds: int = 5, validation: float = 0.2, seed: int = 0) -> list[Split]:

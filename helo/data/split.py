@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,15 +41,31 @@ def leaks(data: EmotionData, split: Split) -> dict[str, int]:
         for what, names in (("subject", data.subjects), ("clip", data.trials), ("trial", data.trial_ids))
     }
     if data.starts is not None and data.window is not None:
-        overlapping = 0
-        for subject in np.unique(data.subjects[test]):
-            train = np.sort(data.starts[seen[data.subjects[seen] == subject]])
-            own = data.starts[test[data.subjects[test] == subject]]
-            if len(train):
-                after = np.searchsorted(train, own)
-                gap_before = own - train[np.maximum(after - 1, 0)]
-                gap_after = train[np.minimum(after, len(train) - 1)] - own
-                near = np.minimum(np.abs(gap_before), np.abs(gap_after))
-                overlapping += int((near < data.window - 1e-9).sum())
-        found["signal"] = overlapping
+        found["signal"] = int(touching(data, test, seen).sum())
     return found
+
+
+def touching(data: EmotionData, windows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which windows overlap one of the others in time, in the same person's recording; none where times are unknown."""
+    touch = np.zeros(len(windows), bool)
+    if data.starts is None or data.window is None:
+        return touch
+    for subject in np.unique(data.subjects[windows]):
+        own = data.subjects[windows] == subject
+        times = np.sort(data.starts[others[data.subjects[others] == subject]])
+        if len(times):
+            starts = data.starts[windows[own]]
+            after = np.searchsorted(times, starts)
+            before = np.abs(starts - times[np.maximum(after - 1, 0)])
+            behind = np.abs(times[np.minimum(after, len(times) - 1)] - starts)
+            touch[own] = np.minimum(before, behind) < data.window - 1e-9
+    return touch
+
+
+def apart(data: EmotionData, split: Split) -> Split:
+    """The split without the windows of its training side that overlap test windows in time.
+
+    A long look back (`context`) reaches from one trial into another of the same person.
+    """
+    train, validation = (side[~touching(data, side, split.test)] for side in (split.train, split.validation))
+    return replace(split, train=train, validation=validation)

@@ -65,9 +65,8 @@ def evaluate(
     Returns:
         One row per model, seed, fold, subject and condition: as `person_scores` gives them, with "epochs" (mean of the
         models' best), "capped" (share of the fold's models whose training ended at its cap of epochs), "choice" (the
-        candidate) and "seconds" (the fold's, divided by windows). `attrs["fits"]` has a row for each trained model,
-        with "broke" where its numbers did not stay finite; `attrs["left_out"]` says which the data cannot feed, found
-        before anything starts, and which failed, and why.
+        candidate) and "seconds" (the fold's, divided by windows). `attrs["fits"]` has a row for each trained model, with
+        "broke" if its numbers did not stay finite; `attrs["left_out"]` says what failed or could not be fed, and why.
 
     Raises:
         ValueError: unknown model or argument, one out of range, folder with on_epoch; none left. One alone: its own.
@@ -85,8 +84,7 @@ def evaluate(
         failed = _run(contests, data, workers or _workers(contests, training), folder and expanded(folder), bar)
     table = _table(contests, failed)
     _tell_lost(failed, entries, "failed", len(unable))
-    _tell_capped([contest for contest in contests if contest.label not in failed])
-    _tell_broken([contest for contest in contests if contest.label not in failed])
+    _tell_ended([contest for contest in contests if contest.label not in failed])
     table.attrs["left_out"] = {label: shown(error, 500) for label, error in (unable | failed).items()}
     return table
 
@@ -214,6 +212,12 @@ def _run(contests, data, workers, folder, bar):
     return failed
 
 
+def _tell_ended(contests):
+    """What was trained less than it might have been."""
+    _tell_capped(contests)
+    _tell_broken(contests)
+
+
 def _tell_broken(contests):
     """Say once whose fits ended because their numbers were no longer finite: what answers is an epoch before that."""
     told = []
@@ -224,7 +228,7 @@ def _tell_broken(contests):
     if told:
         warnings.warn(
             f"training ended early, its numbers no longer finite, for {'; '.join(told)}: the best epoch before answers",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -244,5 +248,5 @@ def _tell_capped(contests):
         warnings.warn(
             f"training ended at the cap of epochs, before its validation KL had stopped falling, for "
             f"{', '.join(cut.values())}: more epochs may change their place",
-            stacklevel=3,
+            stacklevel=4,
         )
