@@ -65,8 +65,8 @@ def evaluate(
     Returns:
         One row per model, seed, fold, subject and condition: as `person_scores` gives them, with "epochs" (mean of the
         models' best), "capped" (share of the fold's models whose training ended at its cap of epochs), "choice" (the
-        candidate) and "seconds" (the fold's, divided by windows). `attrs["fits"]` has a row for each trained model, with
-        "broke" if its numbers did not stay finite; `attrs["left_out"]` says what failed or could not be fed, and why.
+        candidate) and "seconds" (the fold's, divided by windows). `attrs["fits"]` has a row for each trained model,
+        with "broke" if its numbers broke; `attrs["left_out"]` says what failed or could not be fed, and why.
 
     Raises:
         ValueError: unknown model or argument, one out of range, folder with on_epoch; none left. One alone: its own.
