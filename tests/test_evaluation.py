@@ -304,6 +304,8 @@ def test_a_fit_whose_numbers_broke_is_told(simulated):
 
     split = helo.splits.by_subject(simulated, folds=3)[:1]
     given = {"epochs": 5, "nested": 0, "on_epoch": break_it, "progress": False}
-    with pytest.warns(UserWarning, match=r"ended early, its numbers no longer finite, for early \(1 of 1 fits, such as:"):
+    with pytest.warns(
+        UserWarning, match=r"ended early, its numbers no longer finite, for early \(1 of 1 fits, such as:"
+    ):
         table = helo.evaluate("early", simulated, protocol=split, **given)
     assert "is not finite" in table.attrs["fits"][0]["broke"] and np.isfinite(table["kl"]).all()

@@ -22,6 +22,15 @@ BASELINE = ROOT / "tests" / "baseline"
 EMOTIONS = ("happy", "excited", "inspired", "calm", "sad", "tired", "afraid", "angry")
 
 
+def given():
+    """Two models' gain as up to two trials are given."""
+    gain = np.array([0, 0.1, 0.15, 0, -0.02, 0.01])
+    wide = np.array([0, 0.05, 0.06, 0, 0.04, 0.03])
+    low, high = gain - wide, gain + 1.5 * wide
+    about = {"model": ["helo"] * 3 + ["ridge"] * 3, "trials": [0, 1, 2] * 2, "people": 12}
+    return pd.DataFrame(about | {"gain": gain, "gain_low": low, "gain_high": high})
+
+
 def pictures(data):
     """Every function of helo.figures on small, fixed data."""
     draw = np.random.default_rng(0)
@@ -68,6 +77,7 @@ def pictures(data):
         ),
         "forest": lambda: figures.forest(summary("skill")),
         "forest_of_kl": lambda: figures.forest(summary("kl")),
+        "gains": lambda: figures.gains(given()),
         "protocols": lambda: figures.protocols(
             {"subjects": {"a": 1, "b": 2}, "windows": {"a": 0.5, "b": 0.7}}, "KL (nats)"
         ),
@@ -149,6 +159,7 @@ def test_a_name_with_two_dollar_signs_is_no_formula(name, simulated, tmp_path, m
         "curves": lambda: figures.curves([1, 2], {cost("up"): [1, 2]}, cost("epoch"), cost("loss")),
         "forest": lambda: figures.forest(rows.rename(index=cost), cost("title")),
         "forest_of_kl": lambda: figures.forest(summary("kl").rename(index=cost), cost("title")),
+        "gains": lambda: figures.gains(given().assign(model=cost("a"))),
         "knockout": lambda: figures.knockout(
             pd.DataFrame(dict.fromkeys(("change", "kl", "worse", "worse_low", "worse_high"), 0.1), index=[cost("R")]),
             cost("title"),

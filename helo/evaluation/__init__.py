@@ -1,5 +1,6 @@
 """Evaluation: every model on every fold with every seed, and what the table says about models and people."""
 
+from helo.evaluation.calibration_gain import calibration_gain
 from helo.evaluation.choice import candidates
 from helo.evaluation.confidence import Confidence, confidence
 from helo.evaluation.ensemble import Answer, members
@@ -16,6 +17,7 @@ __all__ = [
     "Answer",
     "Confidence",
     "by_condition",
+    "calibration_gain",
     "candidates",
     "chosen",
     "confidence",

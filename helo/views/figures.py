@@ -19,6 +19,7 @@ from helo.reading import expanded
 from helo.views.beside import by_person
 from helo.views.comparisons import critical_difference, knockout, protocols
 from helo.views.forest import forest
+from helo.views.gains import gains
 from helo.views.matrices import by_similarity, heatmaps, plan, slant
 from helo.views.palette import BLUE, GREEN, ORANGE, PINK, VERMILION, emotion_colours
 from helo.views.written import as_written
@@ -32,6 +33,7 @@ __all__ = [
     "curves",
     "emotion_colours",
     "forest",
+    "gains",
     "heatmaps",
     "history",
     "knockout",

@@ -1,0 +1,53 @@
+"""What a new person's first trials are worth: found where people differ, absent where they do not."""
+
+import numpy as np
+import pytest
+from conftest import random_data
+
+import helo
+from helo.evaluation import calibration_gain, summarise
+
+
+def rated(habit, people=12, each=8):
+    """A study in which half of a person's features are the person's own, and ratings are in part a habit."""
+    rng, n = np.random.default_rng(0), people * each
+    own = rng.normal(size=(n, 1, 4))
+    habits, offset = (np.repeat(rng.normal(0, size, (people, 1, 4)), each, 0) for size in (habit, 2))
+    d = np.exp(0.3 * own + habits + rng.normal(0, 0.1, own.shape))[:, 0]
+    return random_data(
+        n,
+        4,
+        distributions=d / d.sum(1, keepdims=True),
+        signals={"eda": np.concatenate([own, offset], 2), "face": rng.normal(size=(n, 1, 2))},
+        roles={"physiological": ["eda"], "behavioral": ["face"]},
+        subjects=np.repeat([f"P{k}" for k in range(people)], each),
+        trials=np.tile(np.arange(each), people).astype(str),
+    )
+
+
+def test_the_gain_is_there_where_people_differ_and_grows():
+    curve = calibration_gain("kernel-ridge", rated(0.8), 4, folds=4, progress=False)
+    assert curve.trials.tolist() == [0, 1, 2, 3, 4] and (curve.people == 12).all()
+    assert curve.gain[0] == curve.gain_low[0] == curve.gain_high[0] == 0
+    assert (curve.gain_low[1:] > 0).all() and curve.gain[4] > curve.gain[1] and (curve.better[1:] > 8).all()
+    np.testing.assert_allclose(curve.kl[0] - curve.kl, curve.gain, atol=1e-9)
+
+
+def test_there_is_none_where_people_are_alike():
+    curve = calibration_gain(["ridge", "mean"], rated(0.0), 2, folds=4, progress=False)
+    assert curve.model.tolist() == ["ridge"] * 3 + ["mean"] * 3
+    assert (curve.gain.abs() < 0.05 * curve.kl).all()
+
+
+def test_every_number_of_trials_is_asked_of_the_same_windows_with_the_arguments_given():
+    data = rated(0.8)
+    curve = calibration_gain("ridge", data, 2, folds=4, seeds=[1], choose_from=8, progress=False)
+    for k in (0, 2):
+        splits = helo.splits.by_protocol(data, "subjects", 4, calibrate=k, reserve=2)
+        alone = helo.evaluate("ridge", data, protocol=splits, seeds=[1], choose_from=8, progress=False)
+        assert alone.windows.sum() == 12 * 6
+        assert curve.kl[k] == pytest.approx(summarise(alone).loc["ridge", "kl"], rel=1e-9)
+    with pytest.raises(ValueError, match="trials is 0; expected at least 1"):
+        calibration_gain("ridge", data, 0)
+    with pytest.raises(ValueError, match="expected more than the 8 that are reserved"):
+        calibration_gain("ridge", data, 8, folds=4)
