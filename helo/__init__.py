@@ -13,17 +13,20 @@ losses, measures, progress, checksums, reading, files, sinkhorn, precision, wait
 """
 
 import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
 
 import helo.replies
 import helo.waiting  # noqa: F401 - before torch is loaded
 
-# isort: split
-from helo.data import EmotionData, load, splits
-from helo.evaluation import evaluate, knockout
-from helo.evaluation.ensemble import predict
-from helo.measures import score
-from helo.models import build
-from helo.training import fit, load_model, save
+if TYPE_CHECKING:
+    from helo.data import EmotionData, load, splits
+    from helo.evaluation.ensemble import predict
+    from helo.evaluation.knockout import knockout
+    from helo.evaluation.scoring import evaluate
+    from helo.measures import score
+    from helo.models import build
+    from helo.training import fit, load_model, save
 
 __all__ = [
     "EmotionData",
@@ -40,11 +43,32 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-# what notebooks use besides, imported when it is asked for
+# where a name is from: it is imported when it is asked for, so that `python -m helo status` need not wait for torch
+_PLACES = {
+    "EmotionData": "helo.data",
+    "build": "helo.models",
+    "evaluate": "helo.evaluation",
+    "fit": "helo.training",
+    "knockout": "helo.evaluation",
+    "load": "helo.data",
+    "load_model": "helo.training",
+    "predict": "helo.evaluation.ensemble",
+    "save": "helo.training",
+    "score": "helo.measures",
+    "splits": "helo.data",
+}
+# what notebooks use besides
 _ROOMS = {"explore": "helo.views.explore", "figures": "helo.views.figures", "sweeps": "helo.batch.sweeps"}
 
 
-def __getattr__(name):
-    if name not in _ROOMS:
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        found = getattr(importlib.import_module(_PLACES[name]), name)
+    elif name in _ROOMS:
+        found = importlib.import_module(_ROOMS[name])
+    elif not name.startswith("_") and importlib.util.find_spec(f"helo.{name}"):
+        found = importlib.import_module(f"helo.{name}")
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(_ROOMS[name])
+    globals()[name] = found
+    return found

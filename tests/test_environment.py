@@ -7,6 +7,7 @@ import tomllib
 from importlib.metadata import distributions
 
 import pandas as pd
+import pytest
 import yaml
 from conftest import ROOT
 from packaging.requirements import Requirement
@@ -126,7 +127,33 @@ def test_import_loads_no_plotting_no_simulator_no_solver():
         "pandas",
         "sklearn",
         "ipywidgets",
+        "torch",
+        "numpy",
     }
+    loaded = set(run("import sys, helo; helo.fit, helo.load; print(*sys.modules)"))
+    assert "torch" in loaded and not loaded & {"pandas", "sklearn", "matplotlib", "ot"}
+
+
+def test_a_sweep_is_driven_and_looked_at_without_torch(tmp_path):
+    """Three seconds for a status, and 300 MB for every worker, are for nothing."""
+    code = "import sys; from typer.testing import CliRunner; from helo.__main__ import app; "
+    code += "from helo.batch import sweeps, workers, overview; "
+    code += f"print(CliRunner().invoke(app, ['status', {str(tmp_path)!r}]).exit_code, *sys.modules)"
+    exit_code, *loaded = run(code)
+    assert exit_code == "2" and not set(loaded) & {"torch", "pandas", "scipy"}
+
+
+def test_every_public_name_is_there_when_it_is_asked_for():
+    import helo
+
+    found = {
+        name: getattr(helo, name) for name in [*helo.__all__, "figures", "explore", "sweeps", "models", "transport"]
+    }
+    assert found["fit"] is sys.modules["helo.training"].fit and found["splits"] is sys.modules["helo.data.splits"]
+    assert found["transport"] is sys.modules["helo.transport"] and set(helo._PLACES) == set(helo.__all__)
+    for name in ("halo", "_hidden", "__path_of_mine__"):
+        with pytest.raises(AttributeError, match=f"module 'helo' has no attribute '{name}'"):
+            getattr(helo, name)
 
 
 def test_help():

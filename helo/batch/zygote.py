@@ -95,6 +95,8 @@ def _import(names):
         if part and not hasattr(importlib.import_module(module), part):
             importlib.import_module(f"{module}.{part}")
         importlib.import_module(module)
+    for name in getattr(sys.modules.get("helo"), "__all__", ()):  # what it imports when it is asked for
+        getattr(sys.modules["helo"], name)
     for library, later in AT_FIRST_USE.items():
         for name in later if library in sys.modules else ():
             importlib.import_module(name)
