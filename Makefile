@@ -15,7 +15,7 @@ test: $(VENV)/test
 	$(RUN) -m ruff format --check helo tests benchmarks docs/site
 	$(RUN) -m ruff check helo tests benchmarks docs/site
 	$(RUN) -m mypy helo
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # threads that wait sleep, whatever a notebook imports first (helo/waiting.py)
 lab dashboard: export OMP_WAIT_POLICY = PASSIVE

@@ -22,6 +22,18 @@ ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("HELO_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 
+#: the files that take longest, in the order in which processes take them: the last one to end should be a short one
+LONGEST = ("test_sweeps", "test_models", "browser/test_browser", "test_live", "test_notebooks", "test_recordings")
+LONGEST += ("browser/test_site", "test_fuzz", "test_folders", "test_stacking", "test_warm", "browser/test_questions")
+LONGEST += ("test_training", "browser/test_dashboard", "test_package", "browser/test_transport")
+
+
+def pytest_collection_modifyitems(items):
+    order = {ROOT / "tests" / f"{name}.py": k for k, name in enumerate(LONGEST)}
+    assert all(path.exists() for path in order)
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
     os.environ["HELO_CACHE"] = str(tmp_path_factory.mktemp("cache"))

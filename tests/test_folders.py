@@ -205,10 +205,10 @@ def test_a_runs_own_hidden_files_stay(notebook, tmp_path):
 
 
 def test_a_limit_of_time_fails_the_run_and_not_the_next(notebook, tmp_path):
-    states, (first, _) = run(notebook, tmp_path, [{"what": "forever"}, {"what": "", "a": 1}], limit=20)
+    states, (first, _) = run(notebook, tmp_path, [{"what": "forever"}, {"what": "", "a": 1}], limit=12)
     assert states == {"forever": "failed", "": "done"}
     told = json.loads((tmp_path / first / "error.json").read_text())["error"]
-    assert told == "TimeLimit: stopped after 20 s, the limit of a run"
+    assert told == "TimeLimit: stopped after 12 s, the limit of a run"
     for limit in (-1, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="limit is"):
             sweeps.sweep(notebook, [{}], tmp_path, limit=limit)

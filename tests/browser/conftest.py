@@ -41,10 +41,18 @@ def browser():
         opened.close()
 
 
+@pytest.fixture(scope="module")
+def context(browser):
+    """What pages share: JupyterLab's 17 MB are fetched and compiled once."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def page(browser):
+def page(context):
     """A page that fails the test if anything was reported as an error on its console."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page = context.new_page()
     page.set_default_timeout(180_000)
     errors = []
     page.on("console", lambda m: errors.append((m.text, m.location.get("url", ""))) if m.type == "error" else None)
