@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import fcntl
 import hashlib
 import io
 import os
@@ -88,8 +89,10 @@ def made(name: str, model: str) -> None:
     """Put down when a set's rows of a model were made, and with which PyTorch."""
     file, key = RESULTS / "made.csv", ["set", "model"]
     today = {"set": name, "model": model, "date": str(datetime.date.today()), "torch": version("torch").split("+")[0]}
-    rows = pd.concat([read(file), pd.DataFrame([today])]).drop_duplicates(key, keep="last")
-    atomic_write(file, rows.sort_values("set", kind="stable").to_csv(index=False).encode())
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other sets may be made meanwhile
+        rows = pd.concat([read(file), pd.DataFrame([today])]).drop_duplicates(key, keep="last")
+        atomic_write(file, rows.sort_values("set", kind="stable").to_csv(index=False).encode())
 
 
 def contest(name: str, data: helo.EmotionData, names: list[str], folds: int | None, workers: int, folder: Path) -> None:
@@ -113,8 +116,8 @@ def contest(name: str, data: helo.EmotionData, names: list[str], folds: int | No
         if len(rows) > MOST * table["seed"].nunique():  # 91 actors x 6 emotions, 12 people x 35 meanings
             rows = over_conditions(rows)
         keep(fits, done, model)
-        keep(people, rows, model)
         made(name, model)
+        keep(people, rows, model)
         weighted = (table["kl"] * table["windows"]).sum() / table["windows"].sum()
         took = (time.perf_counter() - started) / 60
         print(f"{model}: KL {weighted:.4f}, {len(done)} fits, {took:.1f} minutes", flush=True)

@@ -40,8 +40,10 @@ and seven drawn from a declared space (learning rate, weight decay, batch, dropo
 ratings without a person's own tendency: the same seven for all; two of them also draw the system's own options).
 The training people choose one, by the KL on all three groups; the three models with it answer together; what was
 chosen is trained with three seeds. A fit ends 15 epochs after its best one, and after 300 at the latest; "as given"
-is learning rate 0.0003, weight decay 0.0001, batches of 128 and the system's own defaults. Closed-form systems choose
-their strength inside, by their training people. The test people have no say in the choice.
+is learning rate 0.0003, weight decay 0.0001, batches of 128 and the system's own defaults. Closed-form systems
+choose their strength inside, by their training people, and by the same three groups whether to learn from ratings
+without a person's own tendency; what was chosen is solved with everybody on the training side. The test people have no
+say in any choice.
 
 In what there was to choose from they had: HeLo's form and its defaults, one of its eight candidates, were found on
 `matching` and WESAD with test people's KL in sight ([method.md](method.md)), nobody searched so for the others. Read
@@ -53,28 +55,29 @@ are designs after the abstract of a paper whose text or code we did not have.
 the training mean where HeLo was not run, and a p in them is corrected for the comparisons of that table (Holm). The
 sentences compare everybody with the best system (without `mixture`), which these same people made the best: **told
 apart** from it, and so not the best whoever is, is a system with an interval above 0, more people worse than better,
-and a p below .05 times the number of comparisons (multiple comparisons with the best, Hsu 1984; Holm's smaller
-factors would take the best as known beforehand). For the same reason a difference to the best looks larger than it is.
-**Better**, or surely better, than the training mean is a system whose difference to it has an interval below 0,
-whatever its p. **Skill** is (KL of the training mean − KL) / (KL of the training mean − KL of the ceiling); the
-ceiling knows the true condition and answers the training people's mean for it: a reference, not a bound. Above 1 the
-signals tell more than the condition's name, as where it is a quarter of the circle (`circumplex`) or the emotion that
-an actor was asked for (CREMA-D). `mixture` is told the conditions' names in training; no other system is.
-`helo-no-ot` and `helo-no-r` are HeLo without its transport and without R in its label attention, with the same budget.
+and a p that is below .05 when multiplied by the number of comparisons (multiple comparisons with the best, Hsu 1984;
+Holm's smaller factors would take the best as known beforehand). For the same reason a difference to the best looks
+larger than it is. **Better**, or surely better, than the training mean is a system whose difference to it has an
+interval below 0, whatever its p. **Skill** is (KL of the training mean − KL) / (KL of the training mean − KL of the
+ceiling); the ceiling knows the true condition and answers the training people's mean for it: a reference, not a
+bound. Above 1 the signals tell more than the condition's name, as where it is a quarter of the circle (`circumplex`)
+or the emotion that an actor was asked for (CREMA-D). `mixture` is told the conditions' names in training; no other
+system is. `helo-no-ot` and `helo-no-r` are HeLo without its transport and without R in its label attention, with the
+same budget.
 """
 
 
 def write(sets: Iterable[str], results: Path, systems: list[str], root: Path = Path()) -> None:
     """The page, a section and a picture for each set that has rows, in the repository `root`."""
     lines = [PAGE.format(date=datetime.date.today(), after_abstract=names(AFTER_ABSTRACT))]
-    made = read(results / "made.csv")
+    made = read(results / "made.csv").set_index(["set", "model"])
     for name in (s for base in sets for s in (base, f"{base}-loo")):
         file = results / f"comparison-{name}.csv"
         if file.exists():
             table = read(file)
             missing = [] if name.endswith("-loo") else [m for m in systems if m not in set(table["model"])]
-            kept = made[made["set"] == name].set_index("model")
-            lines += section(name, table, read(results / f"fits-{name}.csv"), kept, missing, root)
+            known = {m: f"{row.date}, torch {row.torch}" for (of, m), row in made.iterrows() if of == name}
+            lines += section(name, table, read(results / f"fits-{name}.csv"), known, missing, root)
     unseen = [f"`{name}`" for name in sets if not (results / f"comparison-{name}.csv").exists()]
     lines += [f"\n## Not run yet\n\nSets without a row so far: {', '.join(unseen)}.\n"] if unseen else []
     atomic_write(root / "docs/results.md", "\n".join(lines).encode())
@@ -85,7 +88,7 @@ def read(file: Path) -> pd.DataFrame:
 
 
 def section(
-    name: str, table: pd.DataFrame, fits: pd.DataFrame, made: pd.DataFrame, missing: list[str], root: Path
+    name: str, table: pd.DataFrame, fits: pd.DataFrame, made: dict[str, str], missing: list[str], root: Path
 ) -> list[str]:
     """Sentences that the intervals carry, the picture, the tables, conditions, and what was chosen."""
     summary = summarise(table, "helo" if "helo" in set(table["model"]) else None).sort_values("kl")
@@ -107,7 +110,7 @@ def section(
         lines += ["<details><summary>Where the gain lies</summary>\n", conditions(table, shown), "\n</details>\n"]
     told = chosen(table, fits)
     cells = [
-        f"| {m} | {row.candidates} | {row.fits} | {row.cut} | {row.chosen} | {made.date[m]}, torch {made.torch[m]} |"
+        f"| {m} | {row.candidates} | {row.fits} | {row.cut} | {row.chosen} | {made.get(m, '')} |"
         for m, row in told.iterrows()
     ]
     lines += ["<details><summary>What the training people chose</summary>\n"]

@@ -14,7 +14,7 @@ losses, measures, progress, checksums, reading, files, sinkhorn, precision, wait
 
 import importlib
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import helo.replies
 import helo.waiting  # noqa: F401 - before torch is loaded
@@ -61,14 +61,19 @@ _PLACES = {
 _ROOMS = {"explore": "helo.views.explore", "figures": "helo.views.figures", "sweeps": "helo.batch.sweeps"}
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PLACES:
-        found = getattr(importlib.import_module(_PLACES[name]), name)
-    elif name in _ROOMS:
-        found = importlib.import_module(_ROOMS[name])
-    elif not name.startswith("_") and importlib.util.find_spec(f"helo.{name}"):
-        found = importlib.import_module(f"helo.{name}")
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # a checker knows the names above, and no others
+
+    def __getattr__(name):
+        if name in _PLACES:
+            found = getattr(importlib.import_module(_PLACES[name]), name)
+        elif name in _ROOMS:
+            found = importlib.import_module(_ROOMS[name])
+        elif name.isidentifier() and not name.startswith("_") and importlib.util.find_spec(f"helo.{name}"):
+            found = importlib.import_module(f"helo.{name}")
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = found
+        return found
+
+    def __dir__():
+        return sorted({*globals(), *_PLACES, *_ROOMS})

@@ -83,9 +83,10 @@ def evaluate(
 ) -> None:
     """Fit and score models on every fold and seed; print the budget, a table, best first by KL, and what was chosen."""
     import helo
+    from helo.evaluation.report import Report
 
     with _told_plainly():
-        _one_of("weight", weight, "windows", "trials")
+        told = Report(table, protocol, nested, weight)
         results = helo.evaluate(
             _models(models),
             helo.load(dataset, **({"root": root} if root else {}) | dict(map(_name_and_value, option or []))),
@@ -101,17 +102,7 @@ def evaluate(
             precision=precision,
             **({"centre_people": True} if centre_people else {}),  # left alone, it may be chosen
         )
-        _report(results, table, protocol, nested, weight)
-
-
-def _report(results, table, *about):
-    from helo.evaluation.report import report
-    from helo.files import atomic_write
-    from helo.reading import expanded
-
-    if table:
-        atomic_write(expanded(table), results.to_csv(index=False).encode())
-    _say(report(results, *about))
+        _say(told.of(results))
 
 
 def _models(asked):
@@ -257,8 +248,8 @@ def collect(
         results.to_parquet(content)
         atomic_write(expanded(table or folder / "table.parquet"), content.getvalue())
         page = overview(folder, results)
-    for told in scores(folder, results):
-        _say(told)
+        for told in scores(folder, results):
+            _say(told)
     _say(f"\n{len(results)} results: {table or folder / 'table.parquet'}\noverview: {page}")
 
 
@@ -277,12 +268,6 @@ def _told_plainly():
                 raise
         _say(f"helo: {error}", err=True)
         raise typer.Exit(2) from None
-
-
-def _one_of(name, value, *expected):
-    """Before anything is computed."""
-    if value not in expected:
-        raise ValueError(f"{name} is {value!r}; expected {' or '.join(expected)}")
 
 
 def _name_and_value(text):

@@ -1,5 +1,7 @@
 """What a new person's first trials are worth: found where people differ, absent where they do not."""
 
+import sys
+
 import numpy as np
 import pytest
 from conftest import random_data
@@ -47,7 +49,34 @@ def test_every_number_of_trials_is_asked_of_the_same_windows_with_the_arguments_
         alone = helo.evaluate("ridge", data, protocol=splits, seeds=[1], choose_from=8, progress=False)
         assert alone.windows.sum() == 12 * 6
         assert curve.kl[k] == pytest.approx(summarise(alone).loc["ridge", "kl"], rel=1e-9)
+    asked = {"folds": 2, "nested": 0, "seeds": [3, 4], "epochs": 3, "weight": "trials", "progress": False}
+    with pytest.warns(UserWarning, match=r"early \(4 of 4 fits\)"):
+        trained = calibration_gain("early", data, 1, **asked)
+    splits = helo.splits.by_protocol(data, "subjects", 2, calibrate=1, reserve=1)
+    alone = helo.evaluate("early", data, protocol=splits, nested=0, seeds=[3, 4], epochs=3, progress=False)
+    assert trained.kl[1] == pytest.approx(summarise(alone, weight="trials").loc["early", "kl"], rel=1e-9)
+    with pytest.raises(ValueError, match=r"\['calibrate'\]: new people"):
+        calibration_gain("ridge", data, 1, calibrate=1)
     with pytest.raises(ValueError, match="trials is 0; expected at least 1"):
         calibration_gain("ridge", data, 0)
     with pytest.raises(ValueError, match="expected more than the 8 that are reserved"):
         calibration_gain("ridge", data, 8, folds=4)
+
+
+def test_a_model_that_fails_for_one_number_of_trials_is_left_out_of_all(monkeypatch):
+
+    made = sys.modules["helo.evaluation.calibration_gain"]
+
+    real, asked = made.evaluate, []
+
+    def fails_once(models, data, **given):
+        asked.append(given)
+        table = real(models, data, **given)
+        if len(asked) == 2:
+            table = table[table["model"] != "ridge"]
+            table.attrs["left_out"] = {"ridge": "it broke"}
+        return table
+
+    monkeypatch.setattr(made, "evaluate", fails_once)
+    curve = made.calibration_gain(["ridge", "mean"], rated(0.0), 2, folds=4, progress=False)
+    assert set(curve.model) == {"mean"} and curve.attrs["left_out"] == {"ridge": "it broke"}

@@ -224,7 +224,33 @@ def test_a_test_person_has_no_say_in_a_closed_forms_choice():
         for d in (data, dataclasses.replace(data, distributions=other))
     ]
     judged = [k[k.group >= 0].validation_kl.to_list() for k in kept]
-    assert judged[0] == judged[1]
+    assert judged[0] == judged[1] and len(judged[0]) == 2 * 2
+
+
+def test_a_closed_form_that_cannot_be_judged_answers_as_given(simulated):
+    """Two trials to learn from and three groups; and groups whose people met one condition."""
+    two = np.isin(simulated.trial_ids, np.unique(simulated.trial_ids)[[0, -1]])
+    split = helo.splits.Split("x", np.flatnonzero(two), np.zeros(0, int), np.flatnonzero(~two))
+    table = helo.evaluate(["ridge"], simulated, protocol=[split], nested=3, choose_from=8, progress=False)
+    assert helo.evaluation.chosen(table).candidates["ridge"] == 1
+    met = np.where(np.isin(simulated.subjects, np.unique(simulated.subjects)[:2]), "a", "b")
+    apart = dataclasses.replace(simulated, conditions=met)
+    first = helo.splits.by_subject(apart, folds=3)
+    split = [s for s in first if len(np.unique(met[s.seen])) == 2 and (met[s.seen] == "a").mean() < 0.3][:1]
+    table = helo.evaluate(["mixture"], apart, protocol=split, nested=2, choose_from=8, progress=False)
+    assert np.isfinite(table.kl).all()
+
+
+def test_a_person_whose_first_trials_are_given_keeps_the_tendency_when_settings_are_judged(simulated, monkeypatch):
+    from helo.training import loop
+
+    seen, real = [], loop.within_person
+    monkeypatch.setattr(loop, "within_person", lambda data, split: seen.append(split) or real(data, split))
+    splits = helo.splits.by_protocol(simulated, "subjects", 3, calibrate=2)
+    helo.evaluate(["ridge"], simulated, protocol=splits, nested=2, choose_from=8, progress=False, workers=1)
+    for split in seen:
+        given = np.isin(simulated.subjects[split.train], np.unique(simulated.subjects[split.test]))
+        assert given.any(), "of the test people"
 
 
 def test_a_kept_fit_is_of_its_layout_and_its_presets(simulated, tmp_path):

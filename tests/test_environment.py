@@ -136,22 +136,32 @@ def test_import_loads_no_plotting_no_simulator_no_solver():
 
 def test_a_sweep_is_driven_and_looked_at_without_torch(tmp_path):
     """Three seconds for a status, and 300 MB for every worker, are for nothing."""
+    (tmp_path / "sweep.json").write_text('{"notebook": "n.ipynb", "runs": {"n-0123456789abcdef": {"a": 1}}}')
     code = "import sys; from typer.testing import CliRunner; from helo.__main__ import app; "
     code += "from helo.batch import sweeps, workers, overview; "
-    code += f"print(CliRunner().invoke(app, ['status', {str(tmp_path)!r}]).exit_code, *sys.modules)"
-    exit_code, *loaded = run(code)
-    assert exit_code == "2" and not set(loaded) & {"torch", "pandas", "scipy"}
+    code += f"print(CliRunner().invoke(app, ['status', {str(tmp_path)!r}]).output, *sys.modules)"
+    _, *told, last = " ".join(run(code)).partition("1 waiting")
+    assert told and not set(last.split()) & {"torch", "pandas", "scipy"}
 
 
 def test_every_public_name_is_there_when_it_is_asked_for():
+    others = ["figures", "explore", "sweeps", "models", "transport"]
+    code = "import helo; names = set(dir(helo)); print(*names); "
+    code += f"print(*(getattr(helo, n).__name__ for n in {others})); "
+    code += "from helo import *; print(fit.__module__, splits.__name__, load.__module__)"
+    told = run(code)
     import helo
 
-    found = {
-        name: getattr(helo, name) for name in [*helo.__all__, "figures", "explore", "sweeps", "models", "transport"]
-    }
-    assert found["fit"] is sys.modules["helo.training"].fit and found["splits"] is sys.modules["helo.data.splits"]
-    assert found["transport"] is sys.modules["helo.transport"] and set(helo._PLACES) == set(helo.__all__)
-    for name in ("halo", "_hidden", "__path_of_mine__"):
+    assert {*helo.__all__, "figures"} <= set(told) and set(helo._PLACES) == set(helo.__all__)
+    assert told[-8:-3] == [
+        "helo.views.figures",
+        "helo.views.explore",
+        "helo.batch.sweeps",
+        "helo.models",
+        "helo.transport",
+    ]
+    assert told[-3:] == ["helo.training.loop", "helo.data.splits", "helo.data"]
+    for name in ("halo", "_hidden", "__path_of_mine__", "a.b"):
         with pytest.raises(AttributeError, match=f"module 'helo' has no attribute '{name}'"):
             getattr(helo, name)
 
@@ -186,9 +196,12 @@ def test_evaluate_tells_the_budget_and_what_was_chosen_and_keeps_the_rows(tmp_pa
     words = ["--models", "ridge,mean", "--folds", "3", "--workers", "1", "--option", "subjects=6"]
     words += ["--choose-from", "8", "--weight", "trials", "--table", str(tmp_path / "rows.csv")]
     told = CliRunner().invoke(app, ["evaluate", *words]).output
-    assert "3 folds by subjects, 3 groups of training people, a model each; candidates: at most 2, seeds: 1" in told
+    assert "3 folds by subjects, in each 3 groups of its training side, a model for each; seeds: 1" in told
     assert "KL by trial" in told and re.search(
         r"ridge: 2 candidates, 21 fits, 0 cut at the cap\n  .*of 3 folds\)", told
     )
     rows = pd.read_csv(tmp_path / "rows.csv")
     assert set(rows.model) == {"ridge", "mean"} and rows.subject.nunique() == 6
+    for wrong in (tmp_path, tmp_path / "none" / "rows.csv"):
+        done = CliRunner().invoke(app, ["evaluate", "--table", str(wrong)])
+        assert done.exit_code == 2 and "expected a file in a folder that is there" in done.stderr

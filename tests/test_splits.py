@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from conftest import random_data
@@ -57,13 +59,21 @@ def test_what_reaches_from_another_trial_into_a_tested_one_is_not_trained_on():
     data = random_data(n=40, starts=np.tile(np.arange(10) * 30.0, 4), window=60.0)
     for split in splits.by_trial(data):
         assert splits.leaks(data, split)["signal"] == 0 and len(split.seen) and len(split.test) == 8
+        assert not splits.touching(data, split.train, split.validation).any() and len(split.validation)
         gone = set(range(40)) - {*split.seen, *split.test}
         tested = {(data.subjects[k], data.starts[k]) for k in split.test}
         beside = {k for k in range(40) for s, t in tested if data.subjects[k] == s and abs(data.starts[k] - t) == 30.0}
-        assert gone == beside - set(split.test) and gone
+        assert beside - set(split.test) <= gone
+        for part in splits.nested(data, split, 2):
+            assert not splits.touching(data, part.train, part.validation).any() and len(part.train)
     given = splits.by_protocol(data, "subjects", calibrate=2)[0]
     assert splits.leaks(data, given)["signal"] == 0
     assert (data.subjects[given.train] == data.subjects[given.test][0]).sum() == 3, "four given, the last one overlaps"
+    with pytest.raises(ValueError, match="every training window overlaps .*are start times counted"):
+        splits.by_trial(dataclasses.replace(data, starts=np.zeros(40)))
+    both = splits.Split("x", np.array([5]), np.array([2]), np.array([3]))
+    with pytest.warns(UserWarning, match="every validation window overlaps one that is tested in time"):
+        assert splits.apart(data, both).train.tolist() == [5]
 
 
 def test_splits_depend_on_the_seed_alone(simulated):

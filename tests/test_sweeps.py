@@ -289,10 +289,16 @@ def test_collect_scores_people_not_runs(tmp_path):
     (tmp_path / "s" / sweeps.run_id(notebook, many[3]) / "result.json").unlink()
     told = finish(helo("collect", tmp_path / "s"))
     assert "| helo | " in told and "| mean | " not in told, "a mean over one fold is of other people"
-    assert "[95 % over 4 people]" in told and "Left out: mean. 1 of its runs is not done (1 interrupted)" in told
+    assert "[95 % over 4 people]" in told and "Left out: mean. 1 of its runs is missing (1 interrupted)" in told
+    other = tmp_path / "s" / sweeps.run_id(notebook, many[2]) / "result.json"
+    kept = other.read_text()
+    other.write_text('{"people": []}')
+    told = finish(helo("collect", tmp_path / "s"))
+    assert "Left out: mean. 2 of its runs are missing (1 done meanwhile, or without people, 1 interrupted)" in told
+    other.write_text(kept)
     (tmp_path / "s" / sweeps.run_id(notebook, many[1]) / "result.json").unlink()
     told = finish(helo("collect", tmp_path / "s"))
-    assert "no scores yet: 2 of its runs are not done (2 interrupted)" in told and "| helo | " not in told
+    assert "no scores yet: 2 of its runs are missing (2 interrupted)" in told and "| helo | " not in told
 
 
 def test_what_else_is_called_people_is_passed_over(tmp_path):

@@ -172,6 +172,31 @@ def test_a_run_that_diverges_keeps_its_best_epoch():
     assert np.isfinite(helo.predict(model, DATA).distributions).all()
 
 
+def test_a_second_training_that_breaks_is_told_too():
+    """With everybody, for as many epochs as were best: its last whole epoch answers."""
+    heard, model = [], new()
+
+    def count(_, row):
+        heard.append(row["epoch"])
+
+    real = helo.models.base.EmotionModel.losses
+
+    def breaks(self, prediction, truth):
+        steps.append(1)
+        terms = real(self, prediction, truth)
+        return {name: term * float("nan") if len(steps) > first else term for name, term in terms.items()}
+
+    steps, first = [], 10**9
+    run = helo.fit(model, DATA, SPLIT, epochs=4, refit=True, on_epoch=count, **FIT)
+    each, whole = -(-len(SPLIT.train) // 8), -(-len(SPLIT.seen) // 8)
+    assert run.fault == "" and run.best_epoch > 1, "the second training has epochs to break in"
+    first, steps = len(heard) * each + whole, []
+    with pytest.MonkeyPatch.context() as patch, pytest.warns(UserWarning, match="ends with the weights of epoch 1"):
+        patch.setattr(helo.models.base.EmotionModel, "losses", breaks)
+        run = helo.fit(helo.build("early", DATA, seed=0), DATA, SPLIT, epochs=4, refit=True, **FIT)
+    assert "not finite" in run.fault and run.best_epoch == 1
+
+
 def test_prediction_follows_the_index_and_not_the_batch_size():
     model = new()
     helo.fit(model, DATA, SPLIT, epochs=1, **FIT)

@@ -23,8 +23,8 @@ _WITHIN = ("model", "seed", "fold")
 def scores(folder: Path, results: pd.DataFrame) -> Iterator[str]:
     """A table of models for each setting of the other axes, as text; nothing where the results have no people.
 
-    A mean over the folds that happen to be done is one of other people. A model that lacks a run of a setting is left
-    out of its table, whatever the reason; where runs do not say their model, the setting has no table.
+    A mean over the folds that happen to be done is one of other people. A model that lacks a run of a setting among the
+    results is left out of its table, whatever the reason; where runs do not say their model, the setting has no table.
 
     Args:
         folder: of the sweep.
@@ -36,11 +36,13 @@ def scores(folder: Path, results: pd.DataFrame) -> Iterator[str]:
     each = each.assign(notebook=each["run"].map(notebooks_of(folder)))
     varied = [n for n in axes(folder) if n in each and n not in _WITHIN]
     varied = ["notebook"] * (each["notebook"].nunique() > 1) + varied
+    plan, states, here = read_plan(folder)["runs"], status(folder), set(each["run"])
     settings, lacking = _settings(folder), dict[str, list]()
-    plan = read_plan(folder)["runs"]
-    for run, state in status(folder).items():
-        if state != "done":
-            lacking.setdefault(settings[run], []).append((plan[run].get("model"), state))
+    for run in plan:
+        if run not in here:
+            state = states.get(run, "waiting")
+            state = "done meanwhile, or without people" if state == "done" else state
+            lacking.setdefault(settings.get(run, ""), []).append((plan[run].get("model"), state))
     for values, part in each.groupby(varied, dropna=False) if varied else [((), each)] if len(each) else []:
         told = ", ".join(f"{name} {value}" for name, value in zip(varied, values, strict=True) if value == value)
         own = [
@@ -65,7 +67,7 @@ def _settings(folder):
 def _table(part, lacking):
     models = {model for model, _ in lacking}
     states = ", ".join(f"{n} {state}" for state, n in Counter(state for _, state in lacking).items())
-    missing = f"{len(lacking)} of its runs {'is' if len(lacking) == 1 else 'are'} not done ({states})"
+    missing = f"{len(lacking)} of its runs {'is' if len(lacking) == 1 else 'are'} missing ({states})"
     whole = part[~part["model"].isin(models)] if None not in models else part[:0]
     if whole.empty:
         return f"no scores yet: {missing}"

@@ -128,8 +128,9 @@ def _alike(x, y, people, trials):
 def _whole_ratings(d):
     """The whole numbers (n, L) that shares d (n, L) were made from; NaN in windows where they are not known.
 
-    The least sum s <= SUM with all s d_j whole. Where twice as much would still be within the scale, by the largest
-    rating of any window, it may have been twice as much: not known either. Nothing is, where fewer than nine in ten
+    The least sum s <= SUM with all s d_j whole, shares of four decimals included. Where twice as much would still be
+    within the scale, which the largest ratings of nineteen windows in twenty tell, it may have been twice as much: not
+    known either. Nothing is, where fewer than nine in ten
     windows have such a sum (ratings that go on between the numbers, or a floor below them) or emotions are two.
     """
     rows, back = np.unique(d, axis=0, return_inverse=True)
@@ -137,7 +138,8 @@ def _whole_ratings(d):
     totals = _least_sums(rows) if (_least_sums(some) == 0).mean() < 0.5 else np.zeros(len(rows))
     ratings = np.round(rows * totals[:, None])
     most = ratings.max(1)
-    unknown = (totals == 0) | (2 * most <= most.max())
+    scale = np.quantile(most[totals > 0], 0.95) if totals.any() else 0
+    unknown = (totals == 0) | (2 * most <= scale)
     if d.shape[1] < 3 or (totals[back.ravel()] == 0).mean() > 0.1:
         unknown[:] = True
     ratings[unknown] = np.nan
@@ -149,7 +151,7 @@ def _least_sums(d):
     sums = np.zeros(len(d))
     for s in range(1, SUM + 1):
         left = np.flatnonzero(sums == 0)
-        near = np.abs(s * d[left] - np.round(s * d[left])).max(1, initial=0) < WHOLE
+        near = np.abs(s * d[left] - np.round(s * d[left])).max(1, initial=0) < max(WHOLE, 1e-4 * s)
         sums[left[near]] = s
     return sums
 

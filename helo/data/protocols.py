@@ -41,7 +41,8 @@ def by_trial(data: EmotionData, folds: int | None = 5, validation: float = 0.2, 
     """Test one person's viewing of a clip; a trial (subject and clip) stays together.
 
     The person's other clips, and other people's viewings of this one, may be in training; windows of the other clips
-    that overlap tested ones in time are not. Arguments and errors as in `by_subject`, with trials in place of subjects.
+    that overlap tested ones in time are not. Arguments and errors as in `by_subject`, with trials in place of subjects;
+    and a ValueError where that leaves nothing to train on.
     """
     return [apart(data, split) for split in _grouped(data, data.trial_ids, "trial", folds, validation, seed)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,9 +64,21 @@ def touching(data: EmotionData, windows: np.ndarray, others: np.ndarray) -> np.n
 
 
 def apart(data: EmotionData, split: Split) -> Split:
-    """The split without the windows of its training side that overlap test windows in time.
+    """The split without what overlaps in time: training windows with test and validation, validation windows with test.
 
     A long look back (`context`) reaches from one trial into another of the same person.
+
+    Raises:
+        ValueError: that leaves nothing to train on.
     """
-    train, validation = (side[~touching(data, side, split.test)] for side in (split.train, split.validation))
+    validation = split.validation[~touching(data, split.validation, split.test)]
+    train = split.train[~touching(data, split.train, np.concatenate([split.test, validation]))]
+    why = (
+        f"{data.name}, {split.name}: every {{}} window overlaps one that is {{}} in time; are start times counted from "
+    )
+    why += "the beginning of each trial, instead of each person's recording?"
+    if len(split.train) and not len(train):
+        raise ValueError(why.format("training", "held out"))
+    if len(split.validation) and not len(validation):
+        warnings.warn(why.format("validation", "tested") + " Nothing is left to stop training by", stacklevel=3)
     return replace(split, train=train, validation=validation)

@@ -11,12 +11,13 @@ import numpy as np
 from helo.data.calibration import calibrated
 from helo.data.emotion_data import EmotionData
 from helo.data.protocols import both, by_subject, by_trial, random_windows, shuffled
-from helo.data.split import Split, leaks
+from helo.data.split import Split, apart, leaks, touching
 from helo.data.transfer import join, transfer
 
 __all__ = [
     "PROTOCOLS",
     "Split",
+    "apart",
     "both",
     "by_protocol",
     "by_subject",
@@ -26,6 +27,7 @@ __all__ = [
     "leaks",
     "nested",
     "random_windows",
+    "touching",
     "transfer",
 ]
 
@@ -93,4 +95,5 @@ def nested(data: EmotionData, split: Split, folds: int = 5, seed: int = 0) -> li
         )
     turns = shuffled(names, np.random.default_rng(seed))
     held = [np.isin(groups, turns[k::folds]) for k in range(folds)]
-    return [Split(f"{split.name}-nested{k + 1}of{folds}", seen[~h], seen[h], split.test) for k, h in enumerate(held)]
+    parts = [Split(f"{split.name}-nested{k + 1}of{folds}", seen[~h], seen[h], split.test) for k, h in enumerate(held)]
+    return [apart(data, part) for part in parts] if what == "trials" else parts

@@ -35,11 +35,11 @@ def calibration_gain(
         trials: most that are given, K.
         folds: of people; None: one at a time.
         weight: "windows" or "trials".
-        **asked: other arguments of `evaluate`, the same for every k.
+        **asked: other arguments of `evaluate`, the same for every k, but `protocol` and `calibrate`.
 
     Returns:
         A row for each model and k: "model", "trials", "kl", "people", "gain", "gain_low", "gain_high", and "better",
-        for how many people it is above 0.
+        for how many people it is above 0. A model that fails for one k has no rows; `attrs["left_out"]` says why.
 
     Raises:
         ValueError: as `evaluate` and `helo.splits.calibrated`; or trials below 1.
@@ -48,12 +48,15 @@ def calibration_gain(
 
     if trials < 1:
         raise ValueError(f"trials is {trials}; expected at least 1 that is given")
+    if own := {"protocol", "calibrate"} & set(asked):
+        raise ValueError(f"{sorted(own)}: new people and their first trials are what this asks about")
     tables = []
     for k in range(trials + 1):
         splits = by_protocol(data, "subjects", folds, calibrate=k, reserve=trials)
         tables.append(evaluate(models, data, protocol=splits, **asked).assign(given=k))
-    every, rows = pd.concat(tables, ignore_index=True), []
-    for model, own in every.groupby("model", sort=False):
+    lost = {model: why for table in tables for model, why in table.attrs["left_out"].items()}
+    every, rows = pd.concat([t.assign() for t in tables], ignore_index=True), []
+    for model, own in every[~every["model"].isin(lost)].groupby("model", sort=False):
         own = own.assign(model=own["given"].astype(str))
         means = summarise(own, "0", weight)
         tested = paired_test(own, "0", weight=weight)
@@ -65,4 +68,6 @@ def calibration_gain(
                 gain = {"gain": -beside["difference"], "gain_low": -beside["high"], "gain_high": -beside["low"]}
                 gain["better"] = int(beside["better"])
             rows.append(row | gain)
-    return pd.DataFrame(rows)
+    result = pd.DataFrame(rows)
+    result.attrs["left_out"] = lost
+    return result

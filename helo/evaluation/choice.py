@@ -1,4 +1,4 @@
-"""Settings to choose from: every model has the same number of candidates, drawn from a declared space with a seed."""
+"""Settings to choose from: every trained model has as many candidates, drawn from a declared space with a seed."""
 
 from __future__ import annotations
 

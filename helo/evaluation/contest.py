@@ -11,6 +11,7 @@ import numpy as np
 from helo.data.emotion_data import EmotionData
 from helo.data.split import Split
 from helo.data.splits import nested
+from helo.evaluation.attempts import unfed
 from helo.evaluation.choice import candidates
 from helo.evaluation.fits import Fitted, Job
 from helo.evaluation.people import person_scores
@@ -53,6 +54,8 @@ class Contest:
             self.seeds = self.seeds[:1]
         options = {k: v for k, v in self.entry.items() if k != "model"}
         self.candidates = candidates(self.model, self.count, options, self.training)
+        if self.closed and len(self.candidates) > 1 and not self._can_be_judged():
+            self.candidates = self.candidates[:1]
 
     @property
     def total(self) -> int:
@@ -68,11 +71,22 @@ class Contest:
         return nested(self.data, split, self.groups, seed) if self.groups else [split]
 
     def judged(self, fold: int) -> list[Split]:
-        """The same for a model that learns from its validation side too: it is asked about those who are held out."""
+        """The same for a model that learns from its validation side too: it is asked about those who are held out.
+
+        And about the test windows, for what is done with people who are known there (`within_person`) to be the same.
+        """
         return [
-            Split(f"{part.name}-judged", part.train, part.validation[:0], part.validation)
+            Split(f"{part.name}-judged", part.train, part.validation[:0], np.concatenate([part.validation, part.test]))
             for part in self.parts(fold, self.seeds[0])
         ]
+
+    def _can_be_judged(self):
+        """Whether the groups, smaller than the folds, can feed a closed form; it need not choose to answer."""
+        try:
+            parts = [part for fold in range(len(self.splits)) for part in self.judged(fold)]
+        except ValueError:  # fewer trials than groups
+            return False
+        return unfed(self.entry, self.data, parts) is None
 
     def first_round(self) -> list[tuple[Job, list]]:
         """All candidates with the first seed, to choose from; all seeds of a model that has no choice."""
@@ -156,7 +170,8 @@ class Contest:
         ]
         if not self.closed:
             return tried
-        truths = [self.data.distributions[part.test].astype(np.float64) for part in self.judged(fold)]
+        held = [part.validation for part in self.parts(fold, seed)]
+        truths = [self.data.distributions[windows].astype(np.float64) for windows in held]
         return [[_held_out(f, truth) for f, truth in zip(fits, truths, strict=True)] for fits in tried]
 
     def rows(self) -> list[dict[str, Any]]:
@@ -202,6 +217,6 @@ class Contest:
 
 
 def _held_out(fitted, truth):
-    """What is kept of a closed form's fit, whose test windows were those held out to judge it."""
-    score = float(kl(truth, fitted.answers.astype(np.float64)).mean())
+    """What is kept of a closed form's fit, whose first test windows were those held out to judge it."""
+    score = float(kl(truth, fitted.answers[: len(truth)].astype(np.float64)).mean())
     return replace(fitted, validation_kl=score, validation_windows=len(truth))

@@ -53,8 +53,8 @@ def evaluate(
         folds: None: one subject at a time; five for other protocols, and where every window is a person of its own.
         nested: 2 or more: as many groups of training people (`helo.splits.nested`), a model for each, stopped early by
             it; the answer is their mean. 0: one model, stopped by the split's own validation side.
-        choose_from: candidates of settings for each trained model (`helo.evaluation.candidates`); each fold's training
-            people choose one, by the KL on all validation sides with the first seed. 1: its defaults.
+        choose_from: candidates of settings for each trained model (`helo.evaluation.candidates`; of closed forms two);
+            each fold's training people choose one, by the KL on all validation sides with the first seed. 1: defaults.
         calibrate: trials of each test person, the first ones, that are given in training (protocol "subjects").
         workers: processes; each computes on one thread. 0: one a core where there are four fits a core and more, else,
             and on a GPU, this process alone. What can be stacked is so where that is faster (`helo.evaluation.shares`).
@@ -227,7 +227,8 @@ def _tell_broken(contests):
             told.append(f"{contest.label} ({len(broke)} of {len(contest.done)} fits, such as: {shown(broke[0], 200)})")
     if told:
         warnings.warn(
-            f"training ended early, its numbers no longer finite, for {'; '.join(told)}: the best epoch before answers",
+            f"training ended early, its numbers no longer finite, for {'; '.join(told)}: what counts is the best epoch "
+            "before that",
             stacklevel=4,
         )
 

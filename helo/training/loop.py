@@ -179,6 +179,8 @@ def train(
         _until_done(everybody, engine, broken, progress)
     for first, second in zip(again, everybody, strict=True):
         first.run = second.run
+        if second.fault and not second.run:  # the weights are the second training's, of its last whole epoch
+            first.best_epoch, first.fault = second.best_epoch, second.fault
     _tell_capped(members)
     return [m.run or Run(m.model, m.history, m.best_epoch, m.capped, m.settings.precision, m.fault) for m in members]
 

@@ -45,13 +45,13 @@ def threads_for(models: Sequence[EmotionModel], device: torch.device) -> Iterato
 
 @contextmanager
 def without_denormals() -> Iterator[None]:
-    """Inside, numbers below 1.2e-38 are 0 to this thread's CPU; afterwards as before.
+    """Inside, numbers below 1.2e-38 are 0 to this thread's CPU (`on_epoch` included); afterwards as before.
 
     A weight that no window has a say in (the query of a modality with a single token, say) has a gradient of weight
     decay alone, and shrinks into the denormal numbers. Products of them take a CPU a hundred times as long and change
     no answer: after 60 epochs with a decay of .001 an epoch took 2.6 times as long (`benchmarks/denormals.py`).
     """
-    before = bool(torch.tensor(1e-39) * 0.5 == 0)
+    before = bool(torch.tensor(1e-39, dtype=torch.float32, device="cpu") * 0.5 == 0)
     torch.set_flush_denormal(True)
     try:
         yield

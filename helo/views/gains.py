@@ -28,11 +28,11 @@ def gains(curve: pd.DataFrame) -> Figure:
     for k, model in enumerate(models):
         own = curve[curve["model"] == model]
         beside = own["trials"] + 0.08 * (k - (len(models) - 1) / 2)
-        ends = [own["gain"] - own["gain_low"], own["gain_high"] - own["gain"]]
-        colour = (BLUE, VERMILION, GREEN, PINK)[k % 4]
-        axis.errorbar(beside, own["gain"], yerr=ends, fmt="o-", color=colour, ms=5, lw=1.2, label=str(model))
+        colour, form = (BLUE, VERMILION, GREEN, PINK)[k % 4], "os^Dv"[k // 4 % 5]
+        axis.vlines(beside, own["gain_low"], own["gain_high"], color=colour, lw=1.2)
+        axis.plot(beside, own["gain"], f"{form}-", color=colour, ms=5, lw=1.2, label=str(model))
     axis.set_xticks(range(most + 1))
-    axis.set(xlabel="first trials of the new person in training", ylabel="gain: KL below that\nwithout a gift (nats)")
+    axis.set(xlabel="first trials of the new person in training", ylabel="gain: KL with none given\nminus KL (nats)")
     people = int(curve["people"].iloc[0])
     axis.set_title(f"bars: 95 % intervals over {people} people", fontsize=9)
     axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
