@@ -1,5 +1,6 @@
 """docs/results.md says what the kept rows say."""
 
+import inspect
 import re
 import sys
 
@@ -8,7 +9,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+import helo
 from helo import evaluation
+from helo.data import wesad
 
 KEPT = sorted((ROOT / "benchmarks/results").glob("comparison-*.csv"))
 NAMES = [path.stem.removeprefix("comparison-") for path in KEPT]
@@ -33,6 +36,16 @@ def test_the_page_is_that_of_the_rows(page):
     undated = [re.sub(r"\d{4}-\d\d-\d\d", "", text) for text in (made, kept)]
     assert undated[0] == undated[1], "`python benchmarks/comparison.py page` writes it"
     assert made.count("\n## ") == len(KEPT) + ("## Not run yet" in made)
+
+
+def test_the_readme_says_helo_s_places():
+    """Each set's "number 15 of 23" of the page is the README's "15th of 23"."""
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    places = re.findall(r"HeLo is number (\d+) of (\d+) systems", (ROOT / "docs/results.md").read_text())
+    assert len(places) >= 5
+    for place, systems in places:
+        ending = "th" if place[-2:-1] == "1" else {"1": "st", "2": "nd", "3": "rd"}.get(place[-1], "th")
+        assert re.search(rf"\b{place}{ending} of {systems}\b", readme), f"{place}{ending} of {systems}"
 
 
 def test_kept_rows_are_read_as_they_were_written(page, tmp_path):
@@ -146,3 +159,18 @@ def test_every_rival_had_the_same_budget_and_was_asked_of_the_same_people(name):
     choice = table[table.model.isin(trained.index)].groupby(["model", "fold"]).choice.first()
     for (model, fold), row in sums.iterrows():
         assert row[choice[model, fold]] <= row.min() * (1 + 1e-4), "the lowest KL over the training people was chosen"
+
+
+def test_what_a_call_without_options_gives():
+    """`python -m helo evaluate --dataset wesad --root PATH --table ...`: one person left out at a time, kept rows."""
+    file = ROOT / "benchmarks/results/default-wesad.csv"
+    table = pd.read_csv(file, keep_default_na=False, na_values=["nan"], dtype={"condition": str, "subject": str})
+    summary = evaluation.summarise(table)
+    assert table.fold.nunique() == table.subject.nunique() == 15 and summary.loc["helo", "skill"] >= 0.65
+    told = (ROOT / "docs/findings.md").read_text()
+    of = summary.loc["helo"]
+    assert f"**HeLo {of.kl:.4f}, skill {of.skill:.2f}\n[{of.skill_low:.2f}, {of.skill_high:.2f}]**" in told
+    defaults = {name: p.default for name, p in inspect.signature(helo.evaluate).parameters.items()}
+    assert defaults["nested"] == 3 and defaults["choose_from"] == 1 and defaults["folds"] is None
+    options = inspect.signature(wesad.load).parameters
+    assert (options["context"].default, options["tokens"].default) == (120, 5), "of which the rows were made"
