@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from test_reports import write_sweep
 from test_sweeps import finish, helo, processes, wait_for
 
 from helo import files, sweeps
-from helo.batch import folders, notebooks, plan, runs, warm
+from helo.batch import folders, notebooks, plan, runs, warm, workers
 
 RECORD = "json.dump({'a': a}, open(f\"{output}/{os.environ['HELO_RESULT']}\", 'w'))"
 WAYS = """import json, os, shutil, signal, subprocess, sys, time
@@ -112,6 +113,20 @@ def test_a_worker_prints_no_traceback(notebook, tmp_path):
     driver = helo("sweep", tmp_path / "s.toml", "--output", tmp_path / "s", "--workers", 2, path=str(tmp_path))
     told = finish(driver, 2)
     assert "Traceback" not in told and told.count("No space left on device") == 1
+
+
+def test_a_heartbeat_that_is_lost_at_the_end_is_no_news(caplog):
+    log = logging.getLogger("distributed.worker")
+    assert workers._answer(lambda: "done") == workers._answer(lambda: "done") == "done"
+    log.addHandler(caplog.handler)
+    try:
+        log.error("Failed to communicate with scheduler during heartbeat.")
+        log.error("something else")
+        assert {record.getMessage() for record in caplog.records} == {"something else"}
+        assert log.filters.count(workers._no_heartbeat) == 1
+    finally:
+        log.removeHandler(caplog.handler)
+        log.removeFilter(workers._no_heartbeat)
 
 
 def test_an_empty_result_is_run_again_and_named(notebook, tmp_path):

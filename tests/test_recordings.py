@@ -926,6 +926,7 @@ import sys, tracemalloc, numpy as np, neurokit2, pandas, scipy.signal
 import helo
 from helo.data import recorded_windows, sample_files
 recorded_windows.BLOCK, recorded_windows.MARGIN, sample_files.ROWS = 2**15, 20.0, 2**13
+helo.load, helo.evaluate  # what is imported when it is asked for
 tracemalloc.start()
 helo.load("recordings", sys.argv[1], window=30, step=30, tokens=3, cache=False)
 print(tracemalloc.get_traced_memory()[1])

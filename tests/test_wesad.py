@@ -147,7 +147,9 @@ def test_context_reaches_beyond_the_window(tmp_path):
     assert not wide.masks["temp"][0, :2].any() and not wide.masks["temp"][-1, 5:].any() and wide.masks["temp"][12].all()
     # the shared signal is found by who looks for leaks
     split = helo.splits.by_trial(wide, folds=5)[0]
-    assert helo.splits.leaks(wide, split)["signal"] > 0
+    everything = np.setdiff1d(np.arange(len(wide)), split.test)
+    whole = helo.splits.Split("x", everything, everything[:0], split.test)
+    assert helo.splits.leaks(wide, whole)["signal"] > 0 and helo.splits.leaks(wide, split)["signal"] == 0
 
 
 @pytest.mark.parametrize("site", ["chest", "both"])
