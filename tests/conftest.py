@@ -229,3 +229,20 @@ def write_emowalk(root, seconds=70, rate=25, study=None, panas=None, walks=None)
         (root / "PANAS" / file).write_text("\r\n".join(held) + "\r\n", encoding="utf-8-sig")
     (root / "user_study_encoding.csv").write_text("\n".join(study(encoding) if study else encoding) + "\n")
     return root
+
+
+def rated_by_habit(people=24, each=10, habit=0.5, offset=1.0, own=0.5, noise=0.0, seed=3):
+    """A study whose people rate by habit; half of the features follow the emotion, half are a person's own."""
+    rng, n = np.random.default_rng(seed), people * each
+    x = rng.normal(size=(n, 1, 4))
+    habits, offsets = (np.repeat(rng.normal(0, size, (people, 1, 4)), each, 0) for size in (habit, offset))
+    d = np.exp(own * x + habits + rng.normal(0, noise, x.shape))[:, 0]
+    return random_data(
+        n,
+        4,
+        distributions=d / d.sum(1, keepdims=True),
+        signals={"eda": np.concatenate([x, offsets], 2), "face": rng.normal(size=(n, 1, 2))},
+        roles={"physiological": ["eda"], "behavioral": ["face"]},
+        subjects=np.repeat([f"P{k}" for k in range(people)], each),
+        trials=np.tile(np.arange(each), people).astype(str),
+    )

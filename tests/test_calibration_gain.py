@@ -4,27 +4,14 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import random_data
+from conftest import rated_by_habit
 
 import helo
 from helo.evaluation import calibration_gain, summarise
 
 
-def rated(habit, people=12, each=8):
-    """A study in which half of a person's features are the person's own, and ratings are in part a habit."""
-    rng, n = np.random.default_rng(0), people * each
-    own = rng.normal(size=(n, 1, 4))
-    habits, offset = (np.repeat(rng.normal(0, size, (people, 1, 4)), each, 0) for size in (habit, 2))
-    d = np.exp(0.3 * own + habits + rng.normal(0, 0.1, own.shape))[:, 0]
-    return random_data(
-        n,
-        4,
-        distributions=d / d.sum(1, keepdims=True),
-        signals={"eda": np.concatenate([own, offset], 2), "face": rng.normal(size=(n, 1, 2))},
-        roles={"physiological": ["eda"], "behavioral": ["face"]},
-        subjects=np.repeat([f"P{k}" for k in range(people)], each),
-        trials=np.tile(np.arange(each), people).astype(str),
-    )
+def rated(habit):
+    return rated_by_habit(12, 8, habit=habit, offset=2.0, own=0.3, noise=0.1, seed=0)
 
 
 def test_the_gain_is_there_where_people_differ_and_grows():

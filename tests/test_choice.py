@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import random_data
+from conftest import rated_by_habit
 
 import helo
 from helo import models
@@ -174,23 +174,6 @@ def test_the_table_tells_the_budget_and_what_was_chosen(simulated, slow_or_good)
     assert "learning_rate 0.004" in told.chosen["early"] and told.chosen["early"].endswith("(3 of 3 folds)")
 
 
-def rated_by_habit(people=24, each=10):
-    """A study whose people rate by habit, which nothing tells; half of the features are a person's own."""
-    rng, n = np.random.default_rng(3), people * each
-    own = rng.normal(size=(n, 1, 4))
-    habit, offset = (np.repeat(rng.normal(0, size, (people, 1, 4)), each, 0) for size in (0.5, 1))
-    d = np.exp(0.5 * own + habit)[:, 0]
-    return random_data(
-        n,
-        4,
-        distributions=d / d.sum(1, keepdims=True),
-        signals={"eda": np.concatenate([own, offset], 2), "face": rng.normal(size=(n, 1, 2))},
-        roles={"physiological": ["eda"], "behavioral": ["face"]},
-        subjects=np.repeat([f"P{k}" for k in range(people)], each),
-        trials=np.tile(np.arange(each), people).astype(str),
-    )
-
-
 def test_a_closed_form_chooses_whether_to_learn_from_centred_ratings():
     """As every trained model may; by those who are held out, whose ratings are as they are, and answers with all."""
     data = rated_by_habit()
@@ -248,6 +231,7 @@ def test_a_person_whose_first_trials_are_given_keeps_the_tendency_when_settings_
     monkeypatch.setattr(loop, "within_person", lambda data, split: seen.append(split) or real(data, split))
     splits = helo.splits.by_protocol(simulated, "subjects", 3, calibrate=2)
     helo.evaluate(["ridge"], simulated, protocol=splits, nested=2, choose_from=8, progress=False, workers=1)
+    assert len(seen) >= 3 * 2, "of each fold both groups, at least"
     for split in seen:
         given = np.isin(simulated.subjects[split.train], np.unique(simulated.subjects[split.test]))
         assert given.any(), "of the test people"

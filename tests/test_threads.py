@@ -115,7 +115,7 @@ def test_threads_sleep_while_they_wait_unless_the_environment_says_otherwise(sai
 
 
 def test_training_has_no_denormal_numbers_and_leaves_the_process_its_own():
-    """A weight without a gradient shrinks into them, and each product there takes a CPU a hundred times as long."""
+    """A weight without a gradient shrinks into them, and products there take a CPU many times as long."""
     tiny, found = torch.finfo(torch.float32).tiny, []
     new = [helo.build("aimdit", DATA, width=16) for _ in range(3)]
     for model in new:

@@ -40,9 +40,8 @@ def scores(folder: Path, results: pd.DataFrame) -> Iterator[str]:
     settings, lacking = _settings(folder), dict[str, list]()
     for run in plan:
         if run not in here:
-            state = states.get(run, "waiting")
-            state = "done meanwhile, or without people" if state == "done" else state
-            lacking.setdefault(settings.get(run, ""), []).append((plan[run].get("model"), state))
+            state = "done meanwhile, or without people" if states[run] == "done" else states[run]
+            lacking.setdefault(settings[run], []).append((plan[run].get("model"), state))
     for values, part in each.groupby(varied, dropna=False) if varied else [((), each)] if len(each) else []:
         told = ", ".join(f"{name} {value}" for name, value in zip(varied, values, strict=True) if value == value)
         own = [

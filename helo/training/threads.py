@@ -48,8 +48,8 @@ def without_denormals() -> Iterator[None]:
     """Inside, numbers below 1.2e-38 are 0 to this thread's CPU (`on_epoch` included); afterwards as before.
 
     A weight that no window has a say in (the query of a modality with a single token, say) has a gradient of weight
-    decay alone, and shrinks into the denormal numbers. Products of them take a CPU a hundred times as long and change
-    no answer: after 60 epochs with a decay of .001 an epoch took 2.6 times as long (`benchmarks/denormals.py`).
+    decay alone, and shrinks into the denormal numbers. Products of them take a CPU many times as long and change no
+    answer: late epochs took twice as long as the first and more (`benchmarks/denormals.py`, docs/speed.md).
     """
     before = bool(torch.tensor(1e-39, dtype=torch.float32, device="cpu") * 0.5 == 0)
     torch.set_flush_denormal(True)
