@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 import helo
 from helo.__main__ import app
-from helo.data.audit import _whole_ratings, audit
+from helo.data.audit import audit
 from helo.data.check import CAUTION, FAULT, check
+from helo.data.repeated_labels import _whole_ratings
 
 PEOPLE, CLIPS, EACH = 10, 8, 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 FAULT, CAUTION = "fault", "caution"
@@ -15,3 +16,13 @@ class Finding:
     what: str
     where: str
     found: str
+
+
+def worst(
+    found: dict[str, dict[str, tuple]], level: str, what: str, told: Callable[..., str], action: str
+) -> Iterator[Finding]:
+    """One finding a modality: its worst feature's figure, how many others are like it, and what to do."""
+    for m, features in found.items():
+        (name, worst), *others = sorted(features.items(), key=lambda item: -item[1][0])
+        more = f" ({len(others)} other feature{'s' * (len(others) > 1)} like it)" if others else ""
+        yield Finding(level, what, m, f"'{name}' {told(*worst)}{more}: {action}")
