@@ -89,7 +89,7 @@ def evaluate(
         told = Report(table, protocol, nested, weight)
         results = helo.evaluate(
             _models(models),
-            helo.load(dataset, **({"root": root} if root else {}) | dict(map(_name_and_value, option or []))),
+            helo.load(dataset, **_of_load(root, option)),
             protocol=protocol,
             seeds=range(seeds),
             folds=folds or None,
@@ -268,6 +268,14 @@ def _told_plainly():
                 raise
         _say(f"helo: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+def _of_load(root, options):
+    """Options of `helo.load`, from --root and --option."""
+    given = ({"root": root} if root else {}) | dict(map(_name_and_value, options or []))
+    if "name" in given:
+        raise ValueError(f"--option name={given['name']}: --dataset names the data set")
+    return given
 
 
 def _name_and_value(text):

@@ -12,6 +12,9 @@ import numpy as np
 
 #: Smallest value inside a logarithm: the float64 machine epsilon.
 EPS = np.finfo(np.float64).eps
+#: Least share of a mean that is an answer, as a part of an even share 1 / L: a mean of votes may hold zeros, and a new
+#: person's vote there would count for more than all else.
+FLOOR = 0.01
 
 LOWER_IS_BETTER = ("chebyshev", "clark", "canberra", "kl")
 HIGHER_IS_BETTER = ("cosine", "intersection")
@@ -35,6 +38,12 @@ def canberra(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 def kl(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Kullback-Leibler divergence sum_j l_j log(l_j / p_j), shape (n,); l_j = 0 counts 0, p_j is at least EPS."""
     return (truth * np.log(np.maximum(truth, EPS) / np.maximum(prediction, EPS))).sum(1)
+
+
+def floored(shares: np.ndarray) -> np.ndarray:
+    """Shares (..., L) raised to at least FLOOR / L, then divided by their sum."""
+    raised = np.maximum(shares, FLOOR / shares.shape[-1])
+    return raised / raised.sum(-1, keepdims=True)
 
 
 def mean_kl(truth: np.ndarray, log_prediction: np.ndarray) -> float:
@@ -77,15 +86,13 @@ def score(
     Raises:
         ValueError: shapes differ, no rows, or a row is not a distribution.
     """
-    truth, prediction = _simplex("truth", truth), _simplex("prediction", prediction)
-    if truth.shape != prediction.shape:
-        raise ValueError(f"truth has shape {truth.shape} and prediction {prediction.shape}; expected the same (n, L)")
+    truth, prediction = _both(truth, prediction)
     values = {name: measure(truth, prediction) for name, measure in MEASURES.items()}
     return values if per_window else {name: float(v.mean()) for name, v in values.items()}
 
 
 def skill(kl_model: float, kl_mean: float, kl_ceiling: float) -> float:
-    """Share of what signals can add that a model reaches: (KL_mean - KL_model) / (KL_mean - KL_ceiling).
+    """(KL_mean - KL_model) / (KL_mean - KL_ceiling): a model beside what knowing the condition adds.
 
     0 is the training mean; 1 is knowing the true condition and answering the training subjects' mean for it.
 
@@ -102,16 +109,18 @@ def calibration(truth: np.ndarray, prediction: np.ndarray, bins: int = 10) -> di
     Args:
         truth: rated distributions l, shape (n, L).
         prediction: predicted distributions p, shape (n, L).
-        bins: number of bins; equal predictions may leave fewer.
+        bins: number of bins, at least 1; equal predictions may leave fewer.
 
     Returns:
         "predicted" and "rated", the mean shares of every bin, and "weight", its part of all n L shares. The calibration
         error is sum_b weight_b |predicted_b - rated_b|.
 
     Raises:
-        ValueError: as `score`.
+        ValueError: as `score`, or bins out of range.
     """
-    truth, prediction = _simplex("truth", truth).ravel(), _simplex("prediction", prediction).ravel()
+    truth, prediction = (x.ravel() for x in _both(truth, prediction))
+    if bins < 1:
+        raise ValueError(f"bins is {bins}; expected at least 1")
     edges = np.unique(np.quantile(prediction, np.linspace(0, 1, bins + 1)[1:-1]))
     which = np.unique(np.searchsorted(edges, prediction, side="right"), return_inverse=True)[1]
     count = np.bincount(which)
@@ -131,6 +140,13 @@ def correlation_gap(a: np.ndarray, b: np.ndarray) -> float:
 def _relative_difference(truth, prediction):
     total = truth + prediction
     return np.divide(np.abs(truth - prediction), total, out=np.zeros_like(total), where=total > 0)
+
+
+def _both(truth, prediction):
+    truth, prediction = _simplex("truth", truth), _simplex("prediction", prediction)
+    if truth.shape != prediction.shape:
+        raise ValueError(f"truth has shape {truth.shape} and prediction {prediction.shape}; expected the same (n, L)")
+    return truth, prediction
 
 
 def _simplex(name, values):

@@ -1,6 +1,7 @@
 """Settings chosen by training people, and answers of nested groups: `helo.evaluate(nested=..., choose_from=...)`."""
 
 import dataclasses
+import inspect
 from collections import Counter
 
 import numpy as np
@@ -25,13 +26,30 @@ def of(table, model):
 def test_every_model_has_as_many_candidates_with_the_same_shared_settings(name):
     drawn, others = (candidates(n, 8, {}, {"epochs": 5}) for n in (name, "early"))
     assert len(drawn) == 8 and drawn[0] == choice.Candidate({}, {"epochs": 5}), "the defaults come first"
-    assert [c.training for c in drawn] == [c.training for c in others]
-    for own, other in zip(drawn[1:], others[1:], strict=True):
-        shared = {n: own.options.get(n) for n in ("dropout", "input_dropout")}
-        assert shared == {n: other.options.get(n) for n in ("dropout", "input_dropout")}
+    for k, (own, other) in enumerate(zip(drawn[1:], others[1:], strict=True), 1):
+        shared = {n: other.options[n] for n in ("dropout", "input_dropout")}
+        if complete(name, choice.Candidate(shared, other.training)) in [complete(name, c) for c in drawn[:k]]:
+            continue  # it would be this model's defaults again
+        assert own.training == other.training and shared == {n: own.options.get(n) for n in shared}
     own = [set(c.options) - {"dropout", "input_dropout"} for c in drawn]
     assert sum(map(bool, own)) <= 8 / 3, "its own settings in at most a third"
     assert set().union(*own) == set(models.choices(name))
+
+
+def complete(name, candidate):
+    """What the fit of a candidate is made with, whether or not the candidate says so."""
+    given = {n: p.default for n, p in inspect.signature(helo.fit).parameters.items() if n in choice.SHARED}
+    return {**models.defaults(name), **candidate.options}, {**given, **candidate.training}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_no_candidate_is_another_one_again(name):
+    for count in (2, 3, 5, 8, 9, 16):
+        settings = [complete(name, c) for c in candidates(name, count, {}, {})]
+        assert len(settings) == count and all(one not in settings[:k] for k, one in enumerate(settings)), count
+    fixed = {"learning_rate": 1e-3, "weight_decay": 0.0, "batch_size": 32, "centre_people": False}
+    few = candidates("early", 12, {"dropout": 0.5}, fixed)
+    assert 1 < len(few) < 12, "no more than differ: the inputs' dropout, and early fusion's own"
 
 
 def test_each_value_is_drawn_as_often_as_the_next():
@@ -203,7 +221,9 @@ def test_a_test_person_has_no_say_in_a_closed_forms_choice():
     other = data.distributions.copy()
     other[split[0].test] = other[split[0].test][:, ::-1]
     kept = [
-        pd.DataFrame(helo.evaluate(["ridge"], d, protocol=split, nested=2, choose_from=8, **FAST).attrs["fits"])
+        pd.DataFrame(
+            helo.evaluate(["ridge"], d, protocol=split, nested=2, choose_from=8, epochs=3, progress=False).attrs["fits"]
+        )
         for d in (data, dataclasses.replace(data, distributions=other))
     ]
     judged = [k[k.group >= 0].validation_kl.to_list() for k in kept]

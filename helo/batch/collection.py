@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from helo.batch import runs
 from helo.batch.plan import columns, read_plan
+from helo.measures import MEASURES
 from helo.reading import expanded
 
 if TYPE_CHECKING:
@@ -67,12 +68,15 @@ def by_person(results: pd.DataFrame) -> pd.DataFrame:
             another notebook, which has none, is passed over.
 
     Raises:
-        ValueError: a run that does not say its model, seed or fold, or two that say the same of one person.
+        ValueError: no run has rows of people, one does not say its model, seed or fold, or two say the same of one
+            person.
     """
     import pandas as pd
 
     shared = ("model", "seed", "fold", "capped")
     each = results[fitted(results)].to_dict("records")
+    if not each:
+        raise ValueError(f"none of {len(results)} results has people's scores; expected runs of 02_train or the like")
     for name in ("model", "seed", "fold"):
         if lacking := sum(bool(pd.isna(run.get(name))) for run in each):
             raise ValueError(f"{lacking} of {len(each)} results do not say their {name}; expected every one to")
@@ -88,7 +92,8 @@ def by_person(results: pd.DataFrame) -> pd.DataFrame:
 
 def fitted(results: pd.DataFrame) -> pd.Series:
     """Which runs hold rows of people, as `by_person` needs them; others may mean something else by "people"."""
-    return results["people"].map(_people).map(bool)
+    people = results["people"] if "people" in results else results.index.to_series().map(lambda run: None)
+    return people.map(_people).map(bool)
 
 
 def _people(held):
@@ -96,7 +101,7 @@ def _people(held):
         rows = json.loads(held)
     except (TypeError, ValueError):
         return []
-    needed = {"subject", "windows", "kl"}
+    needed = {"subject", "condition", "windows", "trials", *MEASURES, "kl_mean", "kl_ceiling"}
     return rows if isinstance(rows, list) and all(isinstance(row, dict) and needed <= set(row) for row in rows) else []
 
 

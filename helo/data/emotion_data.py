@@ -118,6 +118,11 @@ class EmotionData:
                 put(name, _one_per_window(self.name, name, np.asarray(getattr(self, name)).astype(str), n))
         if self.starts is not None:
             put("starts", _one_per_window(self.name, "starts", np.asarray(self.starts, np.float64), n))
+            if len(unknown := np.flatnonzero(~np.isfinite(self.starts))):  # it would hide what overlaps in time
+                raise ValueError(
+                    f"{self.name}: starts holds {self.starts[unknown[0]]} at window {unknown[0]} ({len(unknown)}); "
+                    "expected seconds, or None for starts that are not known"
+                )
         put("roles", _roles(self.name, self.roles, self.signals))
         order = [m for role in (PHYSIOLOGICAL, BEHAVIORAL) for m in self.roles[role]]
         signals, masks = {}, {}

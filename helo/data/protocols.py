@@ -14,7 +14,7 @@ and, where they overlap, share signal; all but `random_windows` keep them togeth
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def random_windows(data: EmotionData, folds: int = 5, validation: float = 0.2, s
 
 
 def both(
-    data: EmotionData, folds: int | tuple[int, int] | None = None, validation: float = 0.2, seed: int = 0
+    data: EmotionData, folds: int | Sequence[int] | None = None, validation: float = 0.2, seed: int = 0
 ) -> list[Split]:
     """Test people the model has never seen, with clips (`data.trials`) that nobody in training has seen.
 
@@ -79,7 +79,7 @@ def both(
         ValueError: fewer than two people or clips, more folds than there are, or a split with nothing to train on.
     """
     people, clips = (np.unique(names).tolist() for names in (data.subjects, data.trials))
-    given = folds if isinstance(folds, tuple) else (folds, folds)
+    given = tuple(folds) if isinstance(folds, Sequence) else (folds, folds)
     many = [n or min(5, max(2, len(names))) for n, names in zip(given, (people, clips), strict=True)]
     _check(data, people, "subject", many[0])
     _check(data, clips, "clip", many[1])

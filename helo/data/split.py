@@ -12,17 +12,49 @@ from helo.data.emotion_data import EmotionData
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Index arrays into a data set's windows; `validation` belongs to the training side and may be empty."""
+    """Numbers of a data set's windows, or masks of all; `validation` belongs to the training side and may be empty.
+
+    Raises:
+        ValueError: a side is neither whole numbers from 0 on nor a mask.
+    """
 
     name: str
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
 
+    def __post_init__(self):
+        for side in ("train", "validation", "test"):
+            object.__setattr__(self, side, _numbers(f"split {self.name!r}: {side}", getattr(self, side)))
+
     @property
     def seen(self) -> np.ndarray:
         """The training side, validation included."""
         return np.union1d(self.train, self.validation)
+
+
+def _numbers(what, rows):
+    rows = np.asarray(rows)
+    if rows.ndim != 1 or not (rows.size == 0 or rows.dtype == bool or np.issubdtype(rows.dtype, np.integer)):
+        raise ValueError(f"{what} has shape {rows.shape} and holds {rows.dtype}; expected windows' numbers, or a mask")
+    rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+    if len(rows) and rows.min() < 0:
+        raise ValueError(f"{what} holds {rows.min()}; expected numbers from 0 on")
+    return rows
+
+
+def within(data: EmotionData, split: Split) -> None:
+    """Raise where a split has windows that a data set has not.
+
+    Raises:
+        ValueError: names the split, the side and the number.
+    """
+    for side in ("train", "validation", "test"):
+        rows = getattr(split, side)
+        if len(rows) and rows.max() >= len(data):
+            raise ValueError(
+                f"split {split.name!r}: {side} holds window {rows.max()}; {data.name} has {len(data)}, from 0 on"
+            )
 
 
 def leaks(data: EmotionData, split: Split) -> dict[str, int]:

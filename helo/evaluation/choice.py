@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from helo.models import choices, defaults, is_closed_form
+from helo.training.loop import fit
 
 #: what every trained model can be given, of `helo.fit` or of the model itself: setting -> values
 SHARED: dict[str, tuple] = {
@@ -22,6 +24,8 @@ SHARED: dict[str, tuple] = {
 _OF_THE_MODEL = ("dropout", "input_dropout")
 #: what nothing can be chosen for: they read no signal, and the second is the zero of skill
 _READ_NOTHING = ("uniform", "mean")
+#: draws of a candidate that differs from all before it
+_DRAWS = 100
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,14 @@ def candidates(
     """Settings for a model to be chosen from; the first are its defaults.
 
     The shared settings of candidate k are the same for every model, each value as often as the next; every third
-    candidate also draws the model's own (`EmotionModel.choices`). What was fixed by the caller is never drawn. A model
+    candidate also draws the model's own (`EmotionModel.choices`). A candidate that would repeat an earlier one is drawn
+    anew. What was fixed by the caller is never drawn. A model
     solved in closed form chooses its strength inside, by its training people or trials; of the shared settings it knows
     `centre_people` alone, and has its two values for candidates.
 
     Args:
         model: its name.
-        count: how many.
+        count: how many; fewer are given where no more than that differ.
         options: of the model, fixed.
         training: arguments of `helo.fit`, fixed.
         seed: of the draw.
@@ -56,18 +61,35 @@ def candidates(
     if is_closed_form(model):
         free = count > 1 and "centre_people" not in training and model not in _READ_NOTHING
         return [first, Candidate(first.options, dict(first.training) | {"centre_people": True})] if free else [first]
-    takes, own = defaults(model), choices(model)
     columns = {
         name: np.random.default_rng((seed, k)).permutation(np.resize(np.arange(len(values)), count - 1))
         for k, (name, values) in enumerate(SHARED.items())
     }
-    drawn = [first]
+    drawn, known = [first], [_complete(model, first)]
     for k in range(1, count):
         shared = {name: values[columns[name][k - 1]] for name, values in SHARED.items()}
-        chosen = {name: shared.pop(name) for name in _OF_THE_MODEL}
-        if k % 3 == 0:
-            rng = np.random.default_rng((seed, len(SHARED), k))
-            chosen |= {name: values[rng.integers(len(values))] for name, values in own.items()}
-        chosen = {name: value for name, value in chosen.items() if name in takes}
-        drawn.append(Candidate(chosen | dict(options), shared | dict(training)))
+        own, again = np.random.default_rng((seed, len(SHARED), k)), np.random.default_rng((seed, len(SHARED) + 1, k))
+        for _ in range(_DRAWS):
+            one = _drawn(model, dict(shared), own if k % 3 == 0 else None, first)
+            if (complete := _complete(model, one)) not in known:
+                drawn.append(one)
+                known.append(complete)
+                break
+            shared = {name: values[again.integers(len(values))] for name, values in SHARED.items()}
     return drawn
+
+
+def _drawn(model, shared, rng, fixed):
+    """The candidate of these shared settings, with the model's own if there is a generator for them."""
+    chosen = {name: shared.pop(name) for name in _OF_THE_MODEL}
+    if rng is not None:
+        chosen |= {name: values[rng.integers(len(values))] for name, values in choices(model).items()}
+    takes = defaults(model)
+    chosen = {name: value for name, value in chosen.items() if name in takes}
+    return Candidate(chosen | dict(fixed.options), shared | dict(fixed.training))
+
+
+def _complete(model, candidate):
+    """All settings that a candidate stands for, those it does not name included."""
+    trained = {name: own.default for name, own in inspect.signature(fit).parameters.items() if name in SHARED}
+    return {**defaults(model), **candidate.options}, {**trained, **candidate.training}

@@ -209,6 +209,8 @@ def confidence(
     """
     models = [models] if isinstance(models, EmotionModel) else list(models)
     splits = [splits] if isinstance(splits, Split) else list(splits)
+    if len(splits) != len(models):
+        raise ValueError(f"{len(models)} models and {len(splits)} splits; expected what each was trained on")
     groups, singles, people = [], [], []
     for model, split in zip(models, splits, strict=True):
         known = np.intersect1d(data.subjects[split.validation], data.subjects[split.train])

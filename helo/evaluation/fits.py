@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import sys
 import time
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -174,7 +176,9 @@ def _file(data, job, split, seed, training, folder, kind):
     inputs.append(code_of(job.model))
     about = json.dumps([job.model, dict(job.options), seed, training, inputs], sort_keys=True, default=str)
     key = hashlib.sha256(about.encode()).hexdigest()[:12]
-    return Path(folder) / f"{job.model}-{split.name}-seed{seed}-{key}.{kind}"
+    # a person's name may hold anything; the hash tells fits apart
+    named = re.sub(r"[^\w.=+-]", "_", split.name, flags=re.ASCII)[:80]
+    return Path(folder) / f"{job.model}-{named}-seed{seed}-{key}.{kind}"
 
 
 def _write(file, kept):
@@ -186,5 +190,9 @@ def _write(file, kept):
 def _read(file):
     if file is None or not file.exists():
         return None
-    with np.load(file, allow_pickle=False) as kept:
-        return Fitted(kept["answers"], **{name: kept[name].item() for name in kept.files if name != "answers"})
+    try:
+        with np.load(file, allow_pickle=False) as kept:
+            return Fitted(kept["answers"], **{name: kept[name].item() for name in kept.files if name != "answers"})
+    except (ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile):
+        warnings.warn(f"{file}: not a kept fit of helo.evaluate, or half of one; it is made anew", stacklevel=2)
+        return None

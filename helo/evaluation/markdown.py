@@ -30,14 +30,15 @@ def to_markdown(summary: pd.DataFrame) -> str:
     bracket = f"[{100 * about['level']:g} % over {about['people']} {of}]"
     by_trial = " by trial" if about["weight"] == "trials" else ""
     reference = summary.index[summary["reference"]]
+    names = {name: str(name).replace("|", "\\|") for name in summary.index}
     columns = {
-        "model": [str(name).replace("|", "\\|") for name in summary.index],
+        "model": list(names.values()),
         f"KL{by_trial} ↓ {bracket}": _intervals(summary, "kl", "{:z.4f}"),
         f"skill{by_trial} ↑ {bracket}": _intervals(summary, "skill", "{:z.2f}"),
     }
     if len(reference) and summary["difference"].notna().any():
         columns |= {
-            f"KL − KL of {reference[0]} {bracket}": _intervals(summary, "difference", "{:+z.4f}"),
+            f"KL − KL of {names[reference[0]]} {bracket}": _intervals(summary, "difference", "{:+z.4f}"),
             "p (Holm)": [_p(p) for p in summary["p_holm"]],
             "better for": ["" if np.isnan(b) else f"{b:.0f} of {about['people']}" for b in summary["better"]],
         }

@@ -80,7 +80,8 @@ def person_scores(data: EmotionData, split: Split, answer: np.ndarray) -> list[d
 
     Returns:
         For each: "subject", "condition", "windows", "trials", the six measures, "kl_mean" and "kl_ceiling", means over
-        the windows; and "kl_trial", "kl_mean_trial", "kl_ceiling_trial", means over the trials.
+        the windows; and "kl_trial", "kl_mean_trial", "kl_ceiling_trial", means over the trials. A trial of
+        several conditions counts in each by its share of windows.
     """
     import pandas as pd
 
@@ -89,11 +90,18 @@ def person_scores(data: EmotionData, split: Split, answer: np.ndarray) -> list[d
     measured = list(frame)
     frame["subject"], frame["trial"] = data.subjects[split.test].astype(str), data.trial_ids[split.test]
     frame["condition"] = "" if data.conditions is None else data.conditions[split.test].astype(str)
+    size = frame.groupby("trial").size()
     rows: list[dict[str, Any]] = []
     for (subject, condition), part in frame.groupby(["subject", "condition"], sort=False):
-        trials = part.groupby("trial")[list(BY_TRIAL)].mean().rename(columns=BY_TRIAL)
-        means = {str(k): float(v) for k, v in [*part[measured].mean().items(), *trials.mean().items()]}
-        about = {"subject": subject, "condition": condition, "windows": len(part), "trials": len(trials)}
+        trials = part.groupby("trial")
+        share = trials.size() / size[trials.size().index]  # of a trial that goes through several conditions
+        by_trial = (
+            trials[list(BY_TRIAL)].mean().rename(columns=BY_TRIAL).mul(share, axis=0).sum(skipna=False) / share.sum()
+        )
+        means = {str(k): float(v) for k, v in [*part[measured].mean().items(), *by_trial.items()]}
+        held = float(share.sum())
+        about = {"subject": subject, "condition": condition, "windows": len(part)}
+        about["trials"] = int(held) if held.is_integer() else held
         rows.append({**about, **means})
     return rows
 

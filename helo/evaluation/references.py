@@ -6,11 +6,7 @@ import numpy as np
 
 from helo.data.emotion_data import EmotionData
 from helo.data.split import Split
-from helo.measures import kl
-
-#: least share of a reference's answer, as a part of an even share 1 / L: a mean of votes may hold zeros, and one new
-#: person's vote there would make the ceiling's KL larger than the mean's
-FLOOR = 0.01
+from helo.measures import floored, kl
 
 
 def reference_kl(data: EmotionData, split: Split) -> tuple[float, float]:
@@ -23,13 +19,13 @@ def references(data: EmotionData, split: Split) -> tuple[np.ndarray, np.ndarray]
     """KL of the training mean and of the ceiling on each of a split's test windows, both of shape (n,).
 
     The ceiling knows each test window's true condition and answers the training side's mean for it (the training mean
-    where the training side has no such condition). Shares of either answer are at least about `FLOOR` / L. NaN where
-    conditions are unknown.
+    where the training side has no such condition); NaN where conditions are unknown. No share of either answer is below
+    .01 / L (`helo.measures.floored`).
     """
     seen = np.concatenate([split.train, split.validation])
     truth = data.distributions[split.test].astype(np.float64)
     mean = data.distributions[seen].astype(np.float64).mean(0)
-    low = kl(truth, np.broadcast_to(_floored(mean), truth.shape))
+    low = kl(truth, np.broadcast_to(floored(mean), truth.shape))
     if data.conditions is None:
         return low, np.full(len(truth), np.nan)
     ceiling = np.broadcast_to(mean, truth.shape).copy()
@@ -37,9 +33,4 @@ def references(data: EmotionData, split: Split) -> tuple[np.ndarray, np.ndarray]
         same = seen[data.conditions[seen] == condition]
         if len(same):
             ceiling[data.conditions[split.test] == condition] = data.distributions[same].astype(np.float64).mean(0)
-    return low, kl(truth, _floored(ceiling))
-
-
-def _floored(answer):
-    raised = np.maximum(answer, FLOOR / answer.shape[-1])
-    return raised / raised.sum(-1, keepdims=True)
+    return low, kl(truth, floored(ceiling))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from helo.data.emotion_data import EmotionData
-from helo.data.splits import Split, by_protocol
+from helo.data.split import Split, within
+from helo.data.splits import by_protocol
 from helo.evaluation.attempts import attempts, unfed
 from helo.evaluation.contest import Contest
 from helo.evaluation.fits import on_gpu
@@ -31,7 +33,7 @@ def evaluate(
     models: str | Sequence[str] | Mapping[str, dict],
     data: EmotionData,
     *,
-    protocol: str | Sequence[Split] = "subjects",
+    protocol: str | Split | Sequence[Split] = "subjects",
     seeds: int | Sequence[int] = (0,),
     folds: int | None = None,
     nested: int = 3,
@@ -47,7 +49,7 @@ def evaluate(
     Args:
         models: names, or label -> {"model": name, **options} to compare one model's settings.
         data: the data set.
-        protocol: of `helo.splits.by_protocol`, such as "subjects" or "both"; or splits, such as `transfer`'s.
+        protocol: of `helo.splits.by_protocol`, such as "subjects" or "both"; or a split, as of `transfer`, or several.
         seeds: of first weights, batches, dropout and of who validates whom; the folds stay the same. Closed-form models
             use the first alone.
         folds: None: one subject at a time; five for other protocols, and where every window is a person of its own.
@@ -69,9 +71,9 @@ def evaluate(
         with "broke" if its numbers broke; `attrs["left_out"]` says what failed or could not be fed, and why.
 
     Raises:
-        ValueError: unknown model or argument, one out of range, folder with on_epoch; none left. One alone: its own.
+        ValueError: unknown model or argument, one out of range; splits that test what they train on; no model is left.
     """
-    seeds = [int(s) for s in ([seeds] if isinstance(seeds, int) else seeds)]
+    seeds = _whole(seeds)
     entries = _entries(models)
     _check(entries, seeds, training, nested, choose_from, folder)
     splits = _splits(data, protocol, folds, calibrate, choose_from > 1 and not nested)
@@ -91,16 +93,33 @@ def evaluate(
 
 def _splits(data, protocol, folds, calibrate, validated):
     """The protocol's, or the given ones; five for rows without people, where one at a time would be as many as rows."""
-    alone = isinstance(protocol, str) and protocol == "subjects" and len(np.unique(data.subjects)) == len(data)
-    folds = folds or (5 if alone and len(data) > 5 else None)
-    splits = by_protocol(data, protocol, folds, calibrate) if isinstance(protocol, str) else list(protocol)
-    if validated and not all(len(split.validation) for split in splits):
-        raise ValueError(f"choose_from is above 1, and protocol {protocol!r} has folds without validation windows")
+    if isinstance(protocol, str):
+        alone = protocol == "subjects" and len(np.unique(data.subjects)) == len(data)
+        splits = by_protocol(data, protocol, folds or (5 if alone and len(data) > 5 else None), calibrate)
+    else:
+        splits = _given(data, protocol, folds, calibrate)
+    if validated and (unwatched := [split.name for split in splits if not len(split.validation)]):
+        raise ValueError(f"choose_from is above 1, and split {unwatched[0]!r} has no validation windows")
     names = [split.name for split in splits]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(
             f"{data.name}: {len(twice)} splits have the name of another, as {twice[0]!r}; expected one each"
         )
+    return splits
+
+
+def _given(data, protocol, folds, calibrate):
+    splits = [protocol] if isinstance(protocol, Split) else list(protocol)
+    if not splits or not all(isinstance(split, Split) for split in splits):
+        raise ValueError(f"protocol is {shown(protocol, 100)}; expected the name of a protocol, or splits")
+    if folds or calibrate:
+        raise ValueError(
+            f"folds is {folds} and calibrate {calibrate}; given splits say both, expected neither beside them"
+        )
+    for split in splits:
+        within(data, split)
+        if both := int(np.isin(split.test, split.seen).sum()):
+            raise ValueError(f"split {split.name!r}: {both} of {len(split.test)} test windows are on the training side")
     return splits
 
 
@@ -134,9 +153,23 @@ def _tell_lost(lost, entries, what, before=0):
 
 def _entries(models):
     """label -> {"model": name, **options}."""
-    models = [models] if isinstance(models, str) else models
-    models = models if isinstance(models, Mapping) else {name: {"model": name} for name in models}
+    if not isinstance(models, Mapping):
+        names = [models] if isinstance(models, str) else list(models)
+        if wrong := [name for name in names if not isinstance(name, str) or names.count(name) > 1]:
+            raise ValueError(
+                f"models has {shown(wrong[0], 99)!r}; expected each name once, or label -> {{'model': name, **options}}"
+            )
+        models = {name: {"model": name} for name in names}
+    if wrong := [label for label, entry in models.items() if not isinstance(entry, Mapping)]:
+        raise ValueError(f"{wrong[0]}: {shown(models[wrong[0]], 100)!r}; expected {{'model': name, **options}}")
     return {label: {name: _lists(value) for name, value in entry.items()} for label, entry in models.items()}
+
+
+def _whole(seeds: Any) -> list[int]:
+    seeds = [seeds] if isinstance(seeds, numbers.Integral) else list(seeds)
+    if not all(isinstance(seed, numbers.Integral) and int(seed) >= 0 for seed in seeds):
+        raise ValueError(f"seeds is {seeds}; expected whole numbers from 0 on")
+    return [int(seed) for seed in seeds]
 
 
 def _lists(value):

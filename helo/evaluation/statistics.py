@@ -38,7 +38,12 @@ def critical_difference(models: int, people: int, alpha: float = 0.05) -> float:
 
     q_alpha is the studentised range's quantile for k means and infinite degrees of freedom, divided by sqrt(2). Mean
     ranks nearer than CD are not told apart.
+
+    Raises:
+        ValueError: fewer than two models, nobody, or alpha out of range.
     """
+    if models < 2 or people < 1 or not 0 < alpha < 1:
+        raise ValueError(f"{models} models, {people} people, alpha {alpha}; expected 2 and 1 at least, alpha in 0..1")
     from scipy.stats import studentized_range
 
     return float(

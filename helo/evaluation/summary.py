@@ -69,7 +69,9 @@ def summarise(
         columns |= {name: means[name][0], f"{name}_low": low_high[name][0], f"{name}_high": low_high[name][1]}
     columns |= {name: means[name][0] for name in REFERENCES}
     result = pd.DataFrame(columns, index=pd.Index(models, name="model"))
-    result["skill_note"] = [_note(row, len(held)) for _, row in result.iterrows()]
+    result["skill_note"] = [
+        _note(row, len(held), "people" if unit(table) == "subject" else "folds") for _, row in result.iterrows()
+    ]
     result = result.join(_fits(table)).assign(people=len(held), unit=unit(table), weight=weight, level=level)
     result["reference"] = result.index == reference
     result = result.join(_against(table, reference, weight, level, draws, seed))
@@ -112,7 +114,7 @@ def _means(sums, measures):
     return means | {"skill": np.divide(gain, room, out=np.full_like(gain, np.nan), where=room > 0)}
 
 
-def _note(row, people):
+def _note(row, people, unit):
     if np.isnan(row["kl_ceiling"]):
         return "no skill: the ceiling is not known, since conditions are not"
     if np.isnan(row["skill"]):
@@ -122,7 +124,7 @@ def _note(row, people):
     if people < 2:
         return "no interval: one person"
     if np.isnan(row["skill_low"]):
-        return "no interval: drawn anew, these people often have a ceiling that is not below the training mean"
+        return f"no interval: drawn anew, these {unit} often have a ceiling that is not below the training mean"
     return ""
 
 
@@ -185,9 +187,14 @@ def chosen(table: pd.DataFrame, fits: pd.DataFrame | None = None) -> pd.DataFram
         Index: the model. "candidates" and "fits", how many; "cut", how many of these fits ended at their cap of
         epochs, chosen or not; "chosen", the settings and in how many folds, the most frequent first; what no model
         could choose is left out, "as given" where nothing is left.
+
+    Raises:
+        ValueError: no fits are given, and the table has none.
     """
     import pandas as pd
 
+    if fits is None and "fits" not in table.attrs:
+        raise ValueError("the table has lost its attrs['fits'] (a file or pandas.concat does not keep them); give fits")
     fits = pd.DataFrame(table.attrs["fits"]) if fits is None else fits
     settings = (
         fits.drop_duplicates(["model", "candidate"]).set_index(["model", "candidate"])["settings"].str.split(", ")

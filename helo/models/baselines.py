@@ -16,7 +16,7 @@ from torch import Tensor
 
 from helo.data.emotion_data import EmotionData, Layout
 from helo.data.split import Split
-from helo.measures import kl
+from helo.measures import floored, kl
 from helo.models.base import EmotionModel, Prediction
 from helo.models.blocks import masked_mean, side_by_side
 
@@ -43,11 +43,11 @@ class Uniform(EmotionModel):
 
 
 class TrainingMean(Uniform):
-    """The mean distribution of the training side, whatever the signals: the zero of skill."""
+    """The mean distribution of the training side, whatever the signals, no share below .01 / L: the zero of skill."""
 
     def solve(self, data: EmotionData, split: Split) -> None:
         rows = training_side(split)
-        self.answer.copy_(torch.as_tensor(data.distributions[rows]).mean(0).clamp_min(1e-12))
+        self.answer.copy_(torch.as_tensor(floored(data.distributions[rows].astype(np.float64).mean(0))))
 
 
 class LinearInputs(EmotionModel):

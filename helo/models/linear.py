@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from helo.data.emotion_data import EmotionData, Layout
 from helo.data.split import Split
+from helo.measures import floored
 from helo.models.base import Prediction
 from helo.models.baselines import LinearInputs, groups, inner_validation, softmax, training_side
 
@@ -40,8 +41,8 @@ class _Linear(LinearInputs):
 class ConditionMixture(_Linear):
     """Logistic regression of the condition, then the mixture of the conditions' mean distributions.
 
-    p = sum_c P(c | x) mean_c. It is told the conditions' names in training, which no other model is: a rival to know,
-    not one on equal terms.
+    p = sum_c P(c | x) mean_c, no share of a mean below .01 / L, as the references' (`helo.measures.floored`). It is
+    told the conditions' names in training, which no other model is: a rival to know, not one on equal terms.
     """
 
     means: Tensor
@@ -69,7 +70,7 @@ class ConditionMixture(_Linear):
             return LogisticRegression(C=1 / strength, max_iter=1000)
 
         def answers(fit, ask):
-            means = np.stack([truth[fit][condition[fit] == c].mean(0) for c in np.unique(condition[fit])])
+            means = _condition_means(truth[fit], condition[fit])
             for strength in np.logspace(0, 3, 7):
                 if len(means) == 1:  # all left to train on met one condition
                     yield strength, np.tile(means, (len(ask), 1))
@@ -88,11 +89,15 @@ class ConditionMixture(_Linear):
                 f"mixture: built for {len(self.bias)} conditions; {data.name}'s training side holds {len(names)}"
             )
         self.keep(np.pad(weight, ((0, absent), (0, 0))), np.pad(bias, (0, absent), constant_values=-1e9), best)
-        self.means[: len(names)] = torch.as_tensor(np.stack([truth[condition == c].mean(0) for c in names]))
+        self.means[: len(names)] = torch.as_tensor(_condition_means(truth, condition))
 
     def forward(self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Prediction[Tensor]:
         mixed = self.linear(signals, masks).softmax(-1) @ self.means
         return Prediction.from_logits(mixed.clamp_min(1e-12).log())
+
+
+def _condition_means(truth, condition):
+    return floored(np.stack([truth[condition == c].mean(0) for c in np.unique(condition)]))
 
 
 class MaximumEntropy(_Linear):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from helo.data.emotion_data import EmotionData
-from helo.data.split import Split
+from helo.data.split import Split, within
 from helo.measures import mean_kl
 from helo.models import EmotionModel
 from helo.precision import precision_for
@@ -99,6 +99,7 @@ def _solve(model, data, split, device):
 def check_training(model: EmotionModel, data: EmotionData, split: Split) -> None:
     """Raise where model and data do not fit, a split has nothing to train on, or a number is none."""
     check_layout(model, data)
+    within(data, split)
     if len(split.train) == 0:
         raise ValueError(f"split {split.name!r} has no training windows")
     wrong = not_a_number(data, np.concatenate([split.train, split.validation]))

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 @as_written
 def critical_difference(ranks: Mapping[str, float], width: float, over: str = "people") -> Figure:
     """Mean ranks on a line, best on the left; a bar joins models nearer than the critical difference `width`."""
-    names = sorted(ranks, key=lambda name: ranks[name])
-    values = [ranks[name] for name in names]
+    names, values = zip(*sorted(ranks.items(), key=lambda rank: rank[1]), strict=True) if len(ranks) else ((), ())
+    if len(names) < 2:
+        raise ValueError(f"ranks of {list(names)}; expected two models or more")
     ends = [max(k for k in range(len(values)) if values[k] - values[i] <= width) for i in range(len(values))]
     groups = [(i, end) for i, end in enumerate(ends) if end > i and (i == 0 or end > ends[i - 1])]
     half = -(-len(names) // 2)
