@@ -63,7 +63,7 @@ def _share(row, column):
 
 def picture(rows: pd.DataFrame, told: pd.DataFrame) -> Figure:
     """What was covered, person by person, and how wide the regions are beside that of the training mean."""
-    labels = [f"{SETS[r.set]}\n{r.model}" for r in told.itertuples()]
+    labels = [f"{SETS[r.set]}\n{'training mean' if r.model == 'mean' else r.model}" for r in told.itertuples()]
     figure = Figure(figsize=(10, 0.45 * len(told) + 1.3), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for k, r in enumerate(told.itertuples()):
@@ -71,11 +71,18 @@ def picture(rows: pd.DataFrame, told: pd.DataFrame) -> Figure:
         left.plot(own, np.full(len(own), k), "|", color=BLUE, ms=9, alpha=0.6, label="a person" if k == 0 else None)
         ends = [[r.covered - r.covered_low], [min(r.covered_high, 1) - r.covered]]
         left.errorbar(
-            r.covered, k, xerr=ends, fmt="D", color="black", mfc="white", ms=5, label="mean" if k == 0 else None
+            r.covered,
+            k,
+            xerr=ends,
+            fmt="D",
+            color="black",
+            mfc="white",
+            ms=5,
+            label="mean of people, 95 %" if k == 0 else None,
         )
         colour = "#999999" if r.model == "mean" else ORANGE
         right.barh(k, r.radius, color=colour, height=0.6)
-        right.plot(r.distance, k, "k|", ms=12, label="mean distance" if k == 0 else None)
+        right.plot(r.distance, k, "k|", ms=12, label="mean distance of the windows" if k == 0 else None)
     left.axvline(0.9, color="#777777", ls="--", lw=1, label="asked")
     left.set(xlabel="share of a person's windows in the region", yticks=range(len(told)), xlim=(None, 1.02))
     left.set_yticklabels(labels, fontsize=8)

@@ -233,7 +233,7 @@ def answers(
 ) -> Figure:
     """Rated beside predicted distributions (n, L), one panel a window.
 
-    `bounds`, from `Confidence.bounds`, are drawn as whiskers: the least and the largest share of each emotion.
+    `bounds`, from `Confidence.bounds`, are drawn as whiskers, a band: each emotion's least and largest share.
     """
     figure, axes = plt.subplots(
         1, len(truth), figsize=(3.5 * len(truth), 1 + 0.25 * len(emotions)), sharex=True, squeeze=False
@@ -244,7 +244,7 @@ def answers(
             ends = [bound[k] for bound in bounds]
             y = np.arange(len(emotions))
             axis.hlines(y, *ends, color="white", lw=2.6, zorder=1.8)  # seen on a bar of any colour
-            axis.hlines(y, *ends, color="#555555", lw=1, zorder=1.9, label="least to largest share")
+            axis.hlines(y, *ends, color="#555555", lw=1, zorder=1.9, label="band around the prediction")
         axis.set_title(title, fontsize=9)
     for axis in axes[0, 1:]:
         axis.set_yticklabels([])

@@ -27,7 +27,7 @@ def forest(summary: pd.DataFrame, title: str = "") -> Figure:
 
     Args:
         summary: from `helo.evaluation.summarise`.
-        title: above; "" says what the intervals are.
+        title: what was tested; stands above what the intervals are.
     """
     name = "skill" if summary["skill"].notna().any() else "kl"
     rows = summary[summary[name].notna()].sort_values(name, ascending=name == "kl")
@@ -54,7 +54,7 @@ def forest(summary: pd.DataFrame, title: str = "") -> Figure:
     axis.set_yticks(range(len(rows)), [str(model) for model in rows.index], fontsize=8)
     axis.set(xlim=(left, right), ylim=(len(rows) - 0.4, -0.6))
     axis.set_xlabel(_legend(rows, name), fontsize=9)
-    axis.set_title(title or _title(rows), fontsize=10, pad=20)
+    axis.set_title("\n".join([title, _title(rows)] if title else [_title(rows)]), fontsize=10, pad=20)
     axis.tick_params(axis="y", length=0, pad=8)
     axis.tick_params(axis="x", labelsize=8)
     axis.grid(axis="y", color="#eeeeee")

@@ -90,6 +90,11 @@ def _multiples(plan, even):
     return np.divide(plan, even, out=np.full(plan.shape, np.nan), where=even > 0)
 
 
+def _size(rows):
+    """Of the tokens' names: as large as as many of them leave room for, to be read from a projector."""
+    return 12 if len(rows) <= 8 else 9
+
+
 def _matrices(cost, plans, even, rows, columns):
     """The cost and both plans as heatmaps, and their axes.
 
@@ -98,13 +103,16 @@ def _matrices(cost, plans, even, rows, columns):
     """
     most = max(1.0, float(np.log2(min(even.shape))))
     whole = np.arange(-int(most), int(most) + 1)
-    ticks = {"tickvals": whole, "ticktext": [f"{2**k}" if k > 0 else f"1/{2**-k}" if k else "even" for k in whole]}
+    named = [f"{2**k}" if k > 0 else f"1/{2**-k}" if k else "even" for k in whole]
+    if most == int(most):
+        named[0] = f"≤ {named[0]}"  # what is less has the same colour
+    ticks = {"tickvals": whole, "ticktext": named}
     shown = [_multiples(plan, even) for plan in plans]
     logs = [np.log2(np.maximum(z, 2**-most)) for z in shown]
-    small, traces, layout = NAMES | {"tickfont": {"size": 9}}, [], {}
+    small, traces, layout = NAMES | {"tickfont": {"size": _size(rows)}}, [], {}
     for k, z in enumerate((cost, *logs), 1):
         n = axis(k)
-        bar = {"thickness": 8, "len": 0.4, "y": 0.81, "x": 0.265 if k == 1 else 1.0, "tickfont": {"size": 9}}
+        bar = {"thickness": 8, "len": 0.4, "y": 0.81, "x": 0.265 if k == 1 else 1.0, "tickfont": {"size": 11}}
         matrix = {"type": "heatmap", "z": z, "x": columns, "y": rows, "xaxis": f"x{n}", "yaxis": f"y{n}"}
         if k == 1:
             scale = {"colorscale": "Cividis", "zmin": 0, "zmax": 2, "colorbar": bar}
@@ -164,7 +172,7 @@ def _flows(multiples, rows, behavioral):
         "mode": "markers+text",
         "text": labels,
         "textposition": "middle right",
-        "textfont": {"size": 9},
+        "textfont": {"size": _size(rows)},
     }
     ends |= {"x": np.repeat([0.0, 1.0], [n, m]), "y": np.concatenate([left, right]), "hoverinfo": "skip"}
     marker = {"symbol": "square", "size": 7, "color": [PHYSIOLOGICAL] * n + [BEHAVIORAL] * m}
@@ -177,7 +185,7 @@ def _flows(multiples, rows, behavioral):
         "showticklabels": False,
         "title": f"body to {streams[0] if len(streams) == 1 else 'behavior'}",
     }
-    names = {"tickvals": left, "ticktext": [f"{name}  " for name in rows], "tickfont": {"size": 9}}
+    names = {"tickvals": left, "ticktext": [f"{name}  " for name in rows], "tickfont": {"size": _size(rows)}}
     down = plain | names | {"range": [1.05, -0.05]}
     return traces, {"xaxis4": across, "yaxis4": down}
 
