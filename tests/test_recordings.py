@@ -252,6 +252,27 @@ def test_a_joystick(tmp_path):
     assert {15, 25} <= set(data.starts[own]) and 20 not in data.starts[own] and data.starts[own][-1] == 90
 
 
+def test_a_joystick_below_the_floor_is_not_missing(tmp_path):
+    """It goes from -1 to 1 around its middle: half of it would be left out, the unpleasant half."""
+    write_bids(tmp_path)
+    track = {"joy": np.sin(np.arange(480) / 60), "grief": np.full(480, 0.5)}
+    for person in ("01", "02"):
+        folder = tmp_path / f"sub-{person}" / "beh"
+        write_physio(folder / f"sub-{person}_task-film_recording-joystick_stim.tsv.gz", track, 4.0)
+    card = tmp_path / "recordings.yaml"
+    card.write_text("ratings: {over: time, track: true, emotions: {happy: joy, sad: grief}}")
+    told = r"sub-01_task-film_recording-joystick_stim\.tsv\.gz: the rating of 'happy' in 'joy' at 47\.25 s is -0\.008"
+    with pytest.raises(
+        ValueError, match=told + r".*; expected at least the floor, 0; 'floor: -1' in .*recordings\.yaml would fit"
+    ):
+        load(tmp_path, strict=True)
+    card.write_text("ratings: {over: time, track: true, floor: -1, emotions: {happy: joy, sad: grief}}")
+    own = (data := load(tmp_path, strict=True)).subjects == "01"
+    assert len(data.starts[own]) == 23 and not data.left_out
+    happy = np.sin((data.starts[own][:, None] * 4 + np.arange(40)) / 60).mean(1) + 1
+    np.testing.assert_allclose(data.distributions[own][:, 0], happy / (happy + 1.5), atol=1e-5)
+
+
 def test_a_track_of_somebody_the_card_does_not_name(tmp_path):
     write_bids(tmp_path)
     for person in ("01", "02"):
@@ -289,8 +310,17 @@ def test_presses_of_the_button(tmp_path):
     write_rows(tmp_path / "ratings.csv", header, rows)
     data = load(tmp_path)
     assert [data.starts[(data.subjects == p) & (data.trials == "clip 2")][0] for p in ("P1", "P2")] == [60, 63]
+    rows += [["P1", "pause", "", "", "", ""], ["P2", "clip 3", "", 30, 4, 1]]
+    write_rows(tmp_path / "ratings.csv", header, rows)
+    with pytest.warns(UserWarning, match=r"left out P2, clip 3 \(row 5\): its onset is empty") as told:
+        more = load(tmp_path)
+    assert len(told) == 1 and more.starts.tolist() == data.starts.tolist(), "nobody rated the pause: it costs nothing"
+    write_rows(tmp_path / "ratings.csv", header, [*rows, ["P2", "clip 4", 2.5, 30, 4, 1]])
+    with pytest.warns(UserWarning, match=r"left out P2: .*ratings.csv: an onset in row 6 is press 2\.5"):
+        load(tmp_path)
+    write_rows(tmp_path / "ratings.csv", header, rows)
     (tmp_path / "P2" / "tags.csv").write_text("")
-    with pytest.warns(UserWarning, match=r"left out P2: .*an onset is press 1; tags.csv holds 0 presses"):
+    with pytest.warns(UserWarning, match=r"left out P2: .*an onset in row 2 is press 1; tags.csv holds 0 presses"):
         assert set(load(tmp_path).subjects) == {"P1"}
 
 
