@@ -26,6 +26,7 @@ from studies import (
 from typer.testing import CliRunner
 
 import helo
+from helo import splits
 from helo.__main__ import app
 from helo.data import recorded_windows, recordings, sample_files, wesad_people
 from helo.data import signals as features
@@ -299,6 +300,29 @@ def test_ratings_beside_events(tmp_path):
     assert set(data.trials) == {"film", "film 2"} and set(data.conditions) == {"film"}
     np.testing.assert_allclose(data.distributions[data.trials == "film 2"][0], [0.2, 0.8])
     assert (data.starts[data.trials == "film 2"] >= 50).all() and (data.starts[data.trials == "film"] < 50).all()
+
+
+def test_a_clip_that_is_shown_twice_is_one_clip(tmp_path, monkeypatch):
+    """Its second viewing is a trial of its own, but nothing new to whoever trained on the first."""
+    monkeypatch.setenv("HELO_CACHE", str(tmp_path / "cache"))
+    rows = [("clip a", 0, 25, (4, 1, 1)), ("clip b", 30, 25, (1, 4, 1)), ("clip a", 60, 25, (5, 1, 1))]
+    rows += [("clip b", 90, 25, (1, 5, 1))]
+    write_e4(tmp_path / "own", trials={"P1": rows, "P2": rows})
+    for _ in ("read", "kept"):
+        data = load(tmp_path / "own", cache=True)
+        assert set(data.trials) == {"clip a", "clip a 2", "clip b", "clip b 2"} and set(data.clips) == {
+            "clip a",
+            "clip b",
+        }
+        found = splits.both(data)
+        assert len(found) == 4 and sorted(np.concatenate([s.test for s in found])) == list(range(len(data)))
+        for split in found:
+            assert not set(data.conditions[split.test]) & set(data.conditions[split.seen])
+            assert splits.leaks(data, split)["clip"] == 0
+    for split in splits.by_subject(data):
+        assert splits.leaks(data, split)["clip"] == len(split.test)
+    write_e4(tmp_path / "once")
+    assert load(tmp_path / "once").clips is None, "each clip is one trial"
 
 
 def test_presses_of_the_button(tmp_path):
