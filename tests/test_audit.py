@@ -165,6 +165,19 @@ def test_the_clips_mean_is_of_other_people():
     assert not list(audit(data))
 
 
+def test_a_clip_whose_viewings_are_several_trials():
+    """Its name is in the feature though no trial is anybody else's; one's own other viewing is no other person's."""
+    data = planted(lambda d, r: LENGTHS[d.trials.astype(int)])
+    (one,) = audit(dataclasses.replace(data, trials=data.trial_ids, clips=data.trials))
+    assert one.what == "feature names the clip"
+    rng = np.random.default_rng(0)
+    x = (np.tile(rng.normal(0, 1, 200), 2) + rng.normal(0, np.sqrt(0.05), 400)).repeat(2)  # each clip twice
+    signals = {"eda": np.stack([x, rng.normal(size=800)], 1)[:, None], "face": rng.normal(size=(800, 1, 2))}
+    about = {"subjects": np.repeat(["a", "b"], 400), "clips": np.tile(np.arange(200).repeat(2), 2)}
+    roles = {"physiological": ["eda"], "behavioral": ["face"]}
+    assert not list(audit(random_data(n=800, trials=np.tile(np.arange(400), 2), signals=signals, roles=roles, **about)))
+
+
 def test_nobody_else_saw_the_clip():
     """A clip that one person saw cannot be told from the person."""
     data = planted(lambda d, r: np.unique(d.trial_ids, return_inverse=True)[1])

@@ -195,6 +195,9 @@ def test_people_whose_clips_are_known_do_not_calibrate_for_new_clips():
     pairs = dataclasses.replace(data, trials=np.repeat([f"debate {k}" for k in range(6)], 40))  # a clip for two people
     for fold in helo.splits.by_subject(pairs):
         assert confidence(*members("mean", pairs, fold)[:1], pairs, members("mean", pairs, fold)[1]).people
+    own = dataclasses.replace(data, trials=data.trial_ids, clips=data.trials)  # a trial is one person's, a clip all's
+    with pytest.raises(ValueError, match="its test clips are new and its validation clips are trained on"):
+        confidence(models, own, parts)
     assert confidence(model, data, split).people  # its own validation clips are as new as the test's
 
 

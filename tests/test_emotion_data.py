@@ -32,6 +32,7 @@ def test_all_zero_ratings_are_refused():
         ({"distributions": np.full((40, 5), np.nan)}, "distributions row 0"),
         ({"distributions": np.tile([1.2, -0.2, 0, 0, 0], (40, 1))}, "non-negative"),
         ({"subjects": np.array(["a"] * 39)}, r"subjects has shape \(39,\); expected \(40,\)"),
+        ({"clips": np.array([["a"] * 40])}, r"clips has shape \(1, 40\); expected \(40,\)"),
         ({"roles": {"physiological": ["eeg"], "behavioral": ["face"]}}, "roles name"),
         ({"roles": {"physical": ["eeg"]}}, "'physiological' and 'behavioral'"),
         ({"query": "face"}, "query is 'face'"),

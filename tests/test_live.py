@@ -18,7 +18,7 @@ from helo import live
 from helo.data import causal_windows
 from helo.data.emotion_data import Recording
 from helo.live.command import line, listen
-from helo.live.streams import _found
+from helo.live.streams import _found, _pulled
 
 STEP = 12.0
 
@@ -342,6 +342,38 @@ def test_a_clock_that_jumps_ahead_is_followed_with_the_second_piece():
     assert arrivals.dropped == 64 and arrivals.shift == pytest.approx(-5)
 
 
+@pytest.mark.parametrize("outage, every", [(40, 0.1), (90, 0.1), (600, 0.1), (180, 0.5)])
+def test_what_waited_behind_a_dead_link_moves_no_clock(outage, every):
+    """A packet of a second each `every` seconds, until all has come: too late, most of it, but never misplaced."""
+    arrivals, sent, passed = live.Arrivals(64.0, patience=2.0), 0, []
+    times = [*np.arange(1.0, 100.0), *np.arange(100.0 + outage, 400.0 + 2 * outage, every)]
+    for arrived in times:
+        n = min(64, int(arrived * 64 + 1e-6) - sent)
+        stamps, sent = (sent + np.arange(n)) / 64, sent + n
+        passed.append(arrivals.take(stamps, stamps[:, None], arrived))
+        while len(given := arrivals.give_up(arrived)):
+            passed.append(given)
+        assert arrivals.shift == pytest.approx(0, abs=0.1)
+    found = np.concatenate(passed)[:, 0]
+    there = np.isfinite(found)
+    np.testing.assert_array_equal(found[there], (np.arange(len(found)) / 64)[there])
+    late = outage / (1 - every)  # what is measured meanwhile waits behind it
+    assert arrivals.dropped == arrivals.lost == pytest.approx(64 * late, abs=64 * 5)
+
+
+@pytest.mark.parametrize("back", [0.5, 10.0])
+def test_a_clock_that_was_set_back_is_followed_within_a_minute(back):
+    """Behind an outage too, where nothing has come for longer than the delays are kept."""
+    for outage in (0, 90):
+        arrivals = live.Arrivals(64.0, patience=2.0)
+        for k in (*range(100), *range(100 + outage, 200 + outage)):
+            arrivals.take(k + np.arange(64) / 64 - back * (k >= 100), np.zeros((64, 1)), k + 1.0)
+            while len(arrivals.give_up(k + 1.0)):
+                pass
+            assert k < 165 + outage or arrivals.shift == pytest.approx(back)
+        assert arrivals.newest == pytest.approx(200 + outage, abs=0.05)
+
+
 class At:
     """A replay by a clock that began `off` seconds ago; its first stamp is `first`."""
 
@@ -607,6 +639,45 @@ def test_two_devices_of_one_name_are_not_mixed(setup):
         _found(layer, setup, "E4", 0.1)
     assert {m: x.source_id for m, x in _found(layer, setup, "anna", 0.1).items()} == {"bvp": "anna", "eda": "anna"}
     assert _found(layer, setup, {"bvp": "E4", "eda": "bert"}, 0.1)["eda"].source_id == "bert"
+
+
+@pytest.mark.parametrize("pause", [60.0, 70.0, 100.0])
+def test_whoever_listens_may_pause(model, setup, recording, told, pause):
+    """What waits in the layer is taken whole before the next answer, at its own time, whatever a pull can hold."""
+
+    class Waiting:
+        """A stream of the layer that keeps what was measured until somebody pulls it, at most so much at once."""
+
+        def __init__(self, m):
+            self.rate, self.values, self.sent = setup.rates[m], recording.signals[m], 0
+
+        def pull_chunk(self, timeout, max_samples):
+            came = min(int((clock[0] - 1000) * self.rate), len(self.values), self.sent + max_samples)
+            sent, self.sent = self.sent, max(came, self.sent)
+            return self.values[sent : self.sent], 1000 + np.arange(sent, self.sent) / self.rate
+
+        def close_stream(self):
+            pass
+
+    clock, session = [1000.0], live.Session(model, setup)
+    seen, push = [], session._push
+    session._push = lambda m, x: (push(m, x), seen.append(x) if m == "bvp" else None)
+    source = _pulled(lambda: clock[0], {m: Waiting(m) for m in setup.rates}, 0.0)
+
+    def listened():
+        for event in source:
+            yield event
+            if not event.modality:
+                clock[0] += pause if abs(clock[0] - 1040) < 0.1 else 0.25
+            if clock[0] > 1000 + 60 + pause:
+                return
+
+    answers = list(live.run(session, listened()))
+    bvp = np.concatenate(seen)
+    np.testing.assert_array_equal(bvp, recording.signals["bvp"][: len(bvp)])
+    assert all(a.lost == a.dropped == 0 for a in session.arrivals.values())
+    after = [a for a in answers if a.time > 40 + pause]
+    same(after, [a for a in told if a.time in {x.time for x in after}])
 
 
 def test_lab_streaming_layer_on_loopback(data, setup, recording):

@@ -1,5 +1,6 @@
 """Protocols: exact membership, and what each lets a model that knows the clip, not the emotion, get away with."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -102,6 +103,20 @@ def test_leaks_counts_clips_by_whomever():
     split = splits.Split("x", np.array([0, 1]), np.array([2]), np.array([3, 10, 11, 12, 39]))
     # 0 and 1 are a's clip 0, 2 and 3 a's clip 1, 10 and 11 b's clip 0, 12 b's clip 1
     assert splits.leaks(data, split) == {"subject": 1, "clip": 4, "trial": 1}
+
+
+def test_what_counts_as_a_clip_may_have_several_trials_of_a_person():
+    """Clip 4 is clip 0 seen again: by `both` it is never tested where either is trained on, nor held out so."""
+    data = random_data(n=80)
+    again = dataclasses.replace(data, clips=np.where(data.trials == "4", "0", data.trials))
+    split = splits.Split("x", np.array([0, 1]), np.array([], int), np.flatnonzero(data.trials == "4"))
+    assert splits.leaks(data, split)["clip"] == 0 and splits.leaks(again, split)["clip"] == len(split.test) == 16
+    assert splits.leaks(again, split)["trial"] == 0
+    found = splits.both(again, validation=0.5)
+    assert sorted(np.concatenate([s.test for s in found])) == list(range(80)) and len(found) == 16
+    for split in found:
+        assert splits.leaks(again, split)["clip"] == 0
+        assert not set(again.clips[split.validation]) & set(again.clips[split.train]) and len(split.validation)
 
 
 def fingerprints(people=8, clips=25, seed=0):

@@ -26,6 +26,7 @@ from studies import (
 from typer.testing import CliRunner
 
 import helo
+from helo import splits
 from helo.__main__ import app
 from helo.data import recorded_windows, recordings, sample_files, wesad_people
 from helo.data import signals as features
@@ -252,6 +253,27 @@ def test_a_joystick(tmp_path):
     assert {15, 25} <= set(data.starts[own]) and 20 not in data.starts[own] and data.starts[own][-1] == 90
 
 
+def test_a_joystick_below_the_floor_is_not_missing(tmp_path):
+    """It goes from -1 to 1 around its middle: half of it would be left out, the unpleasant half."""
+    write_bids(tmp_path)
+    track = {"joy": np.sin(np.arange(480) / 60), "grief": np.full(480, 0.5)}
+    for person in ("01", "02"):
+        folder = tmp_path / f"sub-{person}" / "beh"
+        write_physio(folder / f"sub-{person}_task-film_recording-joystick_stim.tsv.gz", track, 4.0)
+    card = tmp_path / "recordings.yaml"
+    card.write_text("ratings: {over: time, track: true, emotions: {happy: joy, sad: grief}}")
+    told = r"sub-01_task-film_recording-joystick_stim\.tsv\.gz: the rating of 'happy' in 'joy' at 47\.25 s is -0\.008"
+    with pytest.raises(
+        ValueError, match=told + r".*; expected at least the floor, 0; 'floor: -1' in .*recordings\.yaml would fit"
+    ):
+        load(tmp_path, strict=True)
+    card.write_text("ratings: {over: time, track: true, floor: -1, emotions: {happy: joy, sad: grief}}")
+    own = (data := load(tmp_path, strict=True)).subjects == "01"
+    assert len(data.starts[own]) == 23 and not data.left_out
+    happy = np.sin((data.starts[own][:, None] * 4 + np.arange(40)) / 60).mean(1) + 1
+    np.testing.assert_allclose(data.distributions[own][:, 0], happy / (happy + 1.5), atol=1e-5)
+
+
 def test_a_track_of_somebody_the_card_does_not_name(tmp_path):
     write_bids(tmp_path)
     for person in ("01", "02"):
@@ -280,6 +302,29 @@ def test_ratings_beside_events(tmp_path):
     assert (data.starts[data.trials == "film 2"] >= 50).all() and (data.starts[data.trials == "film"] < 50).all()
 
 
+def test_a_clip_that_is_shown_twice_is_one_clip(tmp_path, monkeypatch):
+    """Its second viewing is a trial of its own, but nothing new to whoever trained on the first."""
+    monkeypatch.setenv("HELO_CACHE", str(tmp_path / "cache"))
+    rows = [("clip a", 0, 25, (4, 1, 1)), ("clip b", 30, 25, (1, 4, 1)), ("clip a", 60, 25, (5, 1, 1))]
+    rows += [("clip b", 90, 25, (1, 5, 1))]
+    write_e4(tmp_path / "own", trials={"P1": rows, "P2": rows})
+    for _ in ("read", "kept"):
+        data = load(tmp_path / "own", cache=True)
+        assert set(data.trials) == {"clip a", "clip a 2", "clip b", "clip b 2"} and set(data.clips) == {
+            "clip a",
+            "clip b",
+        }
+        found = splits.both(data)
+        assert len(found) == 4 and sorted(np.concatenate([s.test for s in found])) == list(range(len(data)))
+        for split in found:
+            assert not set(data.conditions[split.test]) & set(data.conditions[split.seen])
+            assert splits.leaks(data, split)["clip"] == 0
+    for split in splits.by_subject(data):
+        assert splits.leaks(data, split)["clip"] == len(split.test)
+    write_e4(tmp_path / "once")
+    assert load(tmp_path / "once").clips is None, "each clip is one trial"
+
+
 def test_presses_of_the_button(tmp_path):
     write_e4(tmp_path, clock="tags")
     for person, later in (("P1", 0.0), ("P2", 3.0)):
@@ -289,8 +334,17 @@ def test_presses_of_the_button(tmp_path):
     write_rows(tmp_path / "ratings.csv", header, rows)
     data = load(tmp_path)
     assert [data.starts[(data.subjects == p) & (data.trials == "clip 2")][0] for p in ("P1", "P2")] == [60, 63]
+    rows += [["P1", "pause", "", "", "", ""], ["P2", "clip 3", "", 30, 4, 1]]
+    write_rows(tmp_path / "ratings.csv", header, rows)
+    with pytest.warns(UserWarning, match=r"left out P2, clip 3 \(row 5\): its onset is empty") as told:
+        more = load(tmp_path)
+    assert len(told) == 1 and more.starts.tolist() == data.starts.tolist(), "nobody rated the pause: it costs nothing"
+    write_rows(tmp_path / "ratings.csv", header, [*rows, ["P2", "clip 4", 2.5, 30, 4, 1]])
+    with pytest.warns(UserWarning, match=r"left out P2: .*ratings.csv: an onset in row 6 is press 2\.5"):
+        load(tmp_path)
+    write_rows(tmp_path / "ratings.csv", header, rows)
     (tmp_path / "P2" / "tags.csv").write_text("")
-    with pytest.warns(UserWarning, match=r"left out P2: .*an onset is press 1; tags.csv holds 0 presses"):
+    with pytest.warns(UserWarning, match=r"left out P2: .*an onset in row 2 is press 1; tags.csv holds 0 presses"):
         assert set(load(tmp_path).subjects) == {"P1"}
 
 

@@ -340,5 +340,9 @@ def test_a_written_table_gives_the_data_set_back(tmp_path, simulated):
         assert getattr(again, field) == getattr(data, field), field
     for field in ("subjects", "trials", "conditions", "starts"):
         assert (getattr(again, field) == getattr(data, field)).all(), field
+    assert again.clips is None
+    twice = dataclasses.replace(data, trials=data.trial_ids, clips=data.trials)  # each viewing a trial of its own name
+    again = helo.load("table", write_table(twice, tmp_path / "twice.csv"))
+    assert (again.clips == data.trials).all() and (again.trials == data.trial_ids).all()
     with pytest.raises(ValueError, match=r"ends in '.npz'; expected .csv"):
         write_table(data, tmp_path / "study.npz")

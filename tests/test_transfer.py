@@ -109,6 +109,13 @@ def test_what_does_not_agree_is_named(target, message):
         splits.transfer(one(), target())
 
 
+def test_clips_of_one_name_stay_one():
+    """Where one set alone has clips of several trials, the other's trials are its clips."""
+    data = join(one(clips=np.tile(["x"] * 5 + ["y"] * 5, 4)), other())
+    assert data.clips.tolist() == [*(["x"] * 5 + ["y"] * 5) * 4, *other().trials]
+    assert join(one(), other()).clips is None
+
+
 def test_asked_for_modalities_both_have_them():
     data, split = splits.transfer(one(), without("bvp"), modalities=["eda", "face"])
     assert list(data.signals) == ["eda", "face"] and len(split.test) == 20 and data.query == "eda"

@@ -58,8 +58,8 @@ def told_by(data: EmotionData, code: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def _clip(data):
     """Features that other people's mean for the same clip explains: they say which clip it is, whoever watches."""
     found: dict[str, dict] = {}
-    clips, people = (np.unique(names, return_inverse=True)[1] for names in (data.trials, data.subjects))
-    viewings = np.unique(data.trial_ids, return_inverse=True)[1]
+    clips, people = (np.unique(names, return_inverse=True)[1] for names in (data.clip_ids, data.subjects))
+    viewings = people * len(data) + clips  # however often a person saw the clip
     for m, rows, x in tokens(data):
         clip, viewing = clips[rows], np.unique(viewings[rows], return_inverse=True)[1]
         others = np.bincount(clip)[clip] - np.bincount(viewing)[viewing]

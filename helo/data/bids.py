@@ -108,12 +108,12 @@ def _part(root, person, key, files, card, order):
             _tell_absent(where, files, sidecars, card, report)
         return found
 
-    def track(columns: list[str]) -> list[Samples]:
+    def track(columns: list[str]) -> tuple[Path, list[Samples]]:
         for path in (f for f in files if f.name.endswith(_SAMPLES)):
             about = sidecar(root, path)
             if set(columns) <= set(about["Columns"]):
                 xs = _read(path, about, columns)
-                return [Samples(x[:, None], about["SamplingFrequency"], about["StartTime"]) for x in xs]
+                return path, [Samples(x[:, None], about["SamplingFrequency"], about["StartTime"]) for x in xs]
         raise ValueError(f"{where}: no file has the columns {some(columns)}, which the card names as ratings")
 
     events = tuple(f for suffix in _EVENTS for f in files if f.name.endswith(suffix))

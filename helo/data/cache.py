@@ -90,7 +90,7 @@ def _key(name, options, files):
     return key.hexdigest()[:16]
 
 
-_ARRAYS = ("distributions", "subjects", "trials", "conditions", "starts")
+_ARRAYS = ("distributions", "subjects", "trials", "clips", "conditions", "starts")
 _GROUPS = ("signals", "masks", "truth")
 
 

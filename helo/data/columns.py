@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 #: Columns that say who, which clip, what was shown and when.
-COLUMNS = ("subject", "trial", "condition", "start")
+COLUMNS = ("subject", "trial", "clip", "condition", "start")
 #: Cells that programs write where something is missing; "None" may be a name, of a condition or a vote for nothing.
 EMPTY = frozenset(
     ("", "NA", "N/A", "n/a", "<NA>", "#NA", "#N/A", "#N/A N/A", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None")

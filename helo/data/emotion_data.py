@@ -72,6 +72,8 @@ class EmotionData:
         subjects: shape (n,); who the window was recorded from.
         trials: shape (n,); the clip or condition within the subject. Windows of one subject and trial share a label,
             unless ratings went on in time (`recordings`, over: time).
+        clips: shape (n,) or None; the name of what was watched, where a subject's trials of one clip are several.
+            Default: the trials' names (`clip_ids`).
         roles: role -> modalities; "physiological" and "behavioral" together name every modality once.
         masks: modality -> bool array of shape (n, tokens), True where a token is there. Default: all there.
         conditions: shape (n,) or None; the name of what was shown or done, comparable between subjects. Only the
@@ -98,6 +100,7 @@ class EmotionData:
     roles: dict[str, tuple[str, ...]]
     masks: dict[str, np.ndarray] = field(default_factory=dict)
     conditions: np.ndarray | None = None
+    clips: np.ndarray | None = None
     starts: np.ndarray | None = None
     window: float | None = None
     query: str | None = None
@@ -113,7 +116,7 @@ class EmotionData:
         put("emotions", tuple(str(e) for e in self.emotions))
         put("distributions", _distributions(self.name, self.distributions, self.emotions))
         n = len(self.distributions)
-        for name in ("subjects", "trials", "conditions"):
+        for name in ("subjects", "trials", "clips", "conditions"):
             if getattr(self, name) is not None:
                 put(name, _one_per_window(self.name, name, np.asarray(getattr(self, name)).astype(str), n))
         if self.starts is not None:
@@ -161,6 +164,11 @@ class EmotionData:
     def trial_ids(self) -> np.ndarray:
         """Subject and trial joined, shape (n,): unique in the data set."""
         return np.char.add(np.char.add(self.subjects, "/"), self.trials)
+
+    @property
+    def clip_ids(self) -> np.ndarray:
+        """The clip's name, by whomever and however often it was watched, shape (n,): `clips`, or else the trials."""
+        return self.trials if self.clips is None else self.clips
 
 
 def ratings_to_distributions(ratings: np.ndarray, source: str, emotions: Sequence[str]) -> np.ndarray:

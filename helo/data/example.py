@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from helo.data.columns import COLUMNS
 from helo.data.emotion_data import EmotionData
 from helo.files import atomic_write
 
@@ -35,8 +36,8 @@ def write_table(data: EmotionData, path: str | Path) -> Path:
     def plain(name):  # a dot would end the name
         return str(name).replace(".", "_")
 
-    columns = {"subject": data.subjects, "trial": data.trials, "condition": data.conditions, "start": data.starts}
-    columns = {name: values for name, values in columns.items() if values is not None}
+    about = (data.subjects, data.trials, data.clips, data.conditions, data.starts)
+    columns = {name: values for name, values in zip(COLUMNS, about, strict=True) if values is not None}
     for m, x in data.signals.items():
         x = np.where(data.masks[m][..., None], x, np.nan)
         for t, token in enumerate(data.tokens[m]):

@@ -40,7 +40,7 @@ def by_subject(data: EmotionData, folds: int | None = None, validation: float = 
 def by_trial(data: EmotionData, folds: int | None = 5, validation: float = 0.2, seed: int = 0) -> list[Split]:
     """Test one person's viewing of a clip; a trial (subject and clip) stays together.
 
-    The person's other clips, and other people's viewings of this one, may be in training; windows of the other clips
+    The person's other trials, and all other viewings of this clip, may be in training; windows of the other trials
     that overlap tested ones in time are not. Arguments and errors as in `by_subject`, with trials in place of subjects;
     and a ValueError where that leaves nothing to train on.
     """
@@ -59,7 +59,7 @@ def random_windows(data: EmotionData, folds: int = 5, validation: float = 0.2, s
 def both(
     data: EmotionData, folds: int | Sequence[int] | None = None, validation: float = 0.2, seed: int = 0
 ) -> list[Split]:
-    """Test people the model has never seen, with clips (`data.trials`) that nobody in training has seen.
+    """Test people the model has never seen, with clips (`data.clip_ids`) that nobody in training has seen.
 
     Folds of people times folds of clips: a split tests one fold of people on one fold of clips, and trains on the other
     people with the other clips; what is left, known people with new clips and new people with known ones, lies idle.
@@ -78,7 +78,7 @@ def both(
     Raises:
         ValueError: fewer than two people or clips, more folds than there are, or a split with nothing to train on.
     """
-    people, clips = (np.unique(names).tolist() for names in (data.subjects, data.trials))
+    people, clips = (np.unique(names).tolist() for names in (data.subjects, data.clip_ids))
     given = tuple(folds) if isinstance(folds, Sequence) else (folds, folds)
     many = [n or min(5, max(2, len(names))) for n, names in zip(given, (people, clips), strict=True)]
     _check(data, people, "subject", many[0])
@@ -90,10 +90,10 @@ def both(
         for j in range(many[1]):
             tested, shown = people[i :: many[0]], clips[j :: many[1]]
             name = f"both-people{i + 1}of{many[0]}-clips{j + 1}of{many[1]}"
-            test = np.isin(data.subjects, tested) & np.isin(data.trials, shown)
+            test = np.isin(data.subjects, tested) & np.isin(data.clip_ids, shown)
             if not test.any():
                 continue
-            rest = ~np.isin(data.subjects, tested) & ~np.isin(data.trials, shown)
+            rest = ~np.isin(data.subjects, tested) & ~np.isin(data.clip_ids, shown)
             if not rest.any():
                 raise ValueError(f"{data.name}, {name}: no other person has another clip; expected one to train on")
             held = _held_by_both(data, rest, validation, (seed, i, j))
@@ -104,10 +104,10 @@ def both(
 def _held_by_both(data, rest, validation, seed):
     """What is trained on, and what is held out, of the rest."""
     rng = np.random.default_rng(seed)
-    people, clips = (np.unique(names[rest]) for names in (data.subjects, data.trials))
+    people, clips = (np.unique(names[rest]) for names in (data.subjects, data.clip_ids))
     new_people = np.isin(data.subjects, held_out(people, validation, rng))
     if round(validation * len(clips)) >= 2:
-        new_clips = np.isin(data.trials, held_out(clips, validation, rng))
+        new_clips = np.isin(data.clip_ids, held_out(clips, validation, rng))
         train, held = rest & ~new_people & ~new_clips, rest & new_people & new_clips
         if train.any() and held.any():
             return train, held

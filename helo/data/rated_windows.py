@@ -22,12 +22,14 @@ class Labels(NamedTuple):
 
     Args:
         starts: shape (n,), in seconds from its start.
-        trials, conditions: names, one a window; conditions None where nothing says so.
+        trials, clips, conditions: names, one a window; conditions None where nothing says so. The second viewing of
+            a clip is a trial of another name.
         ratings: shape (n, L).
     """
 
     starts: np.ndarray
     trials: list[str]
+    clips: list[str]
     conditions: list[str] | None
     ratings: np.ndarray
 
@@ -60,7 +62,7 @@ def labels(
         others: names of the person's trials in other parts; a trial of the same name is another viewing: "name 2".
     """
     use = _usable(where, rated, card, length, excluded, report)
-    none = Labels(np.zeros(0), [], None, np.zeros((0, rated.values.shape[1])))
+    none = Labels(np.zeros(0), [], [], None, np.zeros((0, rated.values.shape[1])))
     if not use.any():
         return none
     kept = np.flatnonzero(use)
@@ -70,9 +72,12 @@ def labels(
     if not found:
         return none
     counts = [len(x[0]) for x in found]
-    trials, shown = ([name for x, n in zip(found, counts, strict=True) for name in [x[k]] * n] for k in (1, 2))
+    trials, clips, shown = (
+        [name for x, n in zip(found, counts, strict=True) for name in [x[k]] * n] for k in (1, 2, 3)
+    )
     conditions = None if rated.conditions is None else shown
-    return Labels(np.concatenate([x[0] for x in found]), trials, conditions, np.concatenate([x[3] for x in found]))
+    starts, ratings = (np.concatenate([x[k] for x in found]) for k in (0, 4))
+    return Labels(starts, trials, clips, conditions, ratings)
 
 
 def _usable(where, rated, card, length, excluded, report):
@@ -140,7 +145,7 @@ def _over_trials(where, rated, kept, card, window, step, length, report, names):
             lasts = min(rated.stops[k], length) - max(rated.starts[k], 0.0)
             report.leave_out(f"{where}, {own}", f"lasts {lasts:.1f} s within the recording; a window has {window:g} s")
         shown = name if rated.conditions is None else rated.conditions[k]
-        yield times, own, shown, np.tile(rated.values[k], (len(times), 1))
+        yield times, own, name, shown, np.tile(rated.values[k], (len(times), 1))
 
 
 def _over_time(where, rated, kept, card, window, step, length, report, names):
@@ -161,7 +166,7 @@ def _over_time(where, rated, kept, card, window, step, length, report, names):
                 told = f"{(~good).sum()} of {len(good)} windows are {least}"
             report.leave_out(f"{where}, {name}", told)
         shown = name if rated.conditions is None else rated.conditions[rows[0]]
-        yield times[good], names(name), shown, means[good]
+        yield times[good], names(name), name, shown, means[good]
 
 
 def window_means(

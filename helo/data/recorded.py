@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ class Part:
         events: files that say when what was shown and how it was rated; empty: the card's table says so.
         origin: what "seconds of the recording" count from, on the clock of the samples; None: the recording's start.
         tags: when the person pressed a button, on the clock of the samples.
-        track: reads signals that are ratings, by the names of their columns.
+        track: reads signals that are ratings, by the names of their columns: their file, and each.
         about: what its files' names say of it: {"ses": "1", "run": "2"}.
         others: the same of the person's other parts.
     """
@@ -58,7 +59,7 @@ class Part:
     events: tuple = ()
     origin: float | None = None
     tags: Callable[[], np.ndarray] = lambda: np.zeros(0)
-    track: Callable[[list[str]], list[Samples]] | None = None
+    track: Callable[[list[str]], tuple[Path, list[Samples]]] | None = None
     about: Mapping[str, str] = field(default_factory=dict)
     others: tuple[Mapping[str, str], ...] = ()
 

@@ -290,8 +290,7 @@ def _gathered(root, card, cut, emotions, everybody, names, report):
         shape = cut.tokens, len(names[m])
         x = [f.values.get(m, np.zeros((n, *shape))) for n, (_, f) in zip(counts, everybody, strict=True)]
         there = [f.masks.get(m, np.zeros((n, shape[0]), bool)) for n, (_, f) in zip(counts, everybody, strict=True)]
-        mask = np.concatenate(there)
-        if mask.any():
+        if (mask := np.concatenate(there)).any():
             values[m], masks[m] = np.concatenate(x), mask
         else:
             report.leave_out(m, "no token of it is there in any window")
@@ -299,11 +298,11 @@ def _gathered(root, card, cut, emotions, everybody, names, report):
         raise ValueError(f"{root}: no signal has a token in any window")
     labels = [part for _, found in everybody for part in found.labels]
     shown = [name for part in labels for name in part.conditions or [""] * len(part.starts)]
+    trials, clips = (np.array([name for part in labels for name in getattr(part, k)]) for k in ("trials", "clips"))
     ratings = np.concatenate([part.ratings for part in labels]) + card["ratings"]["smoothing"]
     roles = {r: tuple(m for m in values if card["signals"][m]["role"] == r) for r in (PHYSIOLOGICAL, BEHAVIORAL)}
     skin = [m for m in roles[PHYSIOLOGICAL] if card["signals"][m]["kind"] == "electrodermal"]  # never without a token
-    length = cut.whole / cut.tokens
-    to = " to " if cut.context else "-"
+    length, to = cut.whole / cut.tokens, " to " if cut.context else "-"
     segments = tuple(f"{k * length - cut.context:g}{to}{(k + 1) * length - cut.context:g} s" for k in range(cut.tokens))
     found = json.dumps([dataclasses.astuple(f) for f in report.found()]).encode()
     return EmotionData(
@@ -313,7 +312,8 @@ def _gathered(root, card, cut, emotions, everybody, names, report):
         distributions=ratings_to_distributions(ratings, str(root), emotions),
         emotions=emotions,
         subjects=np.repeat([name for name, _ in everybody], counts),
-        trials=np.array([name for part in labels for name in part.trials]),
+        trials=trials,
+        clips=clips if (clips != trials).any() else None,  # where each clip is one trial, the trials say it
         conditions=np.array(shown) if all(shown) else None,
         starts=np.concatenate([found.starts for _, found in everybody]),
         window=cut.whole,

@@ -204,7 +204,7 @@ class Table:
         elif isinstance(clock, dict):  # a Unix time in float64 knows no more than a microsecond
             starts = np.round(starts + (self._zero(person) - zero), 6)
         else:
-            starts = np.round((_pressed(path, starts, part.tags()) if clock == "tags" else starts) - zero, 6)
+            starts = np.round((_pressed(path, rows, starts, part.tags()) if clock == "tags" else starts) - zero, 6)
         duration = self.card["duration"]
         if isinstance(duration, str):
             given = _column(path, table, duration, self.told)[rows] if duration in table else np.full(len(rows), np.nan)
@@ -264,22 +264,23 @@ class Table:
 
     def _track(self, person, part, zero):
         """Ratings that were recorded as a signal is: a joystick, a slider."""
-        emotions = self.card["emotions"]
-        given = part.track(list(emotions.values()))
-        values = np.concatenate([s.values for s in given], 1)
-        if (scale := self.card["scale"]) and ((values < scale[0]) | (values > scale[1])).any():
-            row, k = np.argwhere((values < scale[0]) | (values > scale[1]))[0]
-            told = f"the rating of {list(emotions)[k]!r} at {row / given[0].rate:.2f} s is {values[row, k]:g}"
-            raise ValueError(f"{told}; the card's scale is {scale[0]:g} to {scale[1]:g}")
-        values = values - self.card["floor"]
+        emotions, floor = self.card["emotions"], self.card["floor"]
+        path, given = part.track(list(emotions.values()))
+        values, rate = np.concatenate([s.values for s in given], 1), given[0].rate
+        low, high = self.card["scale"] or (-np.inf, np.inf)
+        fits = f"'floor: {np.floor(values.min(initial=floor, where=values < floor)):g}' in {self.told} would fit"
+        for wrong, why in (  # as of a table
+            ((values < low) | (values > high), f"the card's scale is {low:g} to {high:g}"),
+            (values < floor, f"expected at least the floor, {floor:g}; {fits}; a missing one is n/a"),
+        ):
+            for row, k in np.argwhere(wrong)[:1]:
+                told = f"the rating of {list(emotions)[k]!r} in {list(emotions.values())[k]!r} at {row / rate:.2f} s"
+                raise ValueError(f"{path}: {told} is {values[row, k]:g}; {why}")
         self.emotions = tuple(emotions)
-        starts = (given[0].start - zero) + np.arange(len(values)) / given[0].rate
+        starts = (given[0].start - zero) + np.arange(len(values)) / rate
         wanted = self.card.get("trial")
         trials = [self._named(wanted, person) if isinstance(wanted, dict) else part.name or "recording"]
-        rows = list(range(len(values)))
-        return Rated(
-            starts, starts + 1 / given[0].rate, trials * len(values), None, np.where(values < 0, np.nan, values), rows
-        )
+        return Rated(starts, starts + 1 / rate, trials * len(values), None, values - floor, list(range(len(values))))
 
 
 def _once(path, starts, trials, rows, rated):
@@ -312,10 +313,12 @@ def _cells(path, column, table, rows):
     return names(path, column, table[column])[rows].tolist()
 
 
-def _pressed(path, number, tags):
-    """Times of presses of the button that a table counts from 1."""
-    whole = np.isfinite(number) & (number == np.round(number)) & (number >= 1) & (number <= len(tags))
+def _pressed(path, rows, number, tags):
+    """Times of presses of the button that a table counts from 1; NaN for a row without one, as of a pause."""
+    none = np.isnan(number)
+    whole = none | ((number == np.round(number)) & (number >= 1) & (number <= len(tags)))
     if not whole.all():
-        found = number[np.argmin(whole)]
-        raise ValueError(f"{path}: an onset is press {found:g}; tags.csv holds {len(tags)} presses, counted from 1")
-    return tags[number.astype(int) - 1]
+        k = np.argmin(whole)
+        told = f"an onset in row {rows[k]} is press {number[k]:g}; tags.csv holds {len(tags)} presses, counted from 1"
+        raise ValueError(f"{path}: {told}")
+    return np.append(tags, np.nan)[np.where(none, 0, number).astype(int) - 1]

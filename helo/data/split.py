@@ -64,14 +64,14 @@ def leaks(data: EmotionData, split: Split) -> dict[str, int]:
     emotions, but not to one of these clips; "trial" and "signal" leak to any.
 
     Returns:
-        Number of test windows whose "subject", "clip" (by whomever: `data.trials`), "trial" (subject and clip, and so
+        Number of test windows whose "subject", "clip" (by whomever: `data.clip_ids`), "trial" (one viewing, and so
         label, unless that went on in time) or "signal" (overlap in time within a subject's recording) is also on the
         training side. "signal" is left out if start times are unknown.
     """
     seen, test = split.seen, split.test
     found = {
         what: int(np.isin(names[test], names[seen]).sum())
-        for what, names in (("subject", data.subjects), ("clip", data.trials), ("trial", data.trial_ids))
+        for what, names in (("subject", data.subjects), ("clip", data.clip_ids), ("trial", data.trial_ids))
     }
     if data.starts is not None and data.window is not None:
         found["signal"] = int(touching(data, test, seen).sum())

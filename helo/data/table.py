@@ -3,6 +3,7 @@
 Columns of a CSV or Parquet file:
 
     subject, trial                  who, and which clip or condition (all windows of one clip share it); both are needed
+    clip                            where a person's trials of one clip are several: its name
     condition, start                what was shown, comparable between people; start in the recording in seconds
     <modality>.<feature>            eda.mean; an empty cell means the window lacks the modality
     <modality>.<feature>.<token>    eda.mean.1, eda.mean.2, ...: segments of the window, numbered from 1 (or 0);
@@ -24,7 +25,7 @@ cannot be read (a structure or cell array of MATLAB's, a list or a time in Parqu
 A card, a small YAML file or a dictionary, says what the names do not. Every key may be left out:
 
     name: my study
-    subject: participant            # the column that says who; so also trial, condition, start
+    subject: participant            # the column that says who; so also trial, clip, condition, start
     window: 5                       # length of a window in seconds
     modalities:                     # modality -> its columns (patterns allowed) and its role, or its role alone
       eda: {columns: [scl, "scr_*"], role: physiological}
@@ -87,9 +88,8 @@ def load(
     names = _names(path, columns, said, told)
     about = {what: labels(path, c, columns[c]) for what, c in names.items() if what != "start" and c in columns}
     rated, emotions, used = ratings(path, columns, said, floor, told)
-    used |= set(names.values())
-    groups = table_signals.group(path, columns, said, used, told)
-    known = used.union(*groups.values())
+    groups = table_signals.group(path, columns, said, used.union(names.values()), told)
+    known = used.union(names.values(), *groups.values())
     _refuse_left(path, [c for c in columns if c not in known], said, told)
     roles = _roles(path, told, said, list(groups))
     found, signals, masks = {}, {}, {}
@@ -108,6 +108,7 @@ def load(
         emotions=tuple(emotions),
         subjects=about["subject"],
         trials=about["trial"],
+        clips=about.get("clip"),
         conditions=about.get("condition"),
         starts=_starts(path, names["start"], columns),
         window=said.get("window"),
@@ -135,8 +136,8 @@ def _check_options(floor, smoothing, normalise, gaps):
 
 def _read(path, card, told):
     """The file's columns; what is no array of numbers or text is never passed over without a word."""
-    subject, trial, condition = (card.get(what, what) for what in COLUMNS if what != "start")
-    columns, others = READERS[path.suffix.lower()](path, (subject, trial), (condition,))
+    subject, trial, clip, condition = (card.get(what, what) for what in COLUMNS if what != "start")
+    columns, others = READERS[path.suffix.lower()](path, (subject, trial, clip), (condition,))
     ignored = set(matching(list(others), card.get("ignore", []), told))
     left = {name: kind for name, kind in others.items() if name not in ignored}
     if left:
@@ -154,8 +155,8 @@ def _refuse_left(path, left, card, told):
     left = [c for c in left if c not in ignored]
     if left:
         raise ValueError(
-            f"{path}: {some(left)} are no modality.feature, emotion.name, vote.rater, subject, trial, condition or "
-            f"start; rename them, or name them in {told} under modalities or ignore"
+            f"{path}: {some(left)} are no modality.feature, emotion.name, vote.rater, subject, trial, clip, condition "
+            f"or start; rename them, or name them in {told} under modalities or ignore"
         )
 
 

@@ -86,6 +86,7 @@ def join(one: EmotionData, two: EmotionData, modalities: Sequence[str] | None = 
             [[f"{name}:{who}" for who in data.subjects] for name, data in zip(names, (one, two), strict=True)]
         ),
         trials=chained("trials"),
+        clips=None if one.clips is None and two.clips is None else chained("clip_ids"),
         conditions=chained("conditions"),
         starts=chained("starts"),
         window=one.window if one.window == two.window else None,

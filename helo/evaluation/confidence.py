@@ -217,8 +217,8 @@ def confidence(
         if len(known) or not len(split.validation):
             found = f"{known[0]!r} is trained on" if len(known) else "there is nobody"
             raise ValueError(f"{data.name}, {split.name}: {found}; expected validation people who are not trained on")
-        asked = np.isin(data.trials[split.test], data.trials[split.seen]).any()
-        calibrating = np.isin(data.trials[split.validation], data.trials[split.train]).any()
+        asked = np.isin(data.clip_ids[split.test], data.clip_ids[split.seen]).any()
+        calibrating = np.isin(data.clip_ids[split.validation], data.clip_ids[split.train]).any()
         if len(split.test) and calibrating and not asked:
             raise ValueError(
                 f"{data.name}, {split.name}: its test clips are new and its validation clips are trained on; expected "

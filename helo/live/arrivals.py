@@ -41,19 +41,20 @@ class Arrivals:
     faster than its rate loses one now and then, and a slower one leaves a slot empty. A slot that is still empty
     `patience` seconds after its time is given up, and passed on as NaN; what arrives for it then is dropped.
 
-    A sensor's clock that runs off is followed: the least delay between stamp and arrival within the last MINUTE,
-    against that of the first SETTLING seconds, is how far it has run. Where that has changed by more than UNSURE
-    seconds, for delays are never quite the same, it is taken off the stamps anew. A clock that jumps ahead is followed
-    with the second piece that says so; after one that jumps back, samples are dropped as too late for up to MINUTE. A
-    single stamp that is wrong moves nothing: a piece's delay is the median of what its stamps say, and two pieces in a
-    row must have it.
+    A sensor's clock that runs off is followed: the least delay between stamp and arrival within the last MINUTE in
+    which anything arrived, against that of the first SETTLING seconds, is how far it has run. Where that has changed by
+    more than UNSURE seconds, for delays are never quite the same, it is taken off the stamps anew. A clock that jumps
+    ahead is followed with the second piece that says so; after one that jumps back, samples are dropped as too late for
+    up to MINUTE. What waited behind a pause or a dead link is late too, but less so from piece to piece until all of
+    it has come: delays that differ by more than STEADY seconds within the MINUTE are no clock's. A single stamp that is
+    wrong moves nothing: a piece's delay is the median of what its stamps say, and two pieces in a row must have it.
 
     Args:
         rate: samples per second.
         patience: seconds to wait for a sample.
     """
 
-    MINUTE, SETTLING, BUCKET, UNSURE = 60.0, 10.0, 5.0, 0.1
+    MINUTE, SETTLING, BUCKET, UNSURE, STEADY = 60.0, 10.0, 5.0, 0.1, 1.0
     #: a stamp so many seconds ahead of its arrival, after its clock was followed, is no time at all
     AHEAD = 1.0
 
@@ -64,16 +65,15 @@ class Arrivals:
         self.newest = -np.inf  # time of the newest sample
         self._waiting: dict[int, np.ndarray] = {}
         self._channels = 0
-        self._first_delay, self._followed, self._delay = np.inf, 0.0, np.inf
+        self._first_delay, self._followed, self._delay, self._least = np.inf, 0.0, np.inf, np.inf
         self._began: float | None = None
-        self._delays: deque[list[float]] = deque()  # (beginning of a bucket of time, least delay in it)
+        # (beginning of a bucket of time, least delay in it); time in which nothing arrives has none
+        self._delays: deque[list[float]] = deque(maxlen=round(self.MINUTE / self.BUCKET))
 
     @property
     def shift(self) -> float:
         """Seconds that the sensor's clock has fallen behind this machine's; negative: that it has run ahead."""
-        if not self._delays or not np.isfinite(self._first_delay):
-            return 0.0
-        return min(delay for _, delay in self._delays) - self._first_delay
+        return self._least - self._first_delay if np.isfinite(self._first_delay) else 0.0
 
     def take(self, stamps: np.ndarray, samples: np.ndarray, arrived: float) -> np.ndarray:
         """Take samples (n, channels) with their stamps (n,); gives those that can be passed on, (k, channels)."""
@@ -126,7 +126,7 @@ class Arrivals:
         return np.stack(rows) if rows else np.zeros((0, self._channels))
 
     def _watch(self, arrived, delays):
-        """Keep the least delay of the last minute, by buckets of time; each sample says what its piece's delay is."""
+        """Keep the least delays of a minute, by buckets of time; each sample says what its piece's delay is."""
         delays = delays[np.isfinite(delays)]
         if not len(delays):
             return
@@ -140,5 +140,7 @@ class Arrivals:
         if not self._delays or arrived - self._delays[-1][0] >= self.BUCKET:
             self._delays.append([arrived, delay])
         self._delays[-1][1] = min(self._delays[-1][1], delay)
-        while len(self._delays) > 1 and arrived - self._delays[0][0] > self.MINUTE:
-            self._delays.popleft()
+        least = [delay for _, delay in self._delays]
+        steady = len(least) == self._delays.maxlen and max(least) - min(least) <= self.STEADY
+        if min(least) < self._least or steady:
+            self._least = min(least)

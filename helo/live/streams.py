@@ -11,6 +11,9 @@ import numpy as np
 from helo.live.arrivals import Event
 from helo.live.setup import Setup
 
+#: most samples of one pull
+_PULL = 4096
+
 
 def streams(setup: Setup, names: str | Mapping[str, str], *, wait: float = 10.0, poll: float = 0.02) -> Iterator[Event]:
     """What sensors send, as it arrives; between two arrivals an empty event every `poll` seconds.
@@ -47,10 +50,13 @@ def _pulled(clock, inlets, poll) -> Iterator[Event]:
         while True:
             came = False
             for m, inlet in inlets.items():
-                samples, stamps = inlet.pull_chunk(timeout=0.0, max_samples=4096)
-                if len(stamps):
-                    came = True  # the arrays are the library's own buffers
-                    yield Event(clock(), m, np.array(stamps, np.float64), np.array(samples, np.float64))
+                full = True
+                while full:  # all that waits there, before an answer would give it up as lost
+                    samples, stamps = inlet.pull_chunk(timeout=0.0, max_samples=_PULL)
+                    full = len(stamps) == _PULL
+                    if len(stamps):
+                        came = True  # the arrays are the library's own buffers
+                        yield Event(clock(), m, np.array(stamps, np.float64), np.array(samples, np.float64))
             yield Event(clock())
             if not came:
                 time.sleep(poll)

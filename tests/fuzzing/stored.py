@@ -139,7 +139,8 @@ def numbers_of(found) -> bytes:
     if isinstance(found, dict):
         return b"".join(name.encode() + x.numpy().tobytes() for name, x in found.items())
     arrays = [found.distributions, *found.signals.values(), *found.masks.values()]
-    names = [x if x is None else x.tolist() for x in (found.subjects, found.trials, found.conditions, found.starts)]
+    each = (found.subjects, found.trials, found.clips, found.conditions, found.starts)
+    names = [x if x is None else x.tolist() for x in each]
     about = (found.name, found.emotions, found.roles, found.query, found.window, found.features, found.tokens)
     return b"".join(x.tobytes() for x in arrays) + repr((names, about)).encode()
 
