@@ -22,6 +22,20 @@ def test_tokens_cut_consecutive_samples():
     np.testing.assert_allclose(cut[3, 1], 40 + np.arange(40) / 4)
 
 
+def test_a_token_that_rounding_puts_a_sample_beyond_the_end_is_the_last_one():
+    """500 samples at 50 Hz are 41 blocks of 12: 10 s round to 42 of them, the token's start to the first."""
+    x = np.arange(41.0)
+    assert signals.Tokens.of(np.zeros(1), 10, 1).cut(x, 50 / 12)[0, 0].tolist() == x.tolist()
+    halves = signals.Tokens.of(np.zeros(1), 63 / 4, 2).cut(np.arange(63.0), 4)[0]  # 31.5 samples each
+    assert halves[0].tolist() == list(range(32)) and halves[1].tolist() == list(range(31, 63))
+
+
+@pytest.mark.parametrize("start, length", [(92, 10), (0, 101)])
+def test_a_token_that_the_signal_does_not_hold_is_refused(start, length):
+    with pytest.raises(ValueError, match=f"{start} to {start + length} s; the signal has 100 s"):
+        signals.Tokens(np.array([[0.0, start]]), length).cut(np.zeros(400), 4)
+
+
 @pytest.mark.parametrize("rate", [55, 80, 110])
 def test_heart_rate_of_a_known_pulse(rate):
     ppg = nk.ppg_simulate(

@@ -44,9 +44,22 @@ class Tokens:
         return cls(np.asarray(window_starts, float)[:, None] + length * np.arange(tokens), length)
 
     def cut(self, signal: np.ndarray, rate: float) -> np.ndarray:
-        """Samples of each token: signal (samples, ...) at `rate` Hz -> (windows, tokens, samples, ...)."""
-        first = np.round(self.starts * rate).astype(int)
-        return signal[first[:, :, None] + np.arange(max(1, round(self.length * rate)))]
+        """Samples of each token: signal (samples, ...) at `rate` Hz -> (windows, tokens, samples, ...).
+
+        A token's start and length are rounded to samples, and what blocks of samples leave over is lost at the end
+        (`_slow`): together up to one sample. So the last token may begin one sample sooner, or lack one.
+
+        Raises:
+            ValueError: a token that reaches farther beyond the signal.
+        """
+        first, count = np.round(self.starts * rate).astype(int), max(1, round(self.length * rate))
+        if (beyond := first + count > len(signal) + 1).any():
+            start = self.starts[beyond][0]
+            raise ValueError(
+                f"a token from {start:g} to {start + self.length:g} s; the signal has {len(signal) / rate:g} s"
+            )
+        count = min(count, len(signal))
+        return signal[np.minimum(first, len(signal) - count)[:, :, None] + np.arange(count)]
 
     def of_each(self, function: Callable[[np.ndarray], np.ndarray], signal: np.ndarray, rate: float) -> np.ndarray:
         """`function` of what `cut` gives, a few windows at a time: together they may be many times the signal."""
