@@ -744,6 +744,8 @@ def test_nobody_is_left(tmp_path):
         ("tokens: 0", r"'tokens' is 0; expected 1 to 1000"),
         ("window: 2\ntokens: 5", r"expected a step of at least 0.1 s and tokens of at least 2 s"),
         ("exclude: [P1]", r"'exclude' is a list; expected person: reason"),
+        ("signals: {eda: {columns: [left, right]}}", r"'eda' has 2 channels; expected 1 for kind 'electrodermal'"),
+        ("signals: {acc: {columns: [x]}}", r"'acc' has 1 channels; expected 3 for kind 'movement'"),
     ],
 )
 def test_a_card_that_says_nonsense(tmp_path, card, message):

@@ -361,6 +361,16 @@ def test_raw_samples_that_tokens_do_not_divide(tmp_path, samples):
     np.testing.assert_allclose(data.signals["eda"][:, :, 0], np.log(2), atol=0.05)
 
 
+@pytest.mark.parametrize("kind, channels, expected", [("pulse", 3, 1), ("movement", 1, 3), ("movement", 2, 3)])
+def test_raw_samples_have_the_channels_of_their_kind(tmp_path, kind, channels, expected):
+    """Of a pulse with three channels the first counted alone; of one axis movement was made."""
+    x = np.random.default_rng(0).normal(size=(N, 640, channels))
+    np.savez(tmp_path / "own.npz", **arrays(frame()) | {"eda": x[..., 0] if channels == 1 else x})
+    card = {"modalities": {"eda": {"rate": 64, "kind": kind}}}
+    with pytest.raises(ValueError, match=f"own.npz: 'eda' has {channels} channels; expected {expected} for kind"):
+        helo.load("table", tmp_path / "own.npz", card=card)
+
+
 def test_a_written_table_gives_the_data_set_back(tmp_path, simulated):
     m = next(iter(simulated.signals))
     masks = {name: mask.copy() for name, mask in simulated.masks.items()}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from helo.data import signals as signals_of
-from helo.data.card import KINDS, matching
+from helo.data.card import KINDS, check_channels, matching
 from helo.data.columns import numbers, some
 
 Columns = Mapping[str, np.ndarray]
@@ -159,6 +159,7 @@ def _raw(path, column, x, entry):
     """Features (windows, tokens, features) of raw samples, NaN where there are none, and their names."""
     rate, count = float(entry["rate"]), entry.get("tokens", 1)
     x = x[..., None] if x.ndim == 2 else x
+    check_channels(f"{path}: {column!r}", entry["kind"], x.shape[2])
     length = x.shape[1] / rate
     if length / count < 2:
         raise ValueError(f"{path}: {column!r} has {length:.1f} s in {count} tokens; expected at least 2 s in each")
