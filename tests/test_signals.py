@@ -4,7 +4,7 @@ import neurokit2 as nk
 import numpy as np
 import pytest
 
-from helo.data import rates, signals
+from helo.data import causal, rates, signals
 
 TOKENS = signals.Tokens.of(np.arange(0, 90, 10.0), 20, 2)
 
@@ -112,6 +112,18 @@ def test_sampling_rate_does_not_change_slow_features():
     np.testing.assert_allclose(
         signals.temperature((33 + 0.002 * t)[:, None], 700, TOKENS).values[..., 1], 0.12, atol=0.01
     )
+
+
+@pytest.mark.parametrize("rate, length", [(0.5, 10), (0.5, 6), (1, 3), (1, 5), (4, 10), (4, 0.25)])
+def test_slope_of_a_straight_line_whatever_the_samples_of_a_token(rate, length):
+    """0.6 degC a minute; tokens of 5, 3, 3, 5, 40 and 1 samples, the last without a slope."""
+    x = 30 + 0.01 * np.arange(int(120 * rate)) / rate
+    expected = 0.6 if length * rate > 1 else 0
+    found = signals.temperature(x[:, None], rate, signals.Tokens.of(np.array([12.0, 40.0]), 3 * length, 3))
+    np.testing.assert_allclose(found.values[..., 1], expected, atol=1e-9)
+    live = causal.Temperature(rate, causal.Temperature.NAMES)
+    live.push(x[:, None])
+    np.testing.assert_allclose(live.window(80.0, 3, length)[0][:, 1], expected, atol=1e-9)
 
 
 def _named(found, name):
