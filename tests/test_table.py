@@ -371,6 +371,25 @@ def test_raw_samples_have_the_channels_of_their_kind(tmp_path, kind, channels, e
         helo.load("table", tmp_path / "own.npz", card=card)
 
 
+def test_raw_windows_that_lack_a_sample_are_told(tmp_path):
+    x = 2 + np.random.default_rng(0).normal(0, 0.01, (N, 64))
+    x[0, 3] = x[5, 60] = np.nan
+    x[7] = np.nan  # not there: nothing is lost
+    np.savez(tmp_path / "own.npz", **arrays(frame()) | {"eda": x})
+    card = {"modalities": {"eda": {"rate": 4, "kind": "electrodermal"}}}
+    with pytest.warns(UserWarning, match="own.npz: 'eda' is lost in 2 of 12 windows, .* such as row 0"):
+        data = helo.load("table", tmp_path / "own.npz", card=card)
+    assert np.flatnonzero(~data.masks["eda"][:, 0]).tolist() == [0, 5, 7]
+
+
+def test_the_cell_that_is_no_number_is_named_among_decimal_commas(tmp_path):
+    lines = [f"P{k};{k};{cell};1,5;1;2" for k, cell in enumerate(("3,5", "3,6", "k.A."))]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(["subject;trial;eda.mean;acc.mean;emotion.a;emotion.b", *lines]))
+    with pytest.raises(ValueError, match="own.csv: row 2, eda.mean, is 'k.A.'; expected a number"):
+        helo.load("table", path)
+
+
 def test_a_written_table_gives_the_data_set_back(tmp_path, simulated):
     m = next(iter(simulated.signals))
     masks = {name: mask.copy() for name, mask in simulated.masks.items()}
