@@ -72,6 +72,10 @@ def labels(
     counts = [len(x[0]) for x in found]
     trials, shown = ([name for x, n in zip(found, counts, strict=True) for name in [x[k]] * n] for k in (1, 2))
     conditions = None if rated.conditions is None else shown
+    if rated.conditions and not all(shown):
+        row = next(rated.rows[k] for k in kept if not rated.conditions[k])
+        told = f"{where}: row {row} names none, so that no window of the study has one"
+        report.note(CAUTION, "no condition", "ratings", told)
     return Labels(np.concatenate([x[0] for x in found]), trials, conditions, np.concatenate([x[3] for x in found]))
 
 
