@@ -67,6 +67,39 @@ def test_faults_in_the_values(change, expected):
     assert found(changed(change)) == {expected}
 
 
+SMALL = {"eda": (1, 2), "face": (1, 2)}
+
+
+def pasted(x):
+    """Ten windows, four times, each time as another person's."""
+    return np.tile(x[:10], (4, 1, 1))
+
+
+def repeated(x):
+    return np.concatenate([x[:37], x[:3]])
+
+
+def votes(x):
+    """Shares of ten votes for two emotions."""
+    first = np.random.default_rng(len(x)).integers(0, 11, (len(x), 1)) / 10
+    return np.stack([first, 1 - first], 2).astype(np.float32)
+
+
+@pytest.mark.parametrize("change, level", [(pasted, FAULT), (repeated, FAULT), (votes, CAUTION)])
+def test_measured_windows_do_not_repeat_in_a_small_study_either(change, level):
+    signals = {m: change(x) for m, x in random_data(shapes=SMALL).signals.items()}
+    small = clean(signals=signals, roles={"physiological": ["eda"], "behavioral": ["face"]})
+    (one,) = (f for f in check(small) if f.what == "duplicated windows")
+    assert one.level == level
+
+
+def test_starts_in_milliseconds_are_told():
+    data = clean(starts=1e12 + np.tile(10_000.0 * np.arange(10), 4))
+    assert found(data) == {(CAUTION, "starts far apart")}
+    (one,) = check(data)
+    assert one.found.startswith("neighbouring windows of a trial begin 10000 s apart, 1000 windows of 10 s")
+
+
 def test_faults_of_units_by_name():
     names = {"eda": ("heart rate (bpm)", "b", "c", "d")}
     data = changed(

@@ -149,6 +149,20 @@ def test_normalising_a_single_window_is_refused(tmp_path):
         load(tmp_path, table, normalise="subject")
 
 
+def test_a_whole_windows_mean_beside_its_segments_is_no_token(tmp_path):
+    table = frame()[[c for c in frame() if not c.startswith("eda.peak")]].assign(**{"eda.mean": 1.0})
+    with pytest.raises(ValueError, match=r"'eda.mean' is of the whole window, 'eda.mean.1' of a token of it") as error:
+        load(tmp_path, table)
+    assert "own.csv" in str(error.value)
+    said = {"eda": {"columns": ["eda.mean*"]}}
+    assert load(tmp_path, table, card={"modalities": said}).layout.shapes["eda"] == (1, 3)
+    assert load(tmp_path, table, card={"ignore": ["eda.mean"]}).layout.shapes["eda"] == (2, 1)
+    both = {"eda": {"tokens": ["1", "2"]}, "skin": {"columns": ["eda.mean"]}}
+    assert load(tmp_path, table, card={"modalities": both}).layout.shapes["eda"] == (2, 1)
+    with pytest.raises(ValueError, match="'eda.mean' is of the whole window"):
+        load(tmp_path, table, card={"modalities": {"eda": {"tokens": ["1", "2"]}}})
+
+
 def test_only_numbers_in_order_are_tokens(tmp_path):
     pose = {f"face.{f}.{a}": np.arange(N) for f in ("pose", "gaze") for a in ("Rx", "Ry")}
     rest = frame().drop(columns=["face.AU1", "face.AU12"])

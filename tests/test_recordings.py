@@ -378,6 +378,48 @@ def test_causal_features_stay_within_a_session(tmp_path):
     assert past.signals["temp"][new][:, level].min() > 3, "warm beside the first session"
 
 
+def test_rates_that_differ_are_told(tmp_path):
+    """Rises add up noise: of 12 Hz they are more than of 4. The raw signals have one rate: the first part's."""
+    write_bids(tmp_path, session="1")
+    write_bids(tmp_path, session="2")
+    assert not {"rates that differ"} & what(load(tmp_path))
+    path = tmp_path / "sub-01" / "ses-2" / "beh" / "sub-01_ses-2_task-film_recording-eda_physio.tsv.gz"
+    write_physio(path, {"eda": np.repeat(signals(seed=1)["eda"][:, 0], 3)}, 12, units={"eda": "uS"})
+    data = load(tmp_path)
+    told = found(data, "rates that differ")
+    assert (told.level, told.where) == ("caution", "eda")
+    assert told.found == (
+        "4 Hz of '01, ses-1 task-film', '02, ses-1 task-film', '02, ses-2 task-film'; 12 Hz of '01, ses-2 task-film'"
+    )
+    assert "rates that differ" in {f.what for f in check(data)}
+    with pytest.warns(UserWarning, match=r"01, ses-2 task-film: 'eda' is left out of .*, for it is sampled at 12 Hz"):
+        raw = data.recording("01")
+    assert raw.rates["eda"] == 4 and np.isnan(raw.signals["eda"][120 * 4 :]).all()
+    with pytest.warns(UserWarning, match="01, ses-2 task-film: 'eda' is left out of the raw signals"):
+        load(tmp_path, features="causal", normalise="none")
+
+
+def test_a_part_that_raw_signals_lack_is_told(tmp_path):
+    write_bids(tmp_path, session="1")
+    write_bids(tmp_path, session="2")
+    for path in (tmp_path / "sub-01" / "ses-2").rglob("*_physio.json"):
+        path.unlink()
+    with pytest.warns(UserWarning, match="01, ses-2 task-film: is left out of the raw signals: no signal can be used"):
+        assert len(quiet(tmp_path).recording("01").signals["eda"]) == 120 * 4
+
+
+def test_an_empty_condition_is_told_with_its_row(tmp_path):
+    write_e4(tmp_path)
+    path = tmp_path / "ratings.csv"
+    change_rows(path, lambda rows: [[*row, "kind" if not k else "film"] for k, row in enumerate(rows)])
+    data = load(tmp_path, card={"ratings": {"condition": "kind"}})
+    assert set(data.conditions) == {"film"} and "no condition" not in what(data)
+    change_rows(path, set_cell(5, 7, ""))
+    data = load(tmp_path, card={"ratings": {"condition": "kind"}})
+    assert data.conditions is None
+    assert found(data, "no condition").found == "P2: row 4 names none, so that no window of the study has one"
+
+
 def test_sessions_and_json_further_up(tmp_path):
     """Two sessions follow each other; what JSON at the root says holds for all files that it names."""
     write_bids(tmp_path, session="1")
@@ -438,6 +480,22 @@ def test_k_emocon(tmp_path, raters):
     np.testing.assert_allclose(data.recording("2").signals["bvp"], signals(120.0, 2)["bvp"])
     with pytest.raises(ValueError, match=r"raters is 'them'; expected one of \['self', 'partner', 'external'\]"):
         load(tmp_path, raters="them")
+
+
+def test_text_among_the_samples_of_a_device_is_named(tmp_path):
+    """Where `only` picks a device's rows: 'ERR' was a missing sample there; an empty cell still is."""
+    write_kemocon(tmp_path, (31, 2))
+    path = tmp_path / "e4_data" / "31" / "E4_EDA.csv"
+    change_rows(path, set_cell(3, 1, "ERR"))
+    assert "A013E1" in path.read_text().splitlines()[3]
+    with pytest.warns(
+        UserWarning, match=r"left out 31, eda: .*not readable as 4 columns of numbers \(line 4 has 'ERR'"
+    ):
+        data = load(tmp_path, card="k-emocon")
+    assert not data.masks["eda"][data.subjects == "31"].any() and data.masks["eda"].any()
+    change_rows(path, set_cell(3, 1, ""))
+    data = load(tmp_path, card="k-emocon", strict=True)
+    assert found(data, "missing samples").found.startswith("31: 1, the first at ")
 
 
 def write_eeg(path, form, x, rate, names):
@@ -798,6 +856,8 @@ def test_nobody_is_left(tmp_path):
         ("tokens: 0", r"'tokens' is 0; expected 1 to 1000"),
         ("window: 2\ntokens: 5", r"expected a step of at least 0.1 s and tokens of at least 2 s"),
         ("exclude: [P1]", r"'exclude' is a list; expected person: reason"),
+        ("signals: {eda: {columns: [left, right]}}", r"'eda' has 2 channels; expected 1 for kind 'electrodermal'"),
+        ("signals: {acc: {columns: [x]}}", r"'acc' has 1 channels; expected 3 for kind 'movement'"),
     ],
 )
 def test_a_card_that_says_nonsense(tmp_path, card, message):
@@ -978,7 +1038,7 @@ def test_a_strict_report_stops():
 MEMORY = """
 import sys, tracemalloc, numpy as np, neurokit2, pandas, scipy.signal
 import helo
-from helo.data import recorded_windows, sample_files
+from helo.data import recorded_windows, recordings, sample_files
 recorded_windows.BLOCK, recorded_windows.MARGIN, sample_files.ROWS = 2**15, 20.0, 2**13
 helo.load, helo.evaluate  # what is imported when it is asked for
 tracemalloc.start()

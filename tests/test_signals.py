@@ -4,7 +4,7 @@ import neurokit2 as nk
 import numpy as np
 import pytest
 
-from helo.data import rates, signals
+from helo.data import causal, rates, signals
 
 TOKENS = signals.Tokens.of(np.arange(0, 90, 10.0), 20, 2)
 
@@ -20,6 +20,20 @@ def test_tokens_cut_consecutive_samples():
     cut = TOKENS.cut(t, 4)
     assert cut.shape == (9, 2, 40)
     np.testing.assert_allclose(cut[3, 1], 40 + np.arange(40) / 4)
+
+
+def test_a_token_that_rounding_puts_a_sample_beyond_the_end_is_the_last_one():
+    """500 samples at 50 Hz are 41 blocks of 12: 10 s round to 42 of them, the token's start to the first."""
+    x = np.arange(41.0)
+    assert signals.Tokens.of(np.zeros(1), 10, 1).cut(x, 50 / 12)[0, 0].tolist() == x.tolist()
+    halves = signals.Tokens.of(np.zeros(1), 63 / 4, 2).cut(np.arange(63.0), 4)[0]  # 31.5 samples each
+    assert halves[0].tolist() == list(range(32)) and halves[1].tolist() == list(range(31, 63))
+
+
+@pytest.mark.parametrize("start, length", [(92, 10), (0, 101)])
+def test_a_token_that_the_signal_does_not_hold_is_refused(start, length):
+    with pytest.raises(ValueError, match=f"{start} to {start + length} s; the signal has 100 s"):
+        signals.Tokens(np.array([[0.0, start]]), length).cut(np.zeros(400), 4)
 
 
 @pytest.mark.parametrize("rate", [55, 80, 110])
@@ -98,6 +112,18 @@ def test_sampling_rate_does_not_change_slow_features():
     np.testing.assert_allclose(
         signals.temperature((33 + 0.002 * t)[:, None], 700, TOKENS).values[..., 1], 0.12, atol=0.01
     )
+
+
+@pytest.mark.parametrize("rate, length", [(0.5, 10), (0.5, 6), (1, 3), (1, 5), (4, 10), (4, 0.25)])
+def test_slope_of_a_straight_line_whatever_the_samples_of_a_token(rate, length):
+    """0.6 degC a minute; tokens of 5, 3, 3, 5, 40 and 1 samples, the last without a slope."""
+    x = 30 + 0.01 * np.arange(int(120 * rate)) / rate
+    expected = 0.6 if length * rate > 1 else 0
+    found = signals.temperature(x[:, None], rate, signals.Tokens.of(np.array([12.0, 40.0]), 3 * length, 3))
+    np.testing.assert_allclose(found.values[..., 1], expected, atol=1e-9)
+    live = causal.Temperature(rate, causal.Temperature.NAMES)
+    live.push(x[:, None])
+    np.testing.assert_allclose(live.window(80.0, 3, length)[0][:, 1], expected, atol=1e-9)
 
 
 def _named(found, name):

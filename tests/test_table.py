@@ -326,6 +326,70 @@ def test_raw_samples_become_features(tmp_path):
             helo.load("table", tmp_path / "own.npz", card=card | {"modalities": {"face": {}, "bvp": entry}})
 
 
+RATES = [
+    ("electrodermal", 50, 10, "level (log uS)", np.log(3)),
+    ("electrodermal", 25, 10, "level (log uS)", np.log(3)),
+    ("electrodermal", 30, 10, "level (log uS)", np.log(3)),
+    ("electrodermal", 250, 60, "level (log uS)", np.log(3)),
+    ("temperature", 50, 10, "mean (degC)", 3),
+    ("respiration", 250, 25, "breaths (1/min)", 24),
+    ("movement", 200, 5, "movement (log g)", np.log(np.sqrt(3 / 2))),
+]
+
+
+@pytest.mark.parametrize("kind, rate, seconds, feature, expected", RATES)
+def test_raw_samples_of_any_rate(tmp_path, kind, rate, seconds, feature, expected):
+    """Blocks of samples that a window does not divide into: a wave of 0.4 Hz and size 1 around 3."""
+    x = 3 + np.sin(2 * np.pi * 0.4 * np.arange(rate * seconds) / rate)
+    x = x + np.random.default_rng(0).normal(0, 0.01, (N, rate * seconds))
+    x = np.stack([x] * 3, 2) if kind == "movement" else x
+    np.savez(tmp_path / "own.npz", **arrays(frame()), skin=x)
+    card = {"modalities": {"skin": {"rate": rate, "kind": kind, "role": "physiological"}}}
+    data = helo.load("table", tmp_path / "own.npz", card=card)
+    assert data.masks["skin"].all()
+    found = data.signals["skin"][:, 0, data.features["skin"].index(feature)]
+    np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("samples", [63, 67, 71])
+def test_raw_samples_that_tokens_do_not_divide(tmp_path, samples):
+    x = 2 + np.random.default_rng(0).normal(0, 0.01, (N, samples))
+    np.savez(tmp_path / "own.npz", **arrays(frame()) | {"eda": x})
+    card = {"modalities": {"eda": {"rate": 4, "kind": "electrodermal", "tokens": 2}}}
+    data = helo.load("table", tmp_path / "own.npz", card=card)
+    assert data.masks["eda"].all()
+    np.testing.assert_allclose(data.signals["eda"][:, :, 0], np.log(2), atol=0.05)
+
+
+@pytest.mark.parametrize("kind, channels, expected", [("pulse", 3, 1), ("movement", 1, 3), ("movement", 2, 3)])
+def test_raw_samples_have_the_channels_of_their_kind(tmp_path, kind, channels, expected):
+    """Of a pulse with three channels the first counted alone; of one axis movement was made."""
+    x = np.random.default_rng(0).normal(size=(N, 640, channels))
+    np.savez(tmp_path / "own.npz", **arrays(frame()) | {"eda": x[..., 0] if channels == 1 else x})
+    card = {"modalities": {"eda": {"rate": 64, "kind": kind}}}
+    with pytest.raises(ValueError, match=f"own.npz: 'eda' has {channels} channels; expected {expected} for kind"):
+        helo.load("table", tmp_path / "own.npz", card=card)
+
+
+def test_raw_windows_that_lack_a_sample_are_told(tmp_path):
+    x = 2 + np.random.default_rng(0).normal(0, 0.01, (N, 64))
+    x[0, 3] = x[5, 60] = np.nan
+    x[7] = np.nan  # not there: nothing is lost
+    np.savez(tmp_path / "own.npz", **arrays(frame()) | {"eda": x})
+    card = {"modalities": {"eda": {"rate": 4, "kind": "electrodermal"}}}
+    with pytest.warns(UserWarning, match="own.npz: 'eda' is lost in 2 of 12 windows, .* such as row 0"):
+        data = helo.load("table", tmp_path / "own.npz", card=card)
+    assert np.flatnonzero(~data.masks["eda"][:, 0]).tolist() == [0, 5, 7]
+
+
+def test_the_cell_that_is_no_number_is_named_among_decimal_commas(tmp_path):
+    lines = [f"P{k};{k};{cell};1,5;1;2" for k, cell in enumerate(("3,5", "3,6", "k.A."))]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(["subject;trial;eda.mean;acc.mean;emotion.a;emotion.b", *lines]))
+    with pytest.raises(ValueError, match="own.csv: row 2, eda.mean, is 'k.A.'; expected a number"):
+        helo.load("table", path)
+
+
 def test_a_written_table_gives_the_data_set_back(tmp_path, simulated):
     m = next(iter(simulated.signals))
     masks = {name: mask.copy() for name, mask in simulated.masks.items()}

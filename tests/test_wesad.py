@@ -163,6 +163,17 @@ def test_chest_signals(tmp_path, site):
     np.testing.assert_allclose(data.signals["chest_resp"][..., 0], 15, atol=1)
 
 
+@pytest.mark.parametrize("site", ["chest", "both"])
+def test_context_reaches_beyond_chest_signals_that_blocks_do_not_divide(tmp_path, site):
+    """21 samples of acceleration are averaged to one: of 365 s, 2 mod 3, half a block is over at the end (S13, S15)."""
+    write_wesad(tmp_path, seconds=72, chest=True)
+    data = helo.load("wesad", root=tmp_path, site=site, context=120, tokens=5, normalise="none")
+    last = np.argmax(data.starts)
+    assert data.starts[last] + data.window > 365  # its last token reaches beyond the recording
+    assert data.masks["chest_acc"][last].tolist() == [True, True, True, False, False]
+    assert np.isfinite(data.signals["chest_acc"]).all()
+
+
 def test_wrist_pickle_without_chest_says_so(tmp_path):
     write_wesad(tmp_path)
     with pytest.raises(

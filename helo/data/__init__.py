@@ -43,7 +43,7 @@ def load(name: str = "simulated", path: str | Path | None = None, features: str 
         path: the data set's folder or file; root=... is the same.
         features: "whole": filters and beats see the whole recording; "causal": every feature of a window, its context
             and normalisation too, is made of what came before the window's end, as live use must
-            (`helo.data.causal_windows`). For "simulated" and the wrist of "wesad".
+            (`helo.data.causal_windows`). For "simulated", the wrist of "wesad", and "recordings" of the same signals.
         **options: arguments of that source's `load`, for example root, window, step, seed.
 
     Raises:

@@ -67,6 +67,8 @@ KINDS = {
     "muscle": signals_of.muscle,
     "respiration": signals_of.respiration,
 }
+#: How many channels a kind of signal has; 0: any number. Kinds that are not here have one.
+CHANNELS = {"movement": 3, "walking": 3, "eeg": 0, "level": 0}
 _KEYS = {"name", "window", "modalities", "emotions", "scale", "query", "ignore", *COLUMNS}
 #: most bytes of a card, and letters of one of its values: YAML reads some numbers in quadratic time
 CARD, VALUE = 2**16, 1000
@@ -143,6 +145,16 @@ def _modality(told, m, entry):
                 f"{short(count)}; expected samples per second, one of {list(KINDS)}, and 1 to 1000"
             )
     return entry
+
+
+def check_channels(where: str, kind: str, found: int) -> None:
+    """Refuse channels that a kind's features would pass over, and too few of them.
+
+    Raises:
+        ValueError: found and expected.
+    """
+    if (expected := CHANNELS.get(kind, 1)) not in (0, found):
+        raise ValueError(f"{where} has {found} channels; expected {expected} for kind {kind!r}")
 
 
 def matching(names: Sequence[str], patterns: Sequence[str], told: str) -> list[str]:

@@ -27,6 +27,7 @@ import numpy as np
 
 from helo.data.causal_beats import Beats
 from helo.data.causal_filters import Blocks, Fading, Filter, Kept
+from helo.data.signals import rise_per_minute
 
 #: share of a token's samples that may be lost
 LOST = 0.1
@@ -218,9 +219,7 @@ class Temperature(Signal):
         if not self._all.count:
             return np.zeros((tokens, 2)), np.zeros(tokens, bool)
         t = self._cut(self._all, self._slower.rate, end, tokens, length)
-        half = max(1, t.shape[1] // 2)
-        slope = 60 * (t[:, -half:].mean(1) - t[:, :half].mean(1)) / (length / 2)
-        return np.stack([t.mean(1), slope], 1), np.ones(tokens, bool)
+        return np.stack([t.mean(1), rise_per_minute(t, self._slower.rate, length)], 1), np.ones(tokens, bool)
 
 
 class Movement(Signal):

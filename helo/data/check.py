@@ -30,6 +30,8 @@ RANGES = {
 
 #: fewer different distributions, and fewer people, than this are worth a word
 LABELS, PEOPLE = 20, 4
+#: windows between the starts of neighbouring windows of a trial from which on they are hardly in seconds
+APART = 100
 
 
 def check(data: EmotionData) -> list[Finding]:
@@ -184,12 +186,19 @@ def _duplicates(data):
         if other != row:
             pairs.append((other, row))
     if pairs:
-        one, two = pairs[0]
-        # shares of ten votes coincide by chance; measured signals do not
-        counted = all(len(np.unique(x[:10_000])) < 500 for x in data.signals.values())
+        once = list(first.values())
+        real = [m for m, x in data.signals.items() if not _counted(x[once][data.masks[m][once]])]
+        measured = [(a, b) for a, b in pairs if any(data.masks[m][b].any() for m in real)]
+        one, two = (measured or pairs)[0]
         labels = sum(not np.allclose(data.distributions[a], data.distributions[b], atol=1e-4) for a, b in pairs)
         told = f"{len(pairs)} windows repeat an earlier one, {labels} with another label"
-        yield Finding(CAUTION if counted else FAULT, "duplicated windows", f"windows {one} and {two}", told)
+        yield Finding(FAULT if measured else CAUTION, "duplicated windows", f"windows {one} and {two}", told)
+
+
+def _counted(values):
+    """Whether values of different windows coincide by chance, as shares of ten votes do; measured ones hardly do."""
+    some = values[:10_000]
+    return len(np.unique(some)) < min(500, some.size // 2 + 1)
 
 
 def _overlap(data):
@@ -205,7 +214,12 @@ def _overlap(data):
         return
     ranks = np.lexsort((data.starts, data.trial_ids))
     same = data.trial_ids[ranks][1:] == data.trial_ids[ranks][:-1]
-    share = np.maximum(0, 1 - np.diff(data.starts[ranks])[same] / data.window)
+    steps = np.diff(data.starts[ranks])[same] / data.window
+    if len(steps) and (apart := np.median(steps)) > APART:
+        told = f"begin {apart * data.window:.6g} s apart, {apart:.6g} windows of {data.window:g} s"
+        told += "; expected seconds, as the window's: are they milliseconds?"
+        yield Finding(CAUTION, "starts far apart", "starts", f"neighbouring windows of a trial {told}")
+    share = np.maximum(0, 1 - steps)
     if len(share) and np.median(share) > 0:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it leaks is what is measured

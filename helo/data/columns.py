@@ -18,6 +18,7 @@ EMPTY = frozenset(
 )
 EMPTY |= {"1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
 NAMELESS = EMPTY - {"None"}
+COMMA_NUMBER = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
 #: most columns of a table (each costs pandas half a millisecond), most letters of a name
 WIDEST, NAME = 20_000, 200
 
@@ -41,10 +42,12 @@ def numbers(path: Path, column: str, values: np.ndarray) -> np.ndarray:
         import pandas as pd
 
         numbers = np.array([_number(value) for value in values], np.float64)
-        for row in np.flatnonzero(np.isnan(numbers) & ~pd.isna(values)):
-            if str(values[row]) not in EMPTY:
-                found = short(values[row])
-                raise ValueError(f"{path}: row {row}, {column}, is {found}; expected a number or an empty cell")
+        none = np.flatnonzero(np.isnan(numbers) & ~pd.isna(values))
+        wrong = [row for row in none if str(values[row]) not in EMPTY]
+        if wrong:  # one cell that is no number leaves those with decimal commas as they are written
+            row = next((row for row in wrong if not COMMA_NUMBER.fullmatch(str(values[row]))), wrong[0])
+            found = short(values[row])
+            raise ValueError(f"{path}: row {row}, {column}, is {found}; expected a number or an empty cell")
         return numbers
     raise ValueError(f"{path}: {column!r} is of type {values.dtype}; expected numbers")
 

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from helo.data.columns import EMPTY, NAMELESS, WIDEST, check_names
+from helo.data.columns import COMMA_NUMBER, EMPTY, NAMELESS, WIDEST, check_names
 from helo.reading import memory, regular, way_out
 
 #: most letters of a cell, of any column
 LONGEST = 10_000
 #: most letters of a line
 LINE = 2**25
-_COMMA_NUMBER = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")
 
 
@@ -115,9 +114,9 @@ def read_csv(path: Path, names: Container[str] = (), conditions: Container[str] 
 def _with_points(values):
     """Numbers with decimal commas with points; text as it is."""
     cells = [v if isinstance(v, str) else "" for v in values]
-    if not any(map(_COMMA_NUMBER.fullmatch, cells)):
+    if not any(map(COMMA_NUMBER.fullmatch, cells)):
         return values
-    return np.array([v.replace(",", ".") if _COMMA_NUMBER.fullmatch(v) else v for v in cells], dtype=object)
+    return np.array([v.replace(",", ".") if COMMA_NUMBER.fullmatch(v) else v for v in cells], dtype=object)
 
 
 def counts_rows(values: np.ndarray) -> bool:
@@ -150,7 +149,7 @@ def _scan(path, delimiter):
             raise ValueError(f"{path}: over {count} rows of {len(header)} columns; {way_out(max(needed, 2 * most))}")
         if not sure:
             for cell in (c.strip() for c in row if "," in c):
-                if _COMMA_NUMBER.fullmatch(cell) and not sure:
+                if COMMA_NUMBER.fullmatch(cell) and not sure:
                     comma, sure = comma or f"{cell!r} in line {line}", not _THOUSANDS.fullmatch(cell)
     if comma and not sure:
         raise ValueError(

@@ -20,7 +20,7 @@ import numpy as np
 from helo.data.columns import check_spelling, short, some
 from helo.data.csv_files import csv_rows
 from helo.data.recorded import Part, Person, Report, Samples, check_length, check_rate
-from helo.data.sample_files import head, read
+from helo.data.sample_files import MISSING, head, read
 from helo.data.units import factor_of
 from helo.files import MissingFile
 from helo.reading import regular
@@ -191,7 +191,20 @@ def _kept(path, names, wanted, column, kept):
         if len(row) not in (0, len(names)):
             raise ValueError(f"{path}: line {line} has {len(row)} columns; expected {len(names)}")
         if line > 1 and row and row[place].strip() == kept:
-            rows.append([_number(row[k]) for k in places])
+            rows.append([_sample(path, line, row[k].strip(), len(names)) for k in places])
     if not rows:
         raise ValueError(f"{path}: no row has {kept!r} as {column!r}, which the card keeps")
     return list(np.array(rows, float).T)
+
+
+def _sample(path, line, cell, columns):
+    """A cell as `sample_files.read` takes it."""
+    if cell.lower() in MISSING:
+        return np.nan
+    try:
+        value = float(cell) if cell.isascii() and "_" not in cell else None
+    except ValueError:
+        value = None
+    if value is None:
+        raise ValueError(f"{path}: not readable as {columns} columns of numbers (line {line} has {short(cell)})")
+    return value if np.isfinite(value) else np.nan

@@ -76,6 +76,10 @@ def labels(
         [name for x, n in zip(found, counts, strict=True) for name in [x[k]] * n] for k in (1, 2, 3)
     )
     conditions = None if rated.conditions is None else shown
+    if rated.conditions and not all(shown):
+        row = next(rated.rows[k] for k in kept if not rated.conditions[k])
+        told = f"{where}: row {row} names none, so that no window of the study has one"
+        report.note(CAUTION, "no condition", "ratings", told)
     starts, ratings = (np.concatenate([x[k] for x in found]) for k in (0, 4))
     return Labels(starts, trials, clips, conditions, ratings)
 

@@ -80,6 +80,7 @@ class Cutter:
 
     def __init__(self, card: Mapping, table: Table, cut: Cut, report: Report):
         self.card, self.table, self.cut, self.report = card, table, cut, report
+        self._rates: dict[str, dict[float, list[str]]] = {}  # signal -> rate -> who has it
 
     def windows(self, person: Person) -> Windows:
         """Windows, features and ratings of all parts of a person's.
@@ -122,6 +123,13 @@ class Cutter:
                 told = f"{person}: no signal or trial of that name; the trials are {some(sorted(trials - {''}))}"
                 self.report.note(CAUTION, "excluded by the card, but not there", name, told)
 
+    def tell_rates(self) -> None:
+        """Signals that are sampled at one rate here and at another there: not all features of theirs compare."""
+        for m, rates in self._rates.items():
+            if len(rates) > 1:
+                for rate, held in sorted(rates.items(), key=lambda pair: -len(pair[1])):
+                    self.report.note(CAUTION, "rates that differ", m, f"{rate:g} Hz of {some(held)}")
+
     def _part(self, person, part, where, named, used):
         """A part's length, and what it holds: None where it is left out, though its time passes."""
         excluded = self.card["exclude"].get(person.name, {})
@@ -139,6 +147,8 @@ class Cutter:
         excluded = self.card["exclude"].get(person.name, {})
         kinds = {m: self.card["signals"][m]["kind"] for m in signals}
         examine(where, signals, kinds, zero, length, self.report)
+        for m in signals:  # by name: the samples are let go one by one below
+            self._rates.setdefault(m, {}).setdefault(signals[m].rate, []).append(where)
         rated = self.table.of(person.name, part, zero)
         events_outside(where, rated.starts, rated.stops, length, self.report)
         about = self.card["ratings"]

@@ -25,16 +25,15 @@ from pathlib import Path
 
 import numpy as np
 
-from helo.data import bids, e4
 from helo.data.cache import cached
 from helo.data.columns import check_spelling, short, some
-from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, Recording, ratings_to_distributions
+from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL, EmotionData, ratings_to_distributions
 from helo.data.findings import CAUTION, Finding
-from helo.data.recorded import Report, span
-from helo.data.recorded_windows import Cut, Cutter, usable
+from helo.data.recorded import Report
+from helo.data.recorded_signals import people_of, recording
+from helo.data.recorded_windows import Cut, Cutter
 from helo.data.recordings_card import read_card
 from helo.data.recordings_ratings import Table
-from helo.data.units import unit_of
 from helo.files import MissingFile
 from helo.progress import each
 from helo.reading import expanded, memory
@@ -123,52 +122,6 @@ def load(
     return RecordedData(**fields | {"recording": lambda subject: recording(root, subject, card)}, findings=found)
 
 
-def recording(root: str | Path, subject: str, card: str | Path | Mapping | None = None) -> Recording:
-    """The raw signals of one person, sessions and runs one after another; NaN where there are no samples.
-
-    Their clock is that of the windows' `starts`: a signal that the card excludes is not here, and a session or run
-    counts with its time whether or not it has ratings.
-
-    Raises:
-        ValueError: no such person, or no signal of theirs that can be used.
-    """
-    root = expanded(root)
-    said, _ = read_card(root, card)
-    people = {p.name: p for p in _people(root, said)}
-    if subject not in people:
-        raise ValueError(f"{root}: no person {subject!r}; expected one of {some(people)}")
-    found: dict[str, list] = {}
-    rates: dict[str, float] = {}
-    channels: dict[str, tuple[str, ...]] = {}
-    lengths = []
-    excluded = said["exclude"].get(subject, {})
-    excluded = {} if isinstance(excluded, str) else excluded
-    for part in people[subject].parts:
-        try:
-            signals = usable(subject, part, said, excluded, Report())
-        except (ValueError, OSError):
-            continue
-        zero, length = span(signals)
-        lengths.append(length)
-        for m, s in signals.items():
-            if rates.setdefault(m, s.rate) == s.rate:
-                channels |= {m: s.channels} if s.channels else {}
-                found.setdefault(m, []).append((len(lengths) - 1, s, zero))
-    if not found:
-        raise ValueError(f"{root}: no signal of {subject!r} can be used")
-    ends, signals_of = np.cumsum([0.0, *lengths]), {}
-    for m, pieces in found.items():
-        x = np.full((round(ends[-1] * rates[m]), pieces[0][1].values.shape[1]), np.nan)
-        for k, s, zero in pieces:
-            place = round((ends[k] + s.start - zero) * rates[m])
-            begins, over = (round(end * rates[m]) for end in ends[k : k + 2])  # a part leaves the next ones alone
-            first, last = max(begins, place), min(over, place + len(s.values))
-            x[first:last] = s.values[first - place : last - place]
-        signals_of[m] = x
-    units, parts = {m: unit_of(said["signals"][m]) for m in signals_of}, tuple(ends[1:-1].tolist())
-    return Recording(signals_of, rates, units, channels, parts, people[subject].ordered)
-
-
 def _cut(root, card, normalise, given):
     """How to cut: what is given, else the card's, else the defaults."""
     lengths: dict = {k: card.get(k, _DEFAULTS[k]) if v is None else v for k, v in given.items()}
@@ -216,10 +169,6 @@ def _files(root):
     return sorted(p for p in found if p.is_file() and os.access(p, os.R_OK))
 
 
-def _people(root, card):
-    return bids.people_of(root, card) if card["format"] == "bids" else e4.people_of(root, card)
-
-
 def _warn(root, found):
     """What is left out, and what is at fault, as warnings."""
     told = [f"{f.where}: {f.found}" for f in found if f.what == "left out"]
@@ -233,7 +182,7 @@ def _warn(root, found):
 
 def _extract(root, card, told, cut, raters, strict):
     report = Report(strict)
-    people, table = _people(root, card), Table(root, card["ratings"], raters, told)
+    people, table = people_of(root, card), Table(root, card["ratings"], raters, told)
     cutter = Cutter(card, table, cut, report)
     _check_people(root, people, card, told, report)
     everybody, why_not = [], []
@@ -249,6 +198,7 @@ def _extract(root, card, told, cut, raters, strict):
             why_not.append(f"{person.name}: {error}" + f" ({'; '.join(more[:4])})" * bool(more))
             continue
         everybody.append((person.name, found))
+    cutter.tell_rates()
     if not everybody:
         raise ValueError(f"{root}: nobody is left; {why_not[0] if why_not else 'every person is excluded'}")
     return _gathered(root, card, cut, table.emotions, everybody, _same_features(everybody, report), report)

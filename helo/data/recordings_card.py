@@ -8,7 +8,7 @@ from pathlib import Path
 
 from helo.data import eeg
 from helo.data import signals as signals_of
-from helo.data.card import read_yaml
+from helo.data.card import check_channels, read_yaml
 from helo.data.columns import NAME, short, some
 from helo.data.emotion_data import BEHAVIORAL, PHYSIOLOGICAL
 from helo.data.levels import level
@@ -160,9 +160,8 @@ def _signal(told, name, entry, form):
         _inside(told, f"file of {name!r}", entry["file"])
     if "unit" in entry and entry["factor"] is not None and entry["kind"] in UNITS and entry["unit"] != unit_of(entry):
         raise ValueError(f"{told}: {name!r} has a factor and the unit {entry['unit']!r}; expected one of them")
-    axes = len(entry.get("columns", [1, 2, 3]))
-    if entry["kind"] in ("movement", "walking") and axes != 3:
-        raise ValueError(f"{told}: {name!r} has {axes} columns; {entry['kind']} needs three axes")
+    if "columns" in entry:
+        check_channels(f"{told}: {name!r}", entry["kind"], len(entry["columns"]))
     return entry | {"least": KINDS[entry["kind"]][1]}
 
 

@@ -44,9 +44,22 @@ class Tokens:
         return cls(np.asarray(window_starts, float)[:, None] + length * np.arange(tokens), length)
 
     def cut(self, signal: np.ndarray, rate: float) -> np.ndarray:
-        """Samples of each token: signal (samples, ...) at `rate` Hz -> (windows, tokens, samples, ...)."""
-        first = np.round(self.starts * rate).astype(int)
-        return signal[first[:, :, None] + np.arange(max(1, round(self.length * rate)))]
+        """Samples of each token: signal (samples, ...) at `rate` Hz -> (windows, tokens, samples, ...).
+
+        A token's start and length are rounded to samples, and what blocks of samples leave over is lost at the end
+        (`_slow`): together up to one sample. So the last token may begin one sample sooner, or lack one.
+
+        Raises:
+            ValueError: a token that reaches farther beyond the signal.
+        """
+        first, count = np.round(self.starts * rate).astype(int), max(1, round(self.length * rate))
+        if (beyond := first + count > len(signal) + 1).any():
+            start = self.starts[beyond][0]
+            raise ValueError(
+                f"a token from {start:g} to {start + self.length:g} s; the signal has {len(signal) / rate:g} s"
+            )
+        count = min(count, len(signal))
+        return signal[np.minimum(first, len(signal) - count)[:, :, None] + np.arange(count)]
 
     def of_each(self, function: Callable[[np.ndarray], np.ndarray], signal: np.ndarray, rate: float) -> np.ndarray:
         """`function` of what `cut` gives, a few windows at a time: together they may be many times the signal."""
@@ -123,9 +136,16 @@ def temperature(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     """Mean and slope of skin temperature in degrees Celsius."""
     temp, rate = _slow(signal[:, 0], rate)
     t = tokens.cut(temp, rate)
-    half = max(1, t.shape[2] // 2)
-    slope = 60 * (t[:, :, -half:].mean(2) - t[:, :, :half].mean(2)) / (tokens.length / 2)
-    return _all_there([t.mean(2), slope], ("mean (degC)", "slope (degC/min)"))
+    return _all_there([t.mean(2), rise_per_minute(t, rate, tokens.length)], ("mean (degC)", "slope (degC/min)"))
+
+
+def rise_per_minute(x: np.ndarray, rate: float, length: float) -> np.ndarray:
+    """Rise per minute between the means of a token's first and last half, (..., samples) -> (...); 0 of one sample."""
+    count = x.shape[-1]
+    half = max(1, count // 2)
+    # the halves' centres are half a token apart, and a sample's half more where one lies in the middle, in neither
+    apart = length / 2 if count % 2 == 0 else max(1, count - half) / rate
+    return 60 * (x[..., -half:].mean(-1) - x[..., :half].mean(-1)) / apart
 
 
 def movement(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:

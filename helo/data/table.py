@@ -7,7 +7,8 @@ Columns of a CSV or Parquet file:
     condition, start                what was shown, comparable between people; start in the recording in seconds
     <modality>.<feature>            eda.mean; an empty cell means the window lacks the modality
     <modality>.<feature>.<token>    eda.mean.1, eda.mean.2, ...: segments of the window, numbered from 1 (or 0);
-                                    tokens of another name are named in a card; face.pose.x is a feature
+                                    tokens of another name are named in a card; face.pose.x is a feature. Beside them
+                                    eda.mean, of the whole window, is refused
     emotion.<name>                  a rating, a number of votes or a share, at least 0
     emotion.<name>.<rater>          the same by several people: the mean of those who rated
     vote.<rater>                    several people's choices, each the name of one emotion; empty: no vote

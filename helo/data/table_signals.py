@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from helo.data import signals as signals_of
-from helo.data.card import KINDS, matching
+from helo.data.card import KINDS, check_channels, matching
 from helo.data.columns import numbers, some
 
 Columns = Mapping[str, np.ndarray]
@@ -159,6 +159,7 @@ def _raw(path, column, x, entry):
     """Features (windows, tokens, features) of raw samples, NaN where there are none, and their names."""
     rate, count = float(entry["rate"]), entry.get("tokens", 1)
     x = x[..., None] if x.ndim == 2 else x
+    check_channels(f"{path}: {column!r}", entry["kind"], x.shape[2])
     length = x.shape[1] / rate
     if length / count < 2:
         raise ValueError(f"{path}: {column!r} has {length:.1f} s in {count} tokens; expected at least 2 s in each")
@@ -179,6 +180,13 @@ def _raw(path, column, x, entry):
         names = made.names
     if not names:
         raise ValueError(f"{path}: {column!r} is NaN in every window; expected samples")
+    missing = np.isnan(x)
+    torn = missing.any((1, 2)) & ~missing.all((1, 2))
+    if torn.any():
+        told = (
+            f"windows, whose samples are NaN in places, such as row {int(np.argmax(torn))}; fill them in to keep these"
+        )
+        warnings.warn(f"{path}: {column!r} is lost in {torn.sum()} of {len(x)} {told}", stacklevel=5)
     nothing = np.full((count, len(names)), np.nan)
     return np.stack([nothing if x is None else x for x in found]), names
 
@@ -211,7 +219,8 @@ def _places(path, modality, members, entry):
         str(k) for k in range(int("0" not in numbered), len(numbered) + int("0" not in numbered))
     }
     if numbered and numbered <= known:
-        return {(r.rpartition(".")[0] or r, ends.get(r, "")): c for c, r in rest.items()}
+        _refuse_whole(path, modality, {r: c for c, r in rest.items()})
+        return {(r.rpartition(".")[0], ends[r]): c for c, r in rest.items()}
     features = {r.rpartition(".")[0] for r in ends}
     if (
         "tokens" not in entry
@@ -224,3 +233,16 @@ def _places(path, modality, members, entry):
             stacklevel=5,
         )
     return {(r, ""): c for c, r in rest.items()}
+
+
+def _refuse_whole(path, modality, columns):
+    """Refuse what says something of a whole window beside what does of its tokens: it would become one of them."""
+    whole = dict.fromkeys(r for r in columns if "." not in r)
+    if whole:
+        parts = [r for r in columns if "." in r]
+        part = next((r for r in parts if r.rpartition(".")[0] in whole), parts[0])
+        one = part.rpartition(".")[0] if part.rpartition(".")[0] in whole else next(iter(whole))
+        raise ValueError(
+            f"{path}: in {modality!r} {columns[one]!r} is of the whole window, {columns[part]!r} of a token of it; "
+            "expected one or the other. A card may ignore one, give it to another modality, or list both under columns"
+        )
