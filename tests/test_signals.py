@@ -114,16 +114,22 @@ def test_sampling_rate_does_not_change_slow_features():
     )
 
 
-@pytest.mark.parametrize("rate, length", [(0.5, 10), (0.5, 6), (1, 3), (1, 5), (4, 10), (4, 0.25)])
+@pytest.mark.parametrize("rate, length", [(0.5, 10), (0.5, 6), (0.5, 3), (1, 3), (1, 5), (4, 10), (4, 0.25)])
 def test_slope_of_a_straight_line_whatever_the_samples_of_a_token(rate, length):
-    """0.6 degC a minute; tokens of 5, 3, 3, 5, 40 and 1 samples, the last without a slope."""
+    """0.6 degC a minute; tokens of 5, 3, 2, 3, 5, 40 and 1 samples, the last without a slope."""
     x = 30 + 0.01 * np.arange(int(120 * rate)) / rate
     expected = 0.6 if length * rate > 1 else 0
     found = signals.temperature(x[:, None], rate, signals.Tokens.of(np.array([12.0, 40.0]), 3 * length, 3))
     np.testing.assert_allclose(found.values[..., 1], expected, atol=1e-9)
     live = causal.Temperature(rate, causal.Temperature.NAMES)
     live.push(x[:, None])
+    expected = 0.6 if int(length * rate) > 1 else 0  # no sample after a token's end counts for it
     np.testing.assert_allclose(live.window(80.0, 3, length)[0][:, 1], expected, atol=1e-9)
+
+
+def test_a_sensor_that_was_off_has_no_beats():
+    for of in (signals.heart, signals.pulse):
+        assert not of(np.zeros((110 * 250, 1)), 250, TOKENS).mask.any()
 
 
 def _named(found, name):

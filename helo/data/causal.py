@@ -219,7 +219,7 @@ class Temperature(Signal):
         if not self._all.count:
             return np.zeros((tokens, 2)), np.zeros(tokens, bool)
         t = self._cut(self._all, self._slower.rate, end, tokens, length)
-        return np.stack([t.mean(1), rise_per_minute(t, self._slower.rate, length)], 1), np.ones(tokens, bool)
+        return np.stack([t.mean(1), rise_per_minute(t, self._slower.rate)], 1), np.ones(tokens, bool)
 
 
 class Movement(Signal):

@@ -136,16 +136,14 @@ def temperature(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
     """Mean and slope of skin temperature in degrees Celsius."""
     temp, rate = _slow(signal[:, 0], rate)
     t = tokens.cut(temp, rate)
-    return _all_there([t.mean(2), rise_per_minute(t, rate, tokens.length)], ("mean (degC)", "slope (degC/min)"))
+    return _all_there([t.mean(2), rise_per_minute(t, rate)], ("mean (degC)", "slope (degC/min)"))
 
 
-def rise_per_minute(x: np.ndarray, rate: float, length: float) -> np.ndarray:
-    """Rise per minute between the means of a token's first and last half, (..., samples) -> (...); 0 of one sample."""
+def rise_per_minute(x: np.ndarray, rate: float) -> np.ndarray:
+    """Rise per minute from a token's first half's mean to its last half's, (..., samples) -> (...); 0 of one sample."""
     count = x.shape[-1]
-    half = max(1, count // 2)
-    # the halves' centres are half a token apart, and a sample's half more where one lies in the middle, in neither
-    apart = length / 2 if count % 2 == 0 else max(1, count - half) / rate
-    return 60 * (x[..., -half:].mean(-1) - x[..., :half].mean(-1)) / apart
+    half = max(1, count // 2)  # of an odd number the middle one lies in neither, and the halves' centres farther apart
+    return 60 * (x[..., -half:].mean(-1) - x[..., :half].mean(-1)) / (max(1, count - half) / rate)
 
 
 def movement(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
