@@ -89,9 +89,11 @@ def nested(data: EmotionData, split: Split, folds: int = 5, seed: int = 0) -> li
         groups, what = data.trial_ids[seen], "trials"
         names = np.unique(groups)
     if not 2 <= folds <= len(names):
+        told = f"expected 2 to {len(names)}, the training side's {what}"
+        told = told if len(names) > 1 else "the training side has a single trial, and two are needed"
         raise ValueError(
-            f"{data.name}, {split.name}: folds is {folds}; expected 2 to {len(names)}, the training side's {what} "
-            "(in helo.evaluate, folds of the training side is `nested`)"
+            f"{data.name}, {split.name}: folds is {folds}; {told} (in helo.evaluate, folds of the training side is "
+            "`nested`)"
         )
     turns = shuffled(names, np.random.default_rng(seed))
     held = [np.isin(groups, turns[k::folds]) for k in range(folds)]

@@ -76,6 +76,7 @@ def knockout(table: pd.DataFrame, title: str = "") -> Figure:
     """What a model hangs on, from `helo.knockout`: how far its answers move without each part, and what that costs."""
     people = table.attrs.get("people", 5)
     among = "95 % interval over people" if people > 4 else f"range of a bootstrap over {people} people"
+    among = among if people > 1 else "one person"
     y = np.arange(len(table))
     figure, (change, cost) = plt.subplots(1, 2, figsize=(9, 1.3 + 0.28 * len(table)), sharey=True)
     change.barh(y, table["change"], color=[ORANGE if n.startswith("without ") else BLUE for n in table.index])

@@ -21,7 +21,12 @@ def gains(curve: pd.DataFrame) -> Figure:
 
     Args:
         curve: from `helo.evaluation.calibration_gain`.
+
+    Raises:
+        ValueError: it has no rows.
     """
+    if curve.empty:
+        raise ValueError(f"the curve is empty; left out were {curve.attrs.get('left_out', {})}")
     models, most = list(dict.fromkeys(curve["model"])), int(curve["trials"].max())
     figure, axis = plt.subplots(figsize=(6.5, 3.2))
     axis.axhline(0, color="#999999", lw=1, ls="--", zorder=0)
