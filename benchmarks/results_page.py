@@ -37,8 +37,8 @@ where it was stopped.
 **The question** is always a person the model has never seen. Five folds by subject; the training people of a fold
 are three groups that validate in turns. Every trained system has **eight candidates of settings**: its defaults,
 and seven drawn from a declared space (learning rate, weight decay, batch, dropout, input dropout, learning from
-ratings without a person's own tendency: the same seven for all, but that one which would repeat a system's own defaults
-is drawn anew; two of them also draw the system's own options).
+ratings without a person's own tendency: the same seven for all, but that one that would repeat a system's own
+defaults is drawn anew; two of them also draw the system's own options).
 The training people choose one, by the KL on all three groups; the three models with it answer together; what was
 chosen is trained with three seeds. A fit ends 15 epochs after its best one, and after 300 at the latest; "as given"
 is learning rate 0.0003, weight decay 0.0001, batches of 128 and the system's own defaults. Closed-form systems

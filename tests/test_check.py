@@ -85,7 +85,14 @@ def votes(x):
     return np.stack([first, 1 - first], 2).astype(np.float32)
 
 
-@pytest.mark.parametrize("change, level", [(pasted, FAULT), (repeated, FAULT), (votes, CAUTION)])
+def few(x):
+    """Twenty windows of a feature with ten votes and one of values from 0 to 2: three coincide."""
+    rng = np.random.default_rng(1)
+    rows = np.concatenate([rng.permutation(33)[:17], rng.integers(0, 33, 3)])
+    return np.stack([rows // 3 / 10, rows % 3], 1)[:, None].astype(np.float32).repeat(2, 0)
+
+
+@pytest.mark.parametrize("change, level", [(pasted, FAULT), (repeated, FAULT), (votes, CAUTION), (few, CAUTION)])
 def test_measured_windows_do_not_repeat_in_a_small_study_either(change, level):
     signals = {m: change(x) for m, x in random_data(shapes=SMALL).signals.items()}
     small = clean(signals=signals, roles={"physiological": ["eda"], "behavioral": ["face"]})

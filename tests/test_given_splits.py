@@ -7,7 +7,7 @@ from conftest import random_data
 
 import helo
 from helo.data.splits import Split
-from helo.evaluation import chosen, critical_difference, mean_ranks, summarise, to_markdown
+from helo.evaluation import chosen, critical_difference, mean_ranks, people, summarise, to_markdown
 
 NOTHING = np.array([], int)
 QUIET = {"progress": False, "workers": 1}
@@ -30,6 +30,8 @@ def test_a_mask_is_the_windows_it_names():
         (([0.5], [], [1]), "train has shape \\(1,\\) and holds float64; expected windows' numbers, or a mask"),
         (([[0, 1]], [], [1]), "train has shape \\(1, 2\\)"),
         (([0, 1], [2], [99]), "split 's': test holds window 99; random has 40, from 0 on"),
+        ((np.arange(20) < 9, [], np.arange(20) > 9), "split 's': a mask of 20 windows; random has 40"),
+        ((np.arange(40) < 9, [], np.arange(20) > 9), "split 's': masks of 20 and 40 windows; expected one number"),
         (([0, 1, 2], [3], [2, 3, 4]), "split 's': 2 of 3 test windows are on the training side"),
     ],
 )
@@ -103,6 +105,25 @@ def test_a_trial_of_two_conditions_counts_once():
     assert np.average(table.kl_trial, weights=table.trials) == pytest.approx(by_window, rel=1e-9), "as long as the next"
 
 
+def test_parts_of_trials_add_up_in_any_order():
+    rng = np.random.default_rng(0)
+    n = 3 * 10 * 7
+    data = random_data(
+        n,
+        subjects=np.repeat(["x", "y", "z"], 70),
+        trials=np.tile(np.repeat(np.arange(10), 7), 3).astype(str),
+        conditions=rng.choice(["p", "q", "r"], n),
+    )
+    table = helo.evaluate(["mean", "uniform"], data, folds=3, nested=0, **QUIET)
+    for seed in range(20):
+        shuffled = table.sample(frac=1, random_state=seed)
+        assert people(shuffled, weight="trials").loc["x", "mean"] == pytest.approx(
+            people(table, weight="trials").loc["x", "mean"]
+        )
+    whole = helo.evaluate("mean", random_data(conditions=np.repeat(["a", "b"], 20)), folds=2, nested=0, **QUIET)
+    assert whole.trials.dtype == int
+
+
 def test_a_name_is_no_path(tmp_path):
     names = np.repeat(["c/../../../outside", "g/1", "ü" * 250, "d"], 10)
     data = random_data(subjects=names)
@@ -113,15 +134,19 @@ def test_a_name_is_no_path(tmp_path):
     assert again.subject.nunique() == 4
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04half of one"])
+@pytest.mark.parametrize("content", ["", "garbage", "cut", "packed"])
 def test_a_damaged_kept_fit_is_made_anew(tmp_path, content):
     data = random_data()
     first = helo.evaluate("ridge", data, folds=2, nested=0, folder=tmp_path, **QUIET)
     file = sorted(tmp_path.glob("*.npz"))[0]
-    file.write_bytes(content)
+    whole = file.read_bytes()
+    at = whole.index(b"PK\x01\x02") + 10  # of the compression method
+    packed = whole[:at] + b"\x63\0" + whole[at + 2 :]
+    broken = {"": b"", "garbage": b"garbage", "cut": whole[:200], "packed": packed}[content]
+    file.write_bytes(broken)
     with pytest.warns(UserWarning, match=f"{file.name}: not a kept fit of helo.evaluate, or half of one"):
         again = helo.evaluate("ridge", data, folds=2, nested=0, folder=tmp_path, **QUIET)
-    assert again.kl.equals(first.kl) and file.read_bytes() != content
+    assert again.kl.equals(first.kl) and file.read_bytes() != broken
 
 
 def test_tables_that_went_through_a_file_say_what_they_have_lost(tmp_path):

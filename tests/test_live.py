@@ -361,6 +361,17 @@ def test_what_waited_behind_a_dead_link_moves_no_clock(outage, every):
     assert arrivals.dropped == arrivals.lost == pytest.approx(64 * late, abs=64 * 5)
 
 
+@pytest.mark.parametrize("slow", [0.018, 0.0234, 0.03])
+def test_a_clock_that_is_slow_is_followed_however_slow(slow):
+    """2.34 %: stamps of 250 Hz on a clock of 256. Its delay rises by over a second a minute; some share a slot."""
+    arrivals = live.Arrivals(64.0, patience=2.0)
+    for k in range(480):
+        arrivals.take((k + np.arange(64) / 64) * (1 - slow), np.zeros((64, 1)), k + 1.0)
+        while len(arrivals.give_up(k + 1.0)):
+            pass
+    assert arrivals.shift == pytest.approx(480 * slow, abs=60 * slow + 0.6) and arrivals.dropped < 480 * 64 * 1.3 * slow
+
+
 @pytest.mark.parametrize("back", [0.5, 10.0])
 def test_a_clock_that_was_set_back_is_followed_within_a_minute(back):
     """Behind an outage too, where nothing has come for longer than the delays are kept."""

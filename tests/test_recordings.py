@@ -298,6 +298,7 @@ def test_ratings_beside_events(tmp_path):
         write_rows(stem.with_name(stem.name + "_beh.tsv"), ["trial_type", "rating_happy", "rating_sad"], rows, "\t")
     data = load(tmp_path)
     assert set(data.trials) == {"film", "film 2"} and set(data.conditions) == {"film"}
+    assert data.clips is None, "a kind of event, under which other films may have been shown"
     np.testing.assert_allclose(data.distributions[data.trials == "film 2"][0], [0.2, 0.8])
     assert (data.starts[data.trials == "film 2"] >= 50).all() and (data.starts[data.trials == "film"] < 50).all()
 

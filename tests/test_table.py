@@ -390,6 +390,34 @@ def test_the_cell_that_is_no_number_is_named_among_decimal_commas(tmp_path):
         helo.load("table", path)
 
 
+def test_a_column_called_clip_that_the_card_gives_away_names_no_clip(tmp_path):
+    rows = [f"P{k // 3},{k % 3},{0.1 * k},{k},{k % 5 + 1},2" for k in range(24)]
+    head = "subject,trial,eda.mean,clip,emotion.happy,emotion.sad"
+    path = tmp_path / "study.csv"
+    path.write_text("\n".join([head, *rows]))
+    roles = {"eda": "physiological"}
+    assert (helo.load("table", path).clips == np.arange(24).astype(str)).all()
+    for card in ({"ignore": ["cl*"]}, {"modalities": {**roles, "face": {"columns": ["clip"], "role": "behavioral"}}}):
+        data = helo.load("table", path, card=card)
+        assert data.clips is None
+    assert data.signals["face"][:, 0, 0].tolist() == list(range(24))
+    path.write_text(
+        "\n".join([head, *(row.replace(f",{k},", ",,", 1) if k == 20 else row for k, row in enumerate(rows))])
+    )
+    assert helo.load("table", path, card={"ignore": ["clip"]}).clips is None
+    embeddings = {"clip": np.ones((24, 5)) * np.arange(24)[:, None], "subject": np.repeat(["a", "b"], 12)}
+    embeddings |= {
+        "trial": np.arange(24).astype(str),
+        "emotion.happy": np.arange(24) % 5 + 1,
+        "emotion.sad": np.full(24, 2),
+    }
+    np.savez(tmp_path / "study.npz", **embeddings)
+    assert (
+        helo.load("table", tmp_path / "study.npz", card={"modalities": {"clip": "behavioral"}}).signals["clip"].shape[2]
+        == 5
+    )
+
+
 def test_a_written_table_gives_the_data_set_back(tmp_path, simulated):
     m = next(iter(simulated.signals))
     masks = {name: mask.copy() for name, mask in simulated.masks.items()}

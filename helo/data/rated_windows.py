@@ -10,11 +10,31 @@ import numpy as np
 
 from helo.data.findings import CAUTION
 from helo.data.recorded import Report
-from helo.data.recordings_ratings import Rated
 from helo.data.signals import window_starts
 
 #: least share of a window that must be rated, where ratings go on in time
 RATED = 0.5
+
+
+class Rated(NamedTuple):
+    """k rated times of one part, in time order.
+
+    Args:
+        starts, stops: shape (k,), in seconds from the recording's start; NaN where unknown.
+        trials: name of each one's trial.
+        conditions: what was shown; None where nothing says so.
+        values: shape (k, L), above the floor; NaN where a rating is missing.
+        rows: which row of the table each comes from.
+        clips: whether trials are called by their clips: not by a number, nor a kind of event for want of a name.
+    """
+
+    starts: np.ndarray
+    stops: np.ndarray
+    trials: list[str]
+    conditions: list[str] | None
+    values: np.ndarray
+    rows: list[int]
+    clips: bool
 
 
 class Labels(NamedTuple):
@@ -149,7 +169,7 @@ def _over_trials(where, rated, kept, card, window, step, length, report, names):
             lasts = min(rated.stops[k], length) - max(rated.starts[k], 0.0)
             report.leave_out(f"{where}, {own}", f"lasts {lasts:.1f} s within the recording; a window has {window:g} s")
         shown = name if rated.conditions is None else rated.conditions[k]
-        yield times, own, name, shown, np.tile(rated.values[k], (len(times), 1))
+        yield times, own, name if rated.clips else own, shown, np.tile(rated.values[k], (len(times), 1))
 
 
 def _over_time(where, rated, kept, card, window, step, length, report, names):
@@ -170,7 +190,8 @@ def _over_time(where, rated, kept, card, window, step, length, report, names):
                 told = f"{(~good).sum()} of {len(good)} windows are {least}"
             report.leave_out(f"{where}, {name}", told)
         shown = name if rated.conditions is None else rated.conditions[rows[0]]
-        yield times[good], names(name), name, shown, means[good]
+        own = names(name)
+        yield times[good], own, name if rated.clips else own, shown, means[good]
 
 
 def window_means(

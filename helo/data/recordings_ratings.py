@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from helo.data.columns import check_spelling, names, numbers, short, some
 from helo.data.csv_files import read_csv
+from helo.data.rated_windows import Rated
 from helo.data.recorded import Part
 from helo.data.table_ratings import ratings as table_ratings
 from helo.files import MissingFile
@@ -20,25 +20,6 @@ from helo.reading import regular
 TABLE = 2**27
 #: what a file's name says of a recording -> what a table's column for it may be called too
 COLUMNS = {"ses": ("session", "session_id"), "task": ("task_id",), "run": ("run_id",)}
-
-
-class Rated(NamedTuple):
-    """k rated times of one part, in time order.
-
-    Args:
-        starts, stops: shape (k,), in seconds from the recording's start; NaN where unknown.
-        trials: name of each one's trial.
-        conditions: what was shown; None where nothing says so.
-        values: shape (k, L), above the floor; NaN where a rating is missing.
-        rows: which row of the table each comes from.
-    """
-
-    starts: np.ndarray
-    stops: np.ndarray
-    trials: list[str]
-    conditions: list[str] | None
-    values: np.ndarray
-    rows: list[int]
 
 
 class Table:
@@ -217,9 +198,9 @@ class Table:
         until, timed = np.full(len(starts), np.inf), np.flatnonzero(np.isfinite(starts))
         until[timed[:-1]] = starts[timed[1:]]  # without a duration, until the next begins
         stops = np.where(np.isnan(given), until, starts + given)
-        trials, conditions = self._trials(path, table, rows, part, person)
+        trials, conditions, clips = self._trials(path, table, rows, part, person)
         _once(path, starts, trials, rows, ~np.isnan(values[rows]).all(1))
-        return Rated(starts, stops, trials, conditions, values[rows], rows.tolist())
+        return Rated(starts, stops, trials, conditions, values[rows], rows.tolist(), clips)
 
     def _trials(self, path, table, rows, part, person):
         wanted, over = self.card.get("trial"), self.card["over"]
@@ -240,7 +221,8 @@ class Table:
         shown = shown or (column if over == "trial" else None)  # what a trial is called, everybody's is
         if shown is not None and shown not in table:
             raise ValueError(f"{path}: no column {shown!r} for the condition; found {some(table)}")
-        return trials, _cells(path, shown, table, rows) if shown else None
+        clips = isinstance(wanted, dict) or (column in ("trial", wanted) and not any(map(str.isdecimal, trials)))
+        return trials, _cells(path, shown, table, rows) if shown else None, clips
 
     def _named(self, wanted, person):
         """A person's only trial, as the card calls it."""
@@ -280,7 +262,15 @@ class Table:
         starts = (given[0].start - zero) + np.arange(len(values)) / rate
         wanted = self.card.get("trial")
         trials = [self._named(wanted, person) if isinstance(wanted, dict) else part.name or "recording"]
-        return Rated(starts, starts + 1 / rate, trials * len(values), None, values - floor, list(range(len(values))))
+        return Rated(
+            starts,
+            starts + 1 / rate,
+            trials * len(values),
+            None,
+            values - floor,
+            list(range(len(values))),
+            isinstance(wanted, dict),
+        )
 
 
 def _once(path, starts, trials, rows, rated):

@@ -24,8 +24,15 @@ class Split:
     test: np.ndarray
 
     def __post_init__(self):
+        masks = set()
         for side in ("train", "validation", "test"):
-            object.__setattr__(self, side, _numbers(f"split {self.name!r}: {side}", getattr(self, side)))
+            rows = np.asarray(getattr(self, side))
+            masks |= {len(rows)} if rows.dtype == bool and rows.ndim == 1 else set()
+            object.__setattr__(self, side, _numbers(f"split {self.name!r}: {side}", rows))
+        if len(masks) > 1:
+            told = " and ".join(map(str, sorted(masks)))
+            raise ValueError(f"split {self.name!r}: masks of {told} windows; expected one number")
+        object.__setattr__(self, "_masked", masks.pop() if masks else None)
 
     @property
     def seen(self) -> np.ndarray:
@@ -34,7 +41,6 @@ class Split:
 
 
 def _numbers(what, rows):
-    rows = np.asarray(rows)
     if rows.ndim != 1 or not (rows.size == 0 or rows.dtype == bool or np.issubdtype(rows.dtype, np.integer)):
         raise ValueError(f"{what} has shape {rows.shape} and holds {rows.dtype}; expected windows' numbers, or a mask")
     rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
@@ -47,8 +53,10 @@ def within(data: EmotionData, split: Split) -> None:
     """Raise where a split has windows that a data set has not.
 
     Raises:
-        ValueError: names the split, the side and the number.
+        ValueError: names the split, the side and the number; or a mask of another number of windows.
     """
+    if (masked := getattr(split, "_masked", None)) not in (None, len(data)):
+        raise ValueError(f"split {split.name!r}: a mask of {masked} windows; {data.name} has {len(data)}")
     for side in ("train", "validation", "test"):
         rows = getattr(split, side)
         if len(rows) and rows.max() >= len(data):

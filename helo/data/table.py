@@ -137,8 +137,11 @@ def _check_options(floor, smoothing, normalise, gaps):
 
 def _read(path, card, told):
     """The file's columns; what is no array of numbers or text is never passed over without a word."""
-    subject, trial, clip, condition = (card.get(what, what) for what in COLUMNS if what != "start")
-    columns, others = READERS[path.suffix.lower()](path, (subject, trial, clip), (condition,))
+    names = {
+        what: card.get(what, what) for what in COLUMNS if what != "start" and (what != "clip" or _clip(card, told))
+    }
+    condition = names.pop("condition")
+    columns, others = READERS[path.suffix.lower()](path, tuple(names.values()), (condition,))
     ignored = set(matching(list(others), card.get("ignore", []), told))
     left = {name: kind for name, kind in others.items() if name not in ignored}
     if left:
@@ -177,7 +180,7 @@ def _starts(path, name, columns):
 
 def _names(path, columns, card, told):
     """What a row is about -> its column's name; every column has a row for each window."""
-    names = {what: card.get(what, what) for what in COLUMNS}
+    names = {what: card.get(what, what) for what in COLUMNS if what != "clip" or _clip(card, told)}
     for what, column in names.items():
         if column not in columns and (what in card or what in ("subject", "trial")):
             raise ValueError(
@@ -189,6 +192,13 @@ def _names(path, columns, card, told):
         if column != "emotions" and (values.ndim == 0 or len(values) != n):
             raise ValueError(f"{path}: {column!r} has shape {values.shape}; expected {n} rows, as the subjects")
     return names
+
+
+def _clip(card, told):
+    """Whether a column called clip names the clip: not where the card ignores it, or gives it to a modality."""
+    given = card.get("modalities") or {}
+    elsewhere = [*card.get("ignore", []), *(c for entry in given.values() for c in entry.get("columns", []))]
+    return "clip" in card or not ("clip" in given or matching(["clip"], elsewhere, told))
 
 
 def _roles(path, told, card, modalities):

@@ -46,9 +46,9 @@ def candidates(
 
     The shared settings of candidate k are the same for every model, each value as often as the next; every third
     candidate also draws the model's own (`EmotionModel.choices`). A candidate that would repeat an earlier one is drawn
-    anew. What was fixed by the caller is never drawn. A model
-    solved in closed form chooses its strength inside, by its training people or trials; of the shared settings it knows
-    `centre_people` alone, and has its two values for candidates.
+    anew; what was fixed by the caller is never drawn. A model solved in closed form chooses its strength inside, by its
+    training people or trials; of the shared settings it knows `centre_people` alone, and has its two values for
+    candidates.
 
     Args:
         model: its name.

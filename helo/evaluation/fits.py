@@ -190,9 +190,10 @@ def _write(file, kept):
 def _read(file):
     if file is None or not file.exists():
         return None
+    content = io.BytesIO(file.read_bytes())
     try:
-        with np.load(file, allow_pickle=False) as kept:
+        with np.load(content, allow_pickle=False) as kept:
             return Fitted(kept["answers"], **{name: kept[name].item() for name in kept.files if name != "answers"})
-    except (ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile):
+    except (ValueError, TypeError, EOFError, KeyError, OSError, RuntimeError, zipfile.BadZipFile):  # zipfile's own, too
         warnings.warn(f"{file}: not a kept fit of helo.evaluate, or half of one; it is made anew", stacklevel=2)
         return None

@@ -99,7 +99,7 @@ def person_scores(data: EmotionData, split: Split, answer: np.ndarray) -> list[d
             trials[list(BY_TRIAL)].mean().rename(columns=BY_TRIAL).mul(share, axis=0).sum(skipna=False) / share.sum()
         )
         means = {str(k): float(v) for k, v in [*part[measured].mean().items(), *by_trial.items()]}
-        held = float(share.sum())
+        held = round(float(share.sum()), 9)
         about = {"subject": subject, "condition": condition, "windows": len(part)}
         about["trials"] = int(held) if held.is_integer() else held
         rows.append({**about, **means})
@@ -112,8 +112,9 @@ def _same_windows(table, weight, by):
     held = table.groupby(["model", "seed", by], sort=False)[weight].sum().unstack(by, fill_value=0)
     held = held[table[by].unique()]
     first = held.iloc[0]
-    for (model, seed), other in held[held.ne(first).any(axis=1)].iterrows():
-        who = first.index[other.ne(first)][0]
+    apart = ~np.isclose(held, first, rtol=1e-6)  # parts of trials add up in the order of the rows
+    for (model, seed), other in held[apart.any(axis=1)].iterrows():
+        who = first.index[~np.isclose(other, first, rtol=1e-6)][0]
         raise ValueError(
             f"model {model!r}, seed {seed}: {other[who]} {weight} of {by} {who!r}, "
             f"but {first[who]} for model {held.index[0][0]!r}; expected the same for all"

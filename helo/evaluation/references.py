@@ -20,7 +20,7 @@ def references(data: EmotionData, split: Split) -> tuple[np.ndarray, np.ndarray]
 
     The ceiling knows each test window's true condition and answers the training side's mean for it (the training mean
     where the training side has no such condition); NaN where conditions are unknown. No share of either answer is below
-    .01 / L (`helo.measures.floored`).
+    about .01 / L (`helo.measures.floored`).
     """
     seen = np.concatenate([split.train, split.validation])
     truth = data.distributions[split.test].astype(np.float64)

@@ -46,7 +46,7 @@ class Arrivals:
     more than UNSURE seconds, for delays are never quite the same, it is taken off the stamps anew. A clock that jumps
     ahead is followed with the second piece that says so; after one that jumps back, samples are dropped as too late for
     up to MINUTE. What waited behind a pause or a dead link is late too, but less so from piece to piece until all of
-    it has come: delays that differ by more than STEADY seconds within the MINUTE are no clock's. A single stamp that is
+    it has come: delays that fall by more than STEADY seconds within the MINUTE are no clock's. A single stamp that is
     wrong moves nothing: a piece's delay is the median of what its stamps say, and two pieces in a row must have it.
 
     Args:
@@ -141,6 +141,7 @@ class Arrivals:
             self._delays.append([arrived, delay])
         self._delays[-1][1] = min(self._delays[-1][1], delay)
         least = [delay for _, delay in self._delays]
-        steady = len(least) == self._delays.maxlen and max(least) - min(least) <= self.STEADY
+        fallen = np.max(np.maximum.accumulate(least) - least)  # as what waited does, and a clock that was set forth
+        steady = len(least) == self._delays.maxlen and fallen <= self.STEADY
         if min(least) < self._least or steady:
             self._least = min(least)

@@ -43,7 +43,7 @@ class Uniform(EmotionModel):
 
 
 class TrainingMean(Uniform):
-    """The mean distribution of the training side, whatever the signals, no share below .01 / L: the zero of skill."""
+    """The training side's mean distribution, whatever the signals, no share below about .01 / L: the zero of skill."""
 
     def solve(self, data: EmotionData, split: Split) -> None:
         rows = training_side(split)

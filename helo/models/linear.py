@@ -41,8 +41,8 @@ class _Linear(LinearInputs):
 class ConditionMixture(_Linear):
     """Logistic regression of the condition, then the mixture of the conditions' mean distributions.
 
-    p = sum_c P(c | x) mean_c, no share of a mean below .01 / L, as the references' (`helo.measures.floored`). It is
-    told the conditions' names in training, which no other model is: a rival to know, not one on equal terms.
+    p = sum_c P(c | x) mean_c, no share of a mean below about .01 / L, as the references' (`helo.measures.floored`). It
+    is told the conditions' names in training, which no other model is: a rival to know, not one on equal terms.
     """
 
     means: Tensor
