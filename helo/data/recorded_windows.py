@@ -126,7 +126,7 @@ class Cutter:
     def tell_rates(self) -> None:
         """Signals that are sampled at one rate here and at another there: not all features of theirs compare."""
         for m, rates in self._rates.items():
-            if max(rates) > 1.001 * min(rates):  # a clock's own
+            if max(rates) > 1.001 * min(rates):  # less is a clock's own error
                 for rate, held in sorted(rates.items(), key=lambda pair: -len(pair[1])):
                     self.report.note(CAUTION, "rates that differ", m, f"{rate:g} Hz of {some(held)}")
 
