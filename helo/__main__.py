@@ -21,7 +21,7 @@ def demo(
     output: Annotated[Path, typer.Option(help="folder for the executed notebooks and the report")] = Path("runs/demo"),
     figures: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("figures"),
     notebooks: Annotated[Path | None, typer.Option(help="folder of the notebooks", show_default="helo's own")] = None,
-    epochs: Annotated[int, typer.Option(help="most epochs of every training")] = 100,
+    epochs: Annotated[int, typer.Option(min=1, help="most epochs of every training")] = 100,
 ) -> None:
     """Run the notebooks 01 to 04 on the embedded data set; write pictures and an HTML report; print the scores."""
     from helo.batch import demo

@@ -197,6 +197,19 @@ def test_a_single_stream_stays_at_chance_where_the_pairing_says_it_all(pairing, 
     assert pairing_kl(pairing, name) > CHANCE - 0.02
 
 
+@pytest.mark.parametrize("role", ["physiological", "behavioral"])
+def test_a_single_stream_is_all_of_its_role(role):
+    """Where the other role is empty, too, and of one modality."""
+    for names in (list(DATA.signals), list(DATA.signals)[:1]):
+        roles = {r: names if r == role else [] for r in ("physiological", "behavioral")}
+        parts = {m: DATA.signals[m] for m in names}, {m: DATA.masks[m] for m in names}
+        data = dataclasses.replace(DATA, signals=parts[0], masks=parts[1], roles=roles, query=None)
+        model = trained(f"{role}-only", data)
+        whole = helo.predict(model, data).distributions
+        for m in names:
+            assert not np.allclose(helo.predict(model, data, without=m).distributions, whole, atol=1e-4), m
+
+
 def test_late_fusion_cannot_express_a_pairing(pairing):
     assert pairing_kl(pairing, "late") > CHANCE - 0.02
 
@@ -242,6 +255,22 @@ def test_a_window_without_behavior_has_no_plan():
     """What stands in for it is a means of the computation, and is not shown."""
     answer = helo.predict(trained("helo"), DATA, without=list(DATA.roles["behavioral"]))
     assert not answer.plans.any() and helo.predict(trained("helo"), DATA).plans.any()
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"uniform", "mean"}))
+def test_a_modality_that_training_never_had_is_not_heard(name, tmp_path):
+    """Nothing has learned what its tokens say; not in a model that was saved either."""
+    masks = {m: mask.copy() for m, mask in DATA.masks.items()}
+    last = list(DATA.signals)[-2]
+    masks[last][SPLIT.train] = masks[last][SPLIT.validation] = False
+    some = dataclasses.replace(DATA, masks=masks)
+    model = trained(name, some)
+    helo.save(model, tmp_path / "m.safetensors")
+    for one in (model, helo.load_model(tmp_path / "m.safetensors")):
+        said, without = (
+            helo.predict(one, some, SPLIT.test, explain=False, without=w).distributions for w in ((), last)
+        )
+        np.testing.assert_array_equal(said, without)
 
 
 @pytest.mark.parametrize("name", ["ridge", "sa-bfgs", "mlp", "helo"])

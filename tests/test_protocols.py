@@ -3,6 +3,7 @@
 import dataclasses
 import warnings
 
+import nbformat
 import numpy as np
 import pytest
 from conftest import random_data, shared
@@ -242,6 +243,25 @@ def test_a_wrong_option_is_one_line_and_no_traceback(tmp_path):
     ):
         done = CliRunner().invoke(app, ["evaluate", *words])
         assert done.exit_code == 2 and told in done.output and done.exception.code == 2, done.output
+
+
+@pytest.mark.parametrize("name, value", [("epochs", 0), ("batch_size", 2.5), ("patience", -1), ("precision", "half")])
+def test_a_setting_that_no_model_can_have_is_refused(name, value):
+    """It leaves no model out: a table of closed forms alone would look like a result."""
+    with pytest.raises(ValueError, match=f"{name} is {value!r}; expected"):
+        helo.evaluate(["mean", "early"], helo.load("pairing", subjects=4, windows=8), progress=False, **{name: value})
+
+
+def test_a_cell_of_the_demo_that_fails_is_one_line(tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("output: str = ''")])
+    notebook.cells[0].metadata["tags"] = ["parameters"]
+    notebook.cells.append(nbformat.v4.new_code_cell("raise ValueError('too few people')"))
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "01_explore.ipynb")
+    words = ["--notebooks", str(tmp_path), "--output", str(tmp_path / "run"), "--figures", str(tmp_path / "f")]
+    done = CliRunner().invoke(app, ["demo", *words])
+    assert done.exit_code == 2 and "helo: 01_explore, In [3]: ValueError: too few people" in done.output, done.output
+    assert CliRunner().invoke(app, ["demo", "--epochs", "0"]).exit_code == 2
 
 
 def test_a_folder_in_use_is_one_line(tmp_path):

@@ -250,6 +250,6 @@ def test_weights_that_are_none_are_found_without_validation_windows(study):
 
 def test_as_many_files_as_models(study, tmp_path):
     data, splits = study
-    for files, told in (([tmp_path / "a"], "1 checkpoints"), ("ab", "2 checkpoints")):
+    for files, told in (([tmp_path / "a"], "1 checkpoints"), ("ab", "2 checkpoints"), (tmp_path, "1 checkpoints")):
         with pytest.raises(ValueError, match=f"2 models, 2 splits, 2 seeds, {told}; expected as many of each"):
             fit_together(early(data, 2), data, splits[:2], seeds=[0, 1], checkpoint=files, **FAST)

@@ -87,6 +87,15 @@ def test_paired_test_is_wilcoxons_with_holm():
     assert twin.tolist() == [0, 0, 0, 0, 1, 1]
 
 
+def test_people_without_a_difference_leave_the_test_exact():
+    """Of 15 people five differ, all one way: of 32 signs two are as clear, which SciPy's approximation calls .043."""
+    base = np.full(15, 0.1)
+    found = paired_test(
+        table({"ref": base, "few": base + 0.01 * np.r_[1:6, [0] * 10], "one": base + 0.01 * np.eye(15)[3]}), "ref"
+    )
+    assert found["p"].to_dict() == pytest.approx({"few": 2 / 2**5, "one": 1})
+
+
 def test_holm_by_hand():
     # sorted .005 .01 .03 .04: times 4, 3, 2, 1 = .02 .03 .06 .04, and none below the one before
     assert statistics.holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
@@ -304,6 +313,10 @@ def test_by_condition_the_gains_add_up():
     assert found.gain_low["stress", "a"] == pytest.approx(0.2) and found.gain_high["stress", "a"] == pytest.approx(0.4)
     total = summarise(rows).loc["a"]
     assert (found.gain * found.windows).sum() / 150 == pytest.approx(total["kl_mean"] - total["kl"])
+    parts = by_condition(rows.assign(trials=np.where(rows.condition == "calm", 8 / 3, 1 / 3)), "trials")
+    assert parts.trials.tolist() == pytest.approx([32 / 3, 1]) and parts.share.tolist() == pytest.approx(
+        [16 / 25, 9 / 25]
+    )
     with pytest.raises(ValueError, match="rows without a condition"):
         by_condition(calm.assign(condition=""))
     with pytest.raises(ValueError, match="rows without a condition"):

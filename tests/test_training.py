@@ -263,6 +263,13 @@ def test_a_trained_model_goes_on_from_its_weights(tmp_path):
 def test_bad_arguments(argument):
     with pytest.raises(ValueError, match=f"{argument} is 0; expected at least 1"):
         helo.fit(new(), DATA, SPLIT, **(FIT | {argument: 0}))
+    with pytest.raises(ValueError, match=f"{argument} is 1.5; expected at least 1, and whole"):
+        helo.fit(new(), DATA, SPLIT, **(FIT | {argument: 1.5}))
+
+
+def test_numpy_s_whole_numbers_are_taken():
+    run = helo.fit(new(), DATA, SPLIT, **(FIT | {"epochs": np.int64(2), "batch_size": np.int64(8)}))
+    assert len(run.history) == 2
 
 
 def test_loading_what_is_no_model(tmp_path):

@@ -29,8 +29,10 @@ def run(output: Path, figures: Path, notebooks: Path | None = None, epochs: int 
         epochs: most epochs of every training.
 
     Raises:
-        ValueError: no such folder of notebooks.
+        ValueError: no such folder of notebooks; or a cell of one failed.
     """
+    from papermill import PapermillExecutionError
+
     output, figures = expanded(output), expanded(figures)
     notebooks = expanded(notebooks or own.folder())
     if not notebooks.is_dir():
@@ -40,7 +42,11 @@ def run(output: Path, figures: Path, notebooks: Path | None = None, epochs: int 
     for name in NOTEBOOKS:
         started = time.perf_counter()
         parameters = {} if name == "01_explore" else {"epochs": epochs}
-        results[name] = run_one(notebooks / f"{name}.ipynb", output / name, parameters)
+        try:
+            results[name] = run_one(notebooks / f"{name}.ipynb", output / name, parameters)
+        except PapermillExecutionError as error:
+            told = f"In [{error.exec_count}]: {error.ename}: {error.evalue}"
+            raise ValueError(f"{name}, {told}; {output / name / f'{name}.ipynb'} shows where") from None
         yield f"{name}: {time.perf_counter() - started:.0f} s"
         for picture in sorted((output / name).glob("*.png")):
             figures.mkdir(parents=True, exist_ok=True)

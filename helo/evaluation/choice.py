@@ -52,7 +52,7 @@ def candidates(
 
     Args:
         model: its name.
-        count: how many; fewer are given where no more than that differ.
+        count: how many; fewer are given where a hundred draws find no other (as where most settings are fixed).
         options: of the model, fixed.
         training: arguments of `helo.fit`, fixed.
         seed: of the draw.

@@ -215,7 +215,7 @@ def confidence(
     for model, split in zip(models, splits, strict=True):
         known = np.intersect1d(data.subjects[split.validation], data.subjects[split.train])
         if len(known) or not len(split.validation):
-            found = f"{known[0]!r} is trained on" if len(known) else "there is nobody"
+            found = f"{str(known[0])!r} is trained on" if len(known) else "there is nobody"
             raise ValueError(f"{data.name}, {split.name}: {found}; expected validation people who are not trained on")
         asked = np.isin(data.clip_ids[split.test], data.clip_ids[split.seen]).any()
         calibrating = np.isin(data.clip_ids[split.validation], data.clip_ids[split.train]).any()

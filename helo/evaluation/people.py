@@ -34,7 +34,8 @@ def people(table: pd.DataFrame, measure: str = "kl", weight: str = "windows", by
     Args:
         table: from `evaluate`: one row per model, seed, fold, subject and condition.
         measure: one of the six, or "kl_mean" or "kl_ceiling".
-        weight: what counts once within a person: "windows" or "trials"; by trial only the KL is known.
+        weight: what counts once within a person: "windows" or "trials"; by trial only the KL is known. A trial that is
+            tested in several folds (protocol "windows") counts in each.
         by: the unit, "subject" or "fold"; "": as `unit` says.
 
     Returns:
@@ -99,11 +100,15 @@ def person_scores(data: EmotionData, split: Split, answer: np.ndarray) -> list[d
             trials[list(BY_TRIAL)].mean().rename(columns=BY_TRIAL).mul(share, axis=0).sum(skipna=False) / share.sum()
         )
         means = {str(k): float(v) for k, v in [*part[measured].mean().items(), *by_trial.items()]}
-        held = round(float(share.sum()), 9)
-        about = {"subject": subject, "condition": condition, "windows": len(part)}
-        about["trials"] = int(held) if held.is_integer() else held
+        about = {"subject": subject, "condition": condition, "windows": len(part), "trials": whole(share.sum())}
         rows.append({**about, **means})
     return rows
+
+
+def whole(count: float) -> float:
+    """A number of windows or trials, whole where it is but for rounding: parts of trials add up."""
+    rounded = round(float(count), 9)
+    return int(rounded) if rounded.is_integer() else rounded
 
 
 def _same_windows(table, weight, by):

@@ -21,9 +21,11 @@ from helo.evaluation.shares import remember, remembered, shares
 from helo.files import plain
 from helo.models import available, defaults, exists
 from helo.models.options import check
+from helo.precision import PRECISIONS
 from helo.progress import Progress
 from helo.reading import expanded, shown
 from helo.training.loop import fit
+from helo.training.member import COUNTS, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,6 +205,10 @@ def _check(entries, seeds, training, nested, choose_from, folder):
     unknown = sorted(set(training) - set(known))
     if unknown:
         raise ValueError(f"helo.fit does not take {unknown}; its arguments are {known}")
+    for name in [name for name in COUNTS if training.get(name) is not None]:
+        counted(name, training[name])
+    if (precision := training.get("precision", "auto")) not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}; expected one of {list(PRECISIONS)}")
     for label, entry in entries.items():
         name = entry.get("model")
         if not exists(name):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helo.evaluation.intervals import DRAWS, drawn_sums, limits
-from helo.evaluation.people import holdings, people, unit
+from helo.evaluation.people import holdings, people, unit, whole
 from helo.evaluation.statistics import paired_test
 from helo.measures import MEASURES
 
@@ -162,7 +162,7 @@ def by_condition(
         for k, model in enumerate(kl.columns):
             rows[condition, model] = {
                 "people": len(held),
-                weight: int(held.sum()),
+                weight: whole(held.sum()),
                 "kl": np.average(kl[model], weights=held),
                 "kl_mean": np.average(kl_mean[model], weights=held),
                 "gain": np.average(gain[model], weights=held),
@@ -171,9 +171,9 @@ def by_condition(
             }
     result = pd.DataFrame.from_dict(rows, orient="index")
     result.index = result.index.set_names(["condition", "model"])
-    gains, whole = ((result[name] * result[weight]).groupby("model").transform("sum") for name in ("gain", "kl_mean"))
+    gains, plain = ((result[name] * result[weight]).groupby("model").transform("sum") for name in ("gain", "kl_mean"))
     share = result["gain"] * result[weight] / gains
-    return result.assign(share=share.where(gains > 1e-5 * whole))  # the training mean's own gain is rounding
+    return result.assign(share=share.where(gains > 1e-5 * plain))  # the training mean's own gain is rounding
 
 
 def chosen(table: pd.DataFrame, fits: pd.DataFrame | None = None) -> pd.DataFrame:

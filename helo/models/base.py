@@ -118,9 +118,13 @@ class EmotionModel(nn.Module):
     def respond(
         self, signals: Mapping[str, Tensor], masks: Mapping[str, Tensor], precision: str = "float32"
     ) -> Prediction[Tensor]:
-        """`forward` with products in that precision ("float32" or "bfloat16"); its numbers are float32 in any case."""
+        """`forward` with products in that precision ("float32" or "bfloat16"); its numbers are float32 in any case.
+
+        Tokens of a modality that training never had count as missing: nothing has learned what they say.
+        """
+        heard = {m: masks[m] & (getattr(self, f"scale_{i}")[0] > 0) for i, m in enumerate(self.layout.modalities)}
         with products_in(precision, next(iter(signals.values())).device):
-            said = self(signals, masks)
+            said = self(signals, heard)
         return said if precision == "float32" else Prediction(**widened(vars(said)))
 
     @contextmanager
@@ -166,18 +170,19 @@ class EmotionModel(nn.Module):
     def prepare(self, data: EmotionData, split: Split) -> None:
         """Take what is constant in training from the training windows: here, each feature's mean and scale.
 
-        What training never has, or has in one value alone, has weights that learn nothing: it is scaled away.
+        A feature that training has in one value alone has weights that learn nothing: it is scaled away. A modality
+        that training never has is not heard later either (`respond`): its scale is negative.
         """
-        unseen = torch.finfo(torch.float32).max
+        largest = torch.finfo(torch.float32).max
         for i, m in enumerate(self.layout.modalities):
             there = torch.as_tensor(data.signals[m][split.train][data.masks[m][split.train]])
-            getattr(self, f"scale_{i}").fill_(unseen)
+            getattr(self, f"scale_{i}").fill_(-largest)
             if len(there):
                 sd = there.std(0, correction=0)
                 getattr(self, f"mean_{i}").copy_(there.mean(0))
-                # beside its size, for a unit may be small (siemens, square volts); below 1e-12 it is rounding
+                # beside its size, for a unit may be small (siemens, square volts); below 1e-12 it is taken for rounding
                 varies = (sd > 1e-6 * there.abs().amax(0)) & (sd > 1e-12)
-                getattr(self, f"scale_{i}").copy_(torch.where(varies, sd, unseen))
+                getattr(self, f"scale_{i}").copy_(torch.where(varies, sd, largest))
 
     def solve(self, data: EmotionData, split: Split) -> None:
         """Fit in closed form; only where `closed_form` is True."""

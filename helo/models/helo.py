@@ -48,7 +48,8 @@ class HeLo(EmotionModel):
         input_dropout: share of the standardised features hidden in training.
         epsilon: entropy of the transport, in units of the cosine cost (0 to 2).
         iterations: most Sinkhorn iterations.
-        tolerance: marginal error at which a window's plan stops earlier (`helo.transport.plan`); 0: never.
+        tolerance: marginal error at which a window's plan stops earlier (`helo.transport.plan`); 0: never. Of
+            "wasserstein" alone.
         transport: "wasserstein" moves tokens by the cosine cost between the modalities; "gromov" by how tokens relate
             within each modality; "none" moves nothing (an ablation), with transport_weight=0 alone.
         correlation: form of the ground-truth label correlation R*: "pearson", "cosine" or "per-sample".

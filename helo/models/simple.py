@@ -85,7 +85,7 @@ class Late(FusionModel):
 
 
 class SingleStream(FusionModel):
-    """One stream alone, the other never seen: 0 the physiological one, 1 the behavioral one.
+    """One stream alone, the other never seen: 0 the physiological modalities, 1 the behavioral ones.
 
     Raises:
         ValueError: data without a modality of that role.
@@ -96,14 +96,14 @@ class SingleStream(FusionModel):
     def __init__(
         self, layout: Layout, stream: int = 0, width: int = 64, dropout: float = 0.3, input_dropout: float = 0.0
     ):
-        super().__init__(layout, width, width, dropout, input_dropout=input_dropout)
+        super().__init__(layout, width, width, dropout, per_modality=True, input_dropout=input_dropout)
         role = (PHYSIOLOGICAL, BEHAVIORAL)[stream]
         if not layout.roles[role]:
             raise ValueError(f"{role}-only found no {role} modality among {list(layout.modalities)}; expected one")
-        self.stream = stream
+        self.groups = [layout.roles[role]]
 
     def fuse(self, streams: Sequence[Stream]) -> tuple[Tensor, dict[str, Tensor]]:
-        return means(streams)[self.stream], {}
+        return means(streams)[0], {}
 
 
 class Tensorial(FusionModel):

@@ -23,6 +23,7 @@ from helo.training.checkpoints import layout_to_json, resume, weights, write_che
 OnEpoch = Callable[[EmotionModel, dict[str, float]], bool | None]
 #: most epochs, and the steps that they make at least, where none are named
 EPOCHS, STEPS = 100, 2000
+COUNTS = ("epochs", "batch_size", "patience")
 
 
 @dataclass
@@ -64,9 +65,19 @@ class Settings:
     on_epoch: OnEpoch | None
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
+        for name in COUNTS:
+            setattr(self, name, counted(name, getattr(self, name)))
+
+
+def counted(name: str, given: int) -> int:
+    """A setting of COUNTS as a whole number.
+
+    Raises:
+        ValueError: it is none, or below 1.
+    """
+    if not isinstance(given, int | np.integer) or given < 1:
+        raise ValueError(f"{name} is {given!r}; expected at least 1, and whole")
+    return int(given)
 
 
 def most_epochs(split: Split, batch_size: int) -> int:
@@ -75,7 +86,7 @@ def most_epochs(split: Split, batch_size: int) -> int:
     An epoch of two steps teaches little, and a ranking of trainings that were all cut is one of their caps. Without
     validation windows, which say when to stop, it is 100.
     """
-    steps = max(1, -(-len(split.train) // max(1, batch_size)))
+    steps = max(1, int(-(-len(split.train) // max(1, batch_size))))  # of a batch of 1.5, refused later, too
     return max(EPOCHS, -(-STEPS // steps)) if len(split.validation) else EPOCHS
 
 

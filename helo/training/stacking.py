@@ -81,8 +81,9 @@ def _check_stack(models, data, splits, seeds, files):
             f"models are {sorted({m.name for m in models})}; "
             "expected untrained ones of one stackable kind with the same options"
         )
-    found = {"models": len(models), "splits": len(splits), "seeds": len(seeds), "checkpoints": len(files)}
-    if len(set(found.values())) != 1 or isinstance(files, str):
+    found = {"models": len(models), "splits": len(splits), "seeds": len(seeds)}
+    found["checkpoints"] = 1 if isinstance(files, Path) else len(files)
+    if len(set(found.values())) != 1 or isinstance(files, str | Path):
         raise ValueError(f"{', '.join(f'{n} {name}' for name, n in found.items())}; expected as many of each")
     for model, split in zip(models, splits, strict=True):
         check_training(model, data, split)
