@@ -122,6 +122,16 @@ def test_a_small_unit_changes_no_verdict():
         assert found, unit
 
 
+@pytest.mark.parametrize("size", [1e-8, 1, 1.6e12])
+def test_a_rating_beside_a_feature_of_any_size_is_found(size):
+    """Such as a time in milliseconds: what varies is a question to each column by itself."""
+    data = planted(lambda d, r: r[:, 2] / 5 + noise(0.005), modality="face")
+    signals = data.signals | {"face": data.signals["face"].astype(np.float64)}
+    signals["face"][:, 0, 4] = size * (1 + 0.001 * np.arange(len(data)) / len(data))
+    (one,) = [f for f in audit(dataclasses.replace(data, signals=signals)) if f.what == "rating among the features"]
+    assert "'unit 1' correlates" in one.found
+
+
 def test_what_only_goes_with_an_emotion_is_no_rating():
     assert not list(audit(planted(lambda d, r: d.distributions[:, 2] + noise(0.03))))  # correlates .9
     assert not list(audit(planted(lambda d, r: np.random.default_rng(0).integers(1, 6, len(r)))))  # whole numbers

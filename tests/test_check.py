@@ -49,6 +49,14 @@ def copied(parts):
         x[33] = x[7]
 
 
+def test_a_unit_that_training_takes_for_rounding_is_told():
+    """An EEG's power in square volts a hertz: `fit` scales it away, so `check` says so."""
+    data = clean()
+    signals = data.signals | {"face": data.signals["face"] * np.float32(1e-13)}
+    (finding,) = [f for f in check(clean(signals=signals)) if f.what == "constant feature"]
+    assert finding.where == "face" and "choose a larger unit" in finding.found
+
+
 def spike(parts):
     parts["signals"]["eda"][5, 0, 1] = 1e6
 

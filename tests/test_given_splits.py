@@ -32,6 +32,9 @@ def test_a_mask_is_the_windows_it_names():
         (([0, 1], [2], [99]), "split 's': test holds window 99; random has 40, from 0 on"),
         ((np.arange(20) < 9, [], np.arange(20) > 9), "split 's': a mask of 20 windows; random has 40"),
         ((np.arange(40) < 9, [], np.arange(20) > 9), "split 's': masks of 20 and 40 windows; expected one number"),
+        (([0, 1, 2], [2, 3], [4, 5]), "window 2 \\(1 in all\\) is in train and in validation"),
+        (([0, 1], [], [4, 5, 4]), "split 's': test holds window 4 twice; expected it once"),
+        (([0, 1], [2, 3, 3], [4, 5]), "split 's': validation holds window 3 twice"),
         (([0, 1, 2], [3], [2, 3, 4]), "split 's': 2 of 3 test windows are on the training side"),
     ],
 )

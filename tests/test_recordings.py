@@ -421,6 +421,34 @@ def test_an_empty_condition_is_told_with_its_row(tmp_path):
     assert found(data, "no condition").found == "P2: row 4 names none, so that no window of the study has one"
 
 
+def test_a_marker_with_a_trials_onset_does_not_end_it(tmp_path):
+    """Without a duration a trial goes on until something begins later."""
+    write_bids(tmp_path)
+    longer = quiet(tmp_path)
+    for path in tmp_path.rglob("*_events.tsv"):
+
+        def marked(rows):
+            head, pause, *rated = rows
+            rated = [[*row[:2], "n/a", *row[3:]] for row in rated]
+            return [head, pause, *(r for row in rated for r in (row, ["trigger", row[1], *["n/a"] * (len(row) - 2)]))]
+
+        change_rows(path, marked, "\t")
+    data = quiet(tmp_path)
+    assert set(data.trials) == {"clip a", "clip b", "clip c"} and len(data) >= len(longer)
+
+
+def test_a_table_without_a_column_of_conditions_is_told(tmp_path):
+    write_bids(tmp_path)
+    over_time = {"card": {"ratings": {"over": "time"}}}
+    both = quiet(tmp_path, **over_time)
+    assert set(both.conditions) == {"clip a", "clip b", "clip c"} and "no condition" not in what(both)
+    (path,) = tmp_path.rglob("sub-02*_events.tsv")
+    change_rows(path, lambda rows: [row[1:] for row in rows], "\t")
+    data = quiet(tmp_path, **over_time)
+    assert data.conditions is None
+    assert found(data, "no condition").found == "02: no column names any, so that no window of the study has one"
+
+
 def test_sessions_and_json_further_up(tmp_path):
     """Two sessions follow each other; what JSON at the root says holds for all files that it names."""
     write_bids(tmp_path, session="1")

@@ -130,6 +130,7 @@ def test_slope_of_a_straight_line_whatever_the_samples_of_a_token(rate, length):
 def test_a_sensor_that_was_off_has_no_beats():
     for of in (signals.heart, signals.pulse):
         assert not of(np.zeros((110 * 250, 1)), 250, TOKENS).mask.any()
+    assert not signals.respiration(np.zeros((110 * 250, 1)), 250, TOKENS).mask.any()
 
 
 def _named(found, name):

@@ -150,6 +150,18 @@ def test_several_raters_are_averaged(tmp_path):
         load(tmp_path, table)
 
 
+def test_votes_beside_ratings_are_a_question(tmp_path):
+    """Not features: the card says which of the two are the label."""
+    table = frame().assign(**{f"vote.{rater}": "sad" for rater in "ab"}, **{"vote.c": "calm"})
+    told = (
+        r"votes \('vote.a', 'vote.b', 'vote.c'\) and ratings \('emotion.happy', 'emotion.sad'\); expected one of them"
+    )
+    with pytest.raises(ValueError, match=told):
+        load(tmp_path, table)
+    assert load(tmp_path, table, card={"ignore": ["emotion.*"]}).emotions == ("calm", "sad")
+    assert load(tmp_path, table, card={"ignore": ["vote.*"]}).emotions == ("happy", "sad")
+
+
 def test_votes_are_counted(tmp_path):
     table = frame().drop(columns=["emotion.happy", "emotion.sad"])
     for rater, vote in zip("abcd", ["sad", "sad", "angry", ""], strict=True):

@@ -169,10 +169,16 @@ def _constant(data):
             yield Finding(CAUTION, "emotion never above the lowest", emotion, f"in all {len(d)} windows")
     for m, x in data.signals.items():
         there = data.masks[m]
-        flat = np.ptp(x[there], axis=0) < 1e-12
+        own = x[there].astype(np.float64)
+        flat = own.std(0) <= np.maximum(1e-6 * np.abs(own).max(0), 1e-12)  # as `EmotionModel.prepare`
         if flat.any():
             names = [data.features[m][k] for k in np.flatnonzero(flat)]
-            yield Finding(CAUTION, "constant feature", m, f"{', '.join(names[:4])}: {flat.sum()} of {len(flat)}")
+            told = f"{', '.join(names[:4])}: {flat.sum()} of {len(flat)}"
+            small = flat & (np.ptp(own, axis=0) > 1e-6 * np.abs(own).max(0))
+            more = (
+                "; some vary by less than 1e-12, which counts as rounding: choose a larger unit" if small.any() else ""
+            )
+            yield Finding(CAUTION, "constant feature", m, told + more)
 
 
 def _duplicates(data):

@@ -45,8 +45,8 @@ def load(root: str | Path, smoothing: float = 0.0, sentences: Sequence[str] = ()
     """
     path = expanded(root)
     path = path / FILE if path.is_dir() else path
-    if smoothing < 0:
-        raise ValueError(f"smoothing is {smoothing}; expected at least 0")
+    if not 0 <= smoothing < np.inf:
+        raise ValueError(f"smoothing is {smoothing}; expected a number, at least 0")
     first, *cells, names = _columns(path)
     codes = _integers(path, first, "first column", 100001, 400000)
     counts = [_integers(path, own, letter, 0, 1000) for letter, own in zip(EMOTIONS, cells, strict=True)]

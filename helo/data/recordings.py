@@ -248,6 +248,10 @@ def _gathered(root, card, cut, emotions, everybody, names, report):
         raise ValueError(f"{root}: no signal has a token in any window")
     labels = [part for _, found in everybody for part in found.labels]
     shown = [name for part in labels for name in part.conditions or [""] * len(part.starts)]
+    without = [who for who, found in everybody if any(part.conditions is None for part in found.labels)]
+    if without and any(shown):
+        told = f"{', '.join(without)}: no column names any, so that no window of the study has one"
+        report.note(CAUTION, "no condition", "ratings", told)
     trials, clips = (np.array([name for part in labels for name in getattr(part, k)]) for k in ("trials", "clips"))
     ratings = np.concatenate([part.ratings for part in labels]) + card["ratings"]["smoothing"]
     roles = {r: tuple(m for m in values if card["signals"][m]["role"] == r) for r in (PHYSIOLOGICAL, BEHAVIORAL)}

@@ -195,8 +195,8 @@ class Table:
             starts = starts - given
         order = np.argsort(starts, kind="stable")
         rows, starts, given = rows[order], starts[order], given[order]
-        until, timed = np.full(len(starts), np.inf), np.flatnonzero(np.isfinite(starts))
-        until[timed[:-1]] = starts[timed[1:]]  # without a duration, until the next begins
+        timed = starts[np.isfinite(starts)]  # without a duration, until what begins later; a marker begins with it
+        until = np.append(timed, np.inf)[np.searchsorted(timed, starts, "right").clip(max=len(timed))]
         stops = np.where(np.isnan(given), until, starts + given)
         trials, conditions, clips = self._trials(path, table, rows, part, person)
         _once(path, starts, trials, rows, ~np.isnan(values[rows]).all(1))

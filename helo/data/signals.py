@@ -225,7 +225,10 @@ def respiration(signal: np.ndarray, rate: float, tokens: Tokens) -> Features:
 
     slow, rate = _slow(signal[:, 0], rate, target=20)
     clean = nk.rsp_clean(slow, sampling_rate=rate)
-    peaks = np.asarray(nk.rsp_findpeaks(clean, sampling_rate=rate)["RSP_Peaks"]) / rate
+    try:
+        peaks = np.asarray(nk.rsp_findpeaks(clean, sampling_rate=rate)["RSP_Peaks"]) / rate
+    except IndexError:  # as in `_pulse`
+        peaks = np.zeros(0)
     breaths, mask = breathing_rate(peaks, tokens)
     depth = np.log(tokens.cut(clean, rate).std(2) + 1e-6)
     return Features(np.stack([breaths, depth], 2), mask, ("breaths (1/min)", "depth (log SD)"))

@@ -50,7 +50,9 @@ def _numbers(what, rows):
 
 
 def within(data: EmotionData, split: Split) -> None:
-    """Raise where a split has windows that a data set has not.
+    """Raise where a split has windows that a data set has not, or has one in two places.
+
+    A window may be trained on twice, as a weight; what stops training, and what is tested, counts once.
 
     Raises:
         ValueError: names the split, the side and the number; or a mask of another number of windows.
@@ -63,6 +65,15 @@ def within(data: EmotionData, split: Split) -> None:
             raise ValueError(
                 f"split {split.name!r}: {side} holds window {rows.max()}; {data.name} has {len(data)}, from 0 on"
             )
+        twice = np.flatnonzero(np.bincount(rows, minlength=1) > 1)
+        if side != "train" and len(twice):
+            raise ValueError(f"split {split.name!r}: {side} holds window {twice[0]} twice; expected it once")
+    both = np.intersect1d(split.train, split.validation)
+    if len(both):
+        raise ValueError(
+            f"split {split.name!r}: window {both[0]} ({len(both)} in all) is in train and in validation; expected "
+            "windows that are not trained on to stop training"
+        )
 
 
 def leaks(data: EmotionData, split: Split) -> dict[str, int]:

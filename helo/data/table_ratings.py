@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from helo.data.card import matching
 from helo.data.columns import NAME, check_spelling, names, numbers, one_value, some
 
 Columns = Mapping[str, np.ndarray]
@@ -25,7 +26,13 @@ def ratings(
     Raises:
         ValueError: naming file, column and row.
     """
-    votes = [c for c in columns if c.startswith("vote.") and c not in card.get("emotions", {}).values()]
+    ignored = {*matching(list(columns), card.get("ignore", []), told), *map(str, card.get("emotions", {}).values())}
+    votes, rated = ([c for c in columns if c.startswith(kind) and c not in ignored] for kind in ("vote.", "emotion."))
+    if votes and (rated or "ratings" in columns):
+        raise ValueError(
+            f"{path}: votes ({some(votes)}) and ratings ({some(rated or ['ratings'])}); expected one of them: "
+            f"name the other's columns in {told} under ignore"
+        )
     if "ratings" in columns:
         given, used = _of_arrays(path, columns), {"ratings", "emotions"}
     elif votes:

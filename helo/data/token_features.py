@@ -26,9 +26,10 @@ def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def standard(x: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Each column, centred and scaled within each group; 0 where it does not vary there."""
+    size = np.abs(x).max(0, initial=0)  # of each column by itself: beside a time in ms a share is no rounding
     x = x - means(x, groups)[groups]
     sd = np.sqrt(means(x**2, groups))
-    return x / np.where(sd > 1e-6 * max(1e-6, np.abs(x).max(initial=0)), sd, np.inf)[groups]
+    return x / np.where(sd > np.maximum(1e-6 * size, 1e-12), sd, np.inf)[groups]
 
 
 def means(x: np.ndarray, groups: np.ndarray) -> np.ndarray:

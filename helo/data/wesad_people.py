@@ -66,6 +66,11 @@ def read_panas(path: Path) -> dict[str, np.ndarray]:
     if len(rows) != len(order):
         raise ValueError(f"{path}: {len(rows)} lines '# PANAS'; expected {len(order)}, one per condition")
     ratings = np.stack([_panas_row(path, condition, row) for condition, row in zip(order, rows, strict=True)])
+    never = np.flatnonzero(np.isnan(ratings).all(0))
+    if len(never):
+        raise ValueError(
+            f"{path}: {EMOTIONS[never[0]]!r} is rated in no condition; expected one missing rating at most"
+        )
     for row, item in np.argwhere(np.isnan(ratings)):
         if np.isnan(ratings[row]).sum() > 1:
             count = int(np.isnan(ratings[row]).sum())
