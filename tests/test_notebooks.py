@@ -10,7 +10,7 @@ import nbformat
 import papermill
 import pytest
 from conftest import ROOT
-from studies import signals, write_e4
+from studies import signals, write_bids, write_e4
 
 import helo
 from helo import sweeps
@@ -167,6 +167,21 @@ def test_your_own_recordings(tmp_path):
     assert result["dataset"] == "own" and result["windows"] == 68
     cells = nbformat.read(tmp_path / "run" / "07_your_own_data.ipynb", as_version=4).cells
     assert any("P3, temp" in str(o) for c in cells for o in c.get("outputs", []) if o.output_type == "execute_result")
+
+
+@pytest.mark.parametrize("name", ["01_explore", "05_compare"])
+def test_recordings_whose_conditions_nobody_named(tmp_path, name):
+    """Rated as they went on: no means by condition, and a system that needs them is left out, the others compared."""
+    root = write_bids(tmp_path / "study", {f"0{k}": signals(seed=k) for k in range(1, 5)})
+    for path in root.rglob("*_events.tsv"):  # without the first column, trial_type
+        path.write_text("".join(line.split("\t", 1)[1] for line in path.read_text().splitlines(keepends=True)))
+    (root / "recordings.yaml").write_text("window: 10\nstep: 5\ntokens: 2\nratings: {over: time}\n")
+    parameters = FAST[name] | {"dataset": "recordings", "root": str(root)}
+    if name == "05_compare":
+        parameters |= {"models": "mixture,early,mean", "calibrate": 0}
+    result = sweeps.run_one(ROOT / "notebooks" / f"{name}.ipynb", tmp_path / "run", parameters, progress=False)
+    assert set(result.get("ranks", ["early", "mean"])) == {"early", "mean"}
+    assert not (tmp_path / "run" / "conditions.png").exists()
 
 
 def test_a_training_says_how_far_it_is_in_the_log(tmp_path):

@@ -77,7 +77,8 @@ def command_line() -> str:
         lines += ["| | default | |", "|---|---|---|"]
         for p in command.params:
             names = ", ".join(f"`{o}`" for o in p.opts) if p.param_type_name == "option" else f"`{_argument(p)}`"
-            default = "" if p.default in (None, "", False) else f"`{p.default}`"
+            own = p.show_default if isinstance(getattr(p, "show_default", None), str) else p.default
+            default = "" if own is None or own is False or own == "" else f"`{own}`"
             lines.append(f"| {names} | {default} | {getattr(p, 'help', None) or ''} |")
         lines.append("")
     return "\n".join(lines) + "\n"
