@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 import helo
 from helo.__main__ import app
-from helo.data.audit import audit
+from helo.data.audit import audit, told_by
 from helo.data.check import CAUTION, FAULT, check
 from helo.data.repeated_labels import _whole_ratings
+from helo.measures import kl
 
 PEOPLE, CLIPS, EACH = 10, 8, 3
 
@@ -107,6 +108,14 @@ def test_whole_ratings_are_traced_back_where_shares_can_tell_them():
     assert not known[ratings.max(1) < 4].any(), "3 and 3 may have been 6 and 6"
     assert np.isnan(_whole_ratings(rng.dirichlet(np.ones(6), 300))).all(), "ratings that go on between the numbers"
     assert np.isnan(_whole_ratings(d[:, :2] / d[:, :2].sum(1, keepdims=True))).all(), "two shares are near whole often"
+
+
+def test_ratings_that_may_have_been_twice_as_much_are_not_known():
+    ratings = np.random.default_rng(0).integers(0, 5, (300, 4)).astype(float)
+    ratings = ratings[ratings.sum(1) > 0]
+    ratings[:3] = [[2, 2, 1, 0], [4, 4, 2, 0], [4, 3, 0, 0]]
+    found = _whole_ratings(ratings / ratings.sum(1, keepdims=True))
+    assert np.isnan(found[:2]).all() and found[2].tolist() == [4, 3, 0, 0]
 
 
 def test_a_small_unit_changes_no_verdict():
@@ -212,6 +221,18 @@ def test_a_gap_that_tells_the_emotion():
     (one,) = audit(without(data, angry & (noise(1) < 0.8)))
     assert (one.level, one.what, one.where) == (CAUTION, "absence tells the emotion", "face")
     assert one.found.startswith("that 'face' is absent takes ") and "p 0.0" in one.found
+
+
+def test_what_a_number_tells_is_shrunk_by_ten_windows():
+    data = random_data()  # four people, a fold each
+    code = np.arange(40) % 2
+    d = data.distributions.astype(float)
+    _, told = told_by(data, code)
+    train, test = data.subjects != "a", data.subjects == "a"
+    for value in (0, 1):
+        near, rows = train & (code == value), test & (code == value)
+        answer = (d[near].sum(0) + 10 * d[train].mean(0)) / (near.sum() + 10)
+        assert told[rows] == pytest.approx(kl(d[rows], np.tile(answer, (rows.sum(), 1))))
 
 
 @pytest.mark.parametrize("groups", ["window", "trial_ids", "trials", "subjects"])

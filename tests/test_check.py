@@ -154,6 +154,13 @@ def test_missing_modalities():
     assert (FAULT, "empty window") in found(clean(masks=gone))
 
 
+def test_who_lacks_a_modality_in_all_windows_is_counted():
+    mask = np.ones((40, 1), bool)
+    mask[:13] = False  # all of a's, some of b's
+    told = [f.found for f in check(clean(masks={"eda": mask})) if f.what == "missing modality"]
+    assert told == ["in 13 of 40 windows, all of 1 subjects"]
+
+
 def test_overlap():
     half = np.tile(5.0 * np.arange(10), 4)
     assert {(CAUTION, "overlapping windows"), (CAUTION, "trials that overlap")} == found(clean(starts=half))

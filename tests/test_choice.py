@@ -7,12 +7,13 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import rated_by_habit
+from conftest import random_data, rated_by_habit
 
 import helo
 from helo import models
-from helo.data.splits import nested
+from helo.data.splits import Split, nested
 from helo.evaluation import candidates, choice, fits
+from helo.evaluation.contest import Contest
 
 FAST = {"epochs": 3, "folds": 3, "progress": False}
 TRAINED = [name for name in models.systems() if not models.is_closed_form(name)]
@@ -125,6 +126,30 @@ def test_the_answer_is_the_mean_of_the_groups(simulated):
     assert kept == pytest.approx(lowest, rel=1e-4)
 
 
+def contest(kls, windows, folds=1, seeds=(0,)):
+    """Fits with these validation KL: kls[candidate][fold][group]."""
+    data = random_data()
+    splits = helo.splits.by_subject(data, folds=2)[:folds]
+    made = Contest("early", {"model": "early"}, data, splits, list(seeds), 2, len(kls), {})
+    for k, of_folds in enumerate(kls):
+        for fold, of_groups in enumerate(of_folds):
+            for group, kl in enumerate(of_groups):
+                answer = data.distributions[splits[fold].test]
+                made.done[k, fold, group, 0] = fits.Fitted(answer, kl, windows[group], 1, False, 1.0)
+    return made
+
+
+def test_every_validation_window_counts_once_in_a_choice():
+    chosen = contest([[[0.1, 0.9]], [[0.4, 0.4]]], [90, 10]).choice(0)
+    assert chosen == 0, ".18 beside .40 over all windows, .50 beside .40 if groups counted alike"
+
+
+def test_each_fold_trains_its_own_choice_again():
+    made = contest([[[0.1, 0.1], [0.9, 0.9]], [[0.4, 0.4], [0.2, 0.2]]], [5, 5], folds=2, seeds=(0, 1))
+    keys = [key for _, keys in made.second_round() for key in keys]
+    assert {(k, fold) for k, fold, _, _ in keys} == {(0, 0), (1, 1)}
+
+
 def test_seeds_vary_who_validates_whom_and_only_the_choice_is_trained_again(simulated, slow_or_good):
     table = helo.evaluate(["early"], simulated, nested=3, choose_from=3, seeds=[0, 1], **FAST)
     fitted = pd.DataFrame(of(table, "early"))
@@ -213,6 +238,21 @@ def test_a_closed_form_chooses_whether_to_learn_from_centred_ratings():
     fixed = helo.evaluate(["ridge"], data, nested=2, choose_from=8, centre_people=False, **FAST | {"folds": 4})
     assert helo.evaluation.chosen(fixed).candidates["ridge"] == 1, "what is given is not chosen"
     assert (fixed.choice == 0).all() and table[table.model == "ridge"].kl.mean() < fixed.kl.mean()
+
+
+def test_who_judges_a_closed_form_is_not_learned_from():
+    data = rated_by_habit()
+    split = helo.splits.by_subject(data, folds=4)[0]
+    table = helo.evaluate(["ridge"], data, protocol=split, nested=2, choose_from=2, progress=False, workers=1)
+    kept = pd.DataFrame(table.attrs["fits"]).query("candidate == 0 and group >= 0").validation_kl.to_list()
+    expected = []
+    for part in nested(data, split, 2, 0):
+        asked = Split("judged", part.train, [], np.concatenate([part.validation, part.test]))
+        model = helo.build("ridge", data, seed=0)
+        helo.fit(model, data, asked, progress=False)
+        said = helo.predict(model, data, asked.test).distributions[: len(part.validation)]
+        expected.append(helo.score(data.distributions[part.validation], said)["kl"])
+    assert kept == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_test_person_has_no_say_in_a_closed_forms_choice():

@@ -14,6 +14,7 @@ import helo
 from helo import checksums
 from helo.data.splits import Split, nested
 from helo.evaluation import Confidence, confidence, members
+from helo.evaluation.confidence import training_side
 from helo.evaluation.conformal import bounds, chebyshev, most, radius, total_variation
 from helo.models.fingerprint import fingerprint
 
@@ -217,6 +218,16 @@ def test_closed_form_members_do_not_learn_from_the_people_who_calibrate():
         expected = data.distributions[part.train].mean(0)
         assert np.allclose(helo.predict(model, data, part.validation).distributions, expected, atol=1e-5)
     assert [len(p.validation) for p in parts] == [len(p.validation) for p in nested(data, split, 3)]
+
+
+def test_where_training_lies_includes_the_people_who_calibrate():
+    data = random_data()
+    split = helo.splits.by_subject(data)[0]
+    model = helo.build("mean", data)
+    helo.fit(model, data, Split("t", split.train, [], split.test), progress=False)
+    sure = confidence(model, data, split, level=0.4)
+    for m, known in training_side(data, split.seen).items():
+        np.testing.assert_allclose(sure.training[m].mean, known.mean)
 
 
 def test_saved_and_read_again(ensemble, tmp_path):

@@ -20,11 +20,21 @@ def test_label_correlation_is_pearsons():
     np.testing.assert_allclose(losses.label_correlation(torch.tensor(d), "cosine"), unit.T @ unit, atol=1e-12)
 
 
-def test_a_constant_emotion_correlates_with_nothing():
+@pytest.mark.parametrize(
+    "value, form",
+    [
+        (0.25, "pearson"),
+        (0.3, "pearson"),
+        (0.25 + 2**-25 * (torch.arange(50) < 20), "pearson"),
+        (0.0, "cosine"),
+    ],
+    ids=["constant", "constant, no binary number", "constant but for rounding", "never there"],
+)
+def test_a_constant_emotion_correlates_with_nothing(value, form):
     d = torch.rand(50, 4)
-    d[:, 2] = 0.25
-    r = losses.label_correlation(d)
-    assert torch.isfinite(r).all() and r[2].tolist() == [0, 0, 1, 0]
+    d[:, 2] = value
+    r = losses.label_correlation(d, form)
+    assert torch.isfinite(r).all() and torch.equal(r, r.T) and r[2].tolist() == [0, 0, 1, 0]
 
 
 def test_cosine_correlation_has_a_unit_diagonal_whatever_the_scale():
@@ -52,6 +62,15 @@ def test_outer_correlation_has_rank_one():
     r = losses.outer_correlation(l)
     torch.testing.assert_close(r[1], l[1].outer(l[1]) / l[1].dot(l[1]))
     assert (torch.linalg.matrix_rank(r) == 1).all()
+
+
+def test_contrast_is_the_mean_over_windows_that_share_something():
+    z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    same = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])  # the third is like no other
+    dots = z @ z.T / 0.5
+    first = torch.logsumexp(dots[0, [1, 2]], 0) - dots[0, 1]
+    second = torch.logsumexp(dots[1, [0, 2]], 0) - dots[1, 0]
+    assert losses.contrast(z, same, 0.5).item() == pytest.approx(((first + second) / 2).item())
 
 
 def test_unknown_form():

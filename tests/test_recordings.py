@@ -34,7 +34,7 @@ from helo.data import wesad as wesad_reader
 from helo.data.check import check, open_path
 from helo.data.e4 import _check_pace
 from helo.data.example import write_recordings
-from helo.data.rated_windows import window_means
+from helo.data.rated_windows import Rated, labels, window_means
 from helo.data.recorded import Report, Samples, span
 from helo.data.recorded_windows import Windows
 from helo.data.recordings_card import read_card
@@ -154,6 +154,14 @@ def test_ratings_over_time_are_means_by_covered_time():
     means, share = window_means(np.array([0.0, 2.5, 12.0, 15.0, 30.0]), 10.0, starts, stops, values)
     np.testing.assert_allclose(means, [[0.5, 0.5], [(2.5 + 2 * 2.5) / 10, 0.5], [6 / 5, 8 / 5], [0, 4], [0, 0]])
     np.testing.assert_allclose(share, [1, 1, 0.5, 0.5, 0])
+
+
+def test_a_rating_holds_until_the_next_whatever_its_duration_says():
+    starts, values = np.array([0.0, 10.0, 20.0]), np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    rated = Rated(starts, starts + 15, ["film"] * 3, None, values, [0, 1, 2], True)
+    found = labels("P1", rated, {"over": "time", "smoothing": 0.0}, 10.0, 5.0, 40.0, {}, Report())
+    assert found.starts.tolist() == [0, 5, 10, 15, 20, 25]
+    np.testing.assert_allclose(found.ratings, [[1, 0], [0.5, 0.5], [0, 1], [0.5, 1], [1, 1], [1, 1]])
 
 
 def test_a_row_every_five_seconds(tmp_path):
@@ -377,6 +385,23 @@ def test_causal_features_stay_within_a_session(tmp_path):
     level = past.features["temp"].index("mean (degC)")
     new = past.masks["temp"] & second[:, None] & (past.starts + past.window < 150)[:, None]
     assert past.signals["temp"][new][:, level].min() > 3, "warm beside the first session"
+
+
+@pytest.mark.parametrize("sessions, context", [(1, 0), (1, 5), (2, 0)])
+def test_a_causal_normalisation_knows_nothing_after_a_windows_end(tmp_path, sessions, context):
+    """Temperature has no filter: what changes late in the last session may change no window before that."""
+    sets, late = [], 120 * (sessions - 1) + 70
+    for name, warmer in (("a", 0), ("b", 5)):
+        for k in range(1, sessions + 1):
+            own = signals(seed=k)
+            own["temp"][70 * 4 :] += warmer * (k == sessions)
+            write_bids(tmp_path / name, {"01": own}, session=str(k))
+        sets.append(load(tmp_path / name, normalise="causal", context=context))
+    plain, other = sets
+    before = plain.starts + plain.window <= late
+    assert (plain.starts[before] > late - 70).sum() > 3 and before.sum() < len(plain)
+    np.testing.assert_array_equal(plain.signals["temp"][before], other.signals["temp"][before])
+    assert np.abs(plain.signals["temp"] - other.signals["temp"])[~before].max() > 0.1
 
 
 def test_rates_that_differ_are_told(tmp_path):

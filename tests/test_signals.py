@@ -223,6 +223,12 @@ def test_breaths_of_a_token_are_counted_over_their_time():
     assert not rates.breathing_rate(peaks[:1], tokens)[1].any()
 
 
+def test_breaths_that_fill_less_than_half_of_a_token_are_masked():
+    peaks = np.array([4.0, 8.0, 40.0, 44.0, 48.0, 52.0])  # nothing plausible from 8 to 40 s
+    rate, there = rates.breathing_rate(peaks, signals.Tokens(np.array([[4.0, 30.0, 36.0]]), 12.0))
+    assert there.tolist() == [[False, False, True]] and rate[0, 2] == pytest.approx(15)
+
+
 def test_muscle_amplitude():
     x = np.random.default_rng(0).normal(5, 0.02, (110 * 100, 1))
     np.testing.assert_allclose(np.exp(signals.muscle(x, 100, TOKENS).values[..., 0]), 0.02, rtol=0.1)

@@ -89,6 +89,15 @@ def test_order_of_windows_does_not_matter(simulated):
         assert set(a.test) == set(order[b.test])
 
 
+def test_s10_comes_after_s9_where_people_are_left_out_and_drawn():
+    data = random_data(120, subjects=np.repeat([f"S{k}" for k in range(1, 13)], 10), trials=np.tile(np.arange(10), 12))
+    assert [s.name for s in splits.by_subject(data)] == [f"subject-S{k}" for k in range(1, 13)]
+    names = np.char.replace(data.subjects, "S", "S0")  # S01, ..., S012: as numbers the same order
+    renamed = dataclasses.replace(data, subjects=names)
+    for one, two in zip(splits.by_subject(data, 4), splits.by_subject(renamed, 4), strict=True):
+        assert one.test.tolist() == two.test.tolist()
+
+
 def test_one_subject_is_refused():
     alone = random_data(subjects=np.array(["a"] * 40))
     with pytest.raises(ValueError, match=r"splitting by subject found one subject \(a\); expected at least two"):

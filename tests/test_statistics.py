@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import random_data
 from scipy import stats
 
 import helo
@@ -323,6 +324,12 @@ def test_by_condition_the_gains_add_up():
         by_condition(pd.concat([calm.assign(condition=np.nan), stress]))  # as "" comes back from a CSV file
 
 
+def test_a_conditions_gain_counts_windows():
+    found = by_condition(table({"a": [0.1, 0.4]}, windows=[30, 10], condition="calm")).loc["calm", "a"]
+    assert found.gain == pytest.approx((30 * 0.4 + 10 * 0.1) / 40)
+    assert found.kl == pytest.approx((30 * 0.1 + 10 * 0.4) / 40)
+
+
 def test_person_scores_add_up_to_the_scores_of_all_windows(simulated):
     split = helo.splits.by_subject(simulated, folds=3)[0]
     truth, answer = simulated.distributions[split.test], np.roll(simulated.distributions[split.test], 1, axis=0)
@@ -341,6 +348,26 @@ def test_person_scores_add_up_to_the_scores_of_all_windows(simulated):
     assert np.average(rows.kl_trial, weights=rows.trials) == pytest.approx(by_hand)
     found = summarise(rows.assign(model="m", seed=0, fold=split.name, capped=False)).loc["m"]
     assert found["skill"] == pytest.approx((low - per_window.mean()) / (low - ceiling))
+
+
+def test_a_trial_of_two_conditions_counts_in_each_by_its_part():
+    """A trial of one window in x; another of three windows, one in x and two in y."""
+    people_of, trials, conditions = ["a"] * 4 + ["b"] * 4, list("sttt") * 2, ["x", "x", "y", "y"] * 2
+    data = random_data(8, subjects=people_of, trials=trials, conditions=conditions)
+    split = helo.splits.Split("s", np.arange(4, 8), [], np.arange(4))
+    answer = np.tile(data.distributions[4:].mean(0), (4, 1))
+    rows = pd.DataFrame(person_scores(data, split, answer)).set_index("condition")
+    kl = helo.score(data.distributions[:4], answer, per_window=True)["kl"]
+    assert rows.trials.to_dict() == pytest.approx({"x": 4 / 3, "y": 2 / 3})
+    assert rows.kl_trial["x"] == pytest.approx((kl[0] + kl[1] / 3) / (4 / 3))
+    assert np.average(rows.kl_trial, weights=rows.trials) == pytest.approx((kl[0] + kl[1:].mean()) / 2)
+
+
+def test_an_unknown_ceiling_by_trial_is_no_ceiling():
+    data = random_data()
+    split = helo.splits.by_subject(data)[0]
+    rows = person_scores(data, split, data.distributions[split.test])
+    assert all(np.isnan(row["kl_ceiling_trial"]) for row in rows)
 
 
 def test_markdown_names_every_bracket():

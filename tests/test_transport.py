@@ -227,12 +227,14 @@ def test_barycentric_map():
     assert (carried[:, 3] == 0).all()
 
 
-def test_gromov_agrees_with_pot():
-    g = torch.Generator().manual_seed(0)
+@pytest.mark.parametrize("even", [True, False])
+def test_gromov_agrees_with_pot(even):
+    g, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
     x, y = torch.randn(1, 5, 2, generator=g).double(), torch.randn(1, 6, 3, generator=g).double()
     a, b = torch.cdist(x, x), torch.cdist(y, y)
-    ours = transport.gromov_plan(a, b, 0.5, iterations=500, outer=200)[0]
-    u, v = np.full(5, 1 / 5), np.full(6, 1 / 6)
+    u, v = (np.full(n, 1 / n) if even else rng.dirichlet(np.ones(n)) for n in (5, 6))
+    masses = () if even else (torch.tensor(u)[None], torch.tensor(v)[None])
+    ours = transport.gromov_plan(a, b, 0.5, *masses, iterations=500, outer=200)[0]
     theirs = ot.gromov.entropic_gromov_wasserstein(
         a[0].numpy(), b[0].numpy(), u, v, "square_loss", epsilon=0.5, max_iter=200, tol=1e-12
     )

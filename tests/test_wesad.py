@@ -131,6 +131,23 @@ def test_what_a_person_is_normalised_by(tmp_path):
     assert far[-1] < 0.1 * far[:3].mean()
 
 
+@pytest.mark.parametrize("context", [0, 20])
+def test_a_causal_normalisation_knows_nothing_after_a_windows_end(tmp_path, context):
+    """Temperature has no filter: what changes later may change no number of a window, with its context, before it."""
+    options = {"window": 20, "step": 10, "tokens": 2, "context": context, "normalise": "causal", "cache": False}
+    late = 200.0
+
+    def hot(content):
+        content["signal"]["wrist"]["TEMP"][int(late * 4) :] += 5
+
+    plain = helo.load("wesad", root=write_wesad(tmp_path / "a"), **options)
+    other = helo.load("wesad", root=write_wesad(tmp_path / "b", change=hot), **options)
+    before = plain.starts + plain.window <= late
+    assert 5 < before.sum() < len(plain)
+    np.testing.assert_array_equal(plain.signals["temp"][before], other.signals["temp"][before])
+    assert np.abs(plain.signals["temp"] - other.signals["temp"])[~before].max() > 0.1
+
+
 def test_context_reaches_beyond_the_window(tmp_path):
     write_wesad(tmp_path)
     plain = helo.load("wesad", root=tmp_path, window=20, step=10, tokens=2, context=0, normalise="none")
@@ -187,6 +204,19 @@ def test_order_of_conditions_is_the_questionnaires(tmp_path):
     order = replace("Base;TSST;Medi 1;Fun;Medi 2", "Base;TSST;Medi 2;Fun;Medi 1")
     write_wesad(tmp_path, quest=order)
     assert list(helo.load("wesad", root=tmp_path, **SHORT).trials) == ["Base", "TSST", "Medi 2", "Fun", "Medi 1"]
+
+
+def test_the_stress_rows_angry_and_irritated_are_left_out(tmp_path):
+    """26 ratings: the 24th and 25th are no emotion of the other rows'; the 23rd is happy, the 26th sad."""
+
+    def quest(lines):
+        stress = [*[2] * 22, 1, 5, 4, 3]
+        return [f"# PANAS;{';'.join(map(str, stress))}" if line.count(";") == 26 else line for line in lines]
+
+    write_wesad(tmp_path, quest=quest)
+    stress = reader.read_panas(tmp_path / "S2" / "S2_quest.csv")["TSST"].tolist()
+    found = dict(zip(reader.EMOTIONS, stress, strict=True))
+    assert (found["frustrated"], found["happy"], found["sad"]) == (2, 1, 3)
 
 
 def test_a_single_missing_rating_becomes_the_persons_median(tmp_path):
