@@ -1,10 +1,14 @@
 """The dashboard opens what its address or form asks for; what it cannot open it says in the page."""
 
 import asyncio
+import dataclasses
+import gc
+import weakref
 
 import numpy as np
 import pytest
 from conftest import ROOT
+from ipywidgets.widgets.widget import _instances
 
 import helo
 from helo.evaluation import Confidence
@@ -47,6 +51,33 @@ def test_how_sure_it_is_comes_from_training_people_or_lies_beside_the_file(small
     assert "in the whiskers</b> 0%" in opened(f"dataset=simulated&model={path}").said.value
     Confidence(("one", "two"), 0.9, 0.3, 0.0, 12, everywhere).save(tmp_path / "late.sure.safetensors")
     assert "late.sure.safetensors: emotions are" in opened(f"dataset=simulated&model={path}").said.value
+
+
+def test_what_was_open_before_is_let_go(monkeypatch, simulated):
+    """Widgets, data set and model: taken out of the page they stayed for as long as the kernel ran."""
+    held = []
+
+    def load(*_):
+        data = dataclasses.replace(simulated)
+        held.append(weakref.ref(data))
+        return data
+
+    def there():
+        gc.collect()
+        return len(_instances), [one() is not None for one in held]
+
+    monkeypatch.setattr(module, "load", load)
+    shown, counts = Dashboard(model="helo", epochs=1), []
+    shown._calibrated = lambda *_: None
+    for seen in ((), (1, 2, 4), range(5), ()):
+        asyncio.run(shown.load())
+        counts.append(there())
+        window, tab = shown.view.children[0].children
+        for k in seen:
+            tab.selected_index = k
+        window.value = 3
+        del window, tab
+    assert counts == [(counts[0][0], [False] * k + [True]) for k in range(4)]
 
 
 def test_the_scores_are_the_librarys(small, simulated):

@@ -24,6 +24,7 @@ from helo.measures import skill
 from helo.models import EmotionModel, build, exists
 from helo.models.helo import HeLo
 from helo.training import fit, load_model
+from helo.views.closing import close
 from helo.views.linked import linked
 from helo.views.walks import Walk
 
@@ -86,7 +87,10 @@ class Dashboard(widgets.VBox):
 
     async def load(self) -> None:
         """Load the data, load or train the model, ask it, and show it all; or say why not."""
-        self.button.disabled, self.view.children = True, []
+        self.button.disabled = True
+        before, self.view.children = self.view.children, []
+        for box in before:
+            close(box)
         try:
             data, model, split, snapshots, sure = await self._both()
             self._say("asking the model: every window, and without each of its parts")

@@ -18,7 +18,7 @@ from helo.views.explore import epsilons, live
 from helo.views.walks import Walk
 
 _KEPT, _DROPPED = "as recorded", "dropped"
-_UNSEEN = widgets.Layout(display="none")
+_UNSEEN = {"display": "none"}
 
 
 def one_window(model: EmotionModel, data: EmotionData, index: Sequence[int]) -> widgets.VBox:
@@ -31,7 +31,7 @@ def one_window(model: EmotionModel, data: EmotionData, index: Sequence[int]) -> 
     """
     walk = views.walk(model, data, index)
     window = selector(walk)
-    return _clickable(live(_through(walk), window=window), window)
+    return _clickable(live(_through(walk, _recordings(walk.data)), window=window), window)
 
 
 def selector(walk: Walk) -> widgets.SelectionSlider:
@@ -52,16 +52,17 @@ def linked(walk: Walk, snapshots: Sequence[np.ndarray] = (), sure: Confidence | 
     """
     window = selector(walk)
     makers = _makers(walk, snapshots, sure)
-    tab = widgets.Tab([widgets.Box() for _ in makers], titles=list(makers))
     own = [widgets.IntText(layout=_UNSEEN) for _ in makers]
+    # also in its tab: whoever closes all that is there closes those of explorers that were not made
+    tab = widgets.Tab([widgets.Box([number]) for number in own], titles=list(makers))
 
     def seen(_):
         k = tab.selected_index or 0
         own[k].value = window.value
-        if not tab.children[k].children:
+        if tab.children[k].children == (own[k],):
             box = list(makers.values())[k](own[k])
             box.layout.width = "100%"
-            tab.children[k].children = [_clickable(box, window) if k == 0 else box]
+            tab.children[k].children = [_clickable(box, window) if k == 0 else box, own[k]]
 
     seen(None)
     tab.observe(seen, names="selected_index")
@@ -72,9 +73,10 @@ def linked(walk: Walk, snapshots: Sequence[np.ndarray] = (), sure: Confidence | 
 def _makers(walk: Walk, snapshots, sure) -> Mapping[str, Callable[[widgets.Widget], widgets.VBox]]:
     """Tab -> what makes its explorer of the widget that holds the window's row."""
     model, data = walk.model, walk.data
+    recording = _recordings(data)
     makers = {
-        "one window": lambda window: live(_through(walk), window=window),
-        "data": lambda window: live(_window(walk), window=window),
+        "one window": lambda window: live(_through(walk, recording), window=window),
+        "data": lambda window: live(_window(walk, recording), window=window),
         "answers": lambda window: live(
             _answer(walk, sure),
             window=window,
@@ -92,14 +94,11 @@ def _makers(walk: Walk, snapshots, sure) -> Mapping[str, Callable[[widgets.Widge
     return makers
 
 
-def _through(walk):
-    recording = _recordings(walk.data)
+def _through(walk, recording):
     return lambda window: views.through(walk, window, recording(walk.data.subjects[walk.index[window]]))
 
 
-def _window(walk):
-    recording = _recordings(walk.data)
-
+def _window(walk, recording):
     def draw(window):
         index = int(walk.index[window])
         return views.window(walk.data, index, recording(walk.data.subjects[index]))
@@ -122,7 +121,6 @@ def _correlation(model, data, snapshots):
     return correlation(list(snapshots) or [last], model.target_correlation.cpu().numpy(), data)
 
 
-@functools.lru_cache(4)
 def _recordings(data: EmotionData):
     """subject -> raw signals or None; the last two people's are kept."""
     return functools.lru_cache(2)(lambda subject: None if data.recording is None else data.recording(subject))
