@@ -13,6 +13,7 @@ from ipywidgets.widgets.widget import _instances
 import helo
 from helo.evaluation import Confidence
 from helo.evaluation.confidence import training_side
+from helo.training import Run
 from helo.views import dashboard as module
 from helo.views.dashboard import Dashboard, dashboard, scores
 
@@ -51,6 +52,24 @@ def test_how_sure_it_is_comes_from_training_people_or_lies_beside_the_file(small
     assert "in the whiskers</b> 0%" in opened(f"dataset=simulated&model={path}").said.value
     Confidence(("one", "two"), 0.9, 0.3, 0.0, 12, everywhere).save(tmp_path / "late.sure.safetensors")
     assert "late.sure.safetensors: emotions are" in opened(f"dataset=simulated&model={path}").said.value
+
+
+def test_the_label_correlation_begins_with_the_models_epoch(small, monkeypatch):
+    """Training goes on after its best epoch, to whose weights the model returns."""
+
+    def fit(model, *rest, on_epoch, **options):
+        for epoch in (1, 2, 3):
+            on_epoch(model, {"epoch": epoch})
+        return Run(model, [], 2)
+
+    monkeypatch.setattr(module, "fit", fit)
+    shown = Dashboard(model="helo", epochs=3)
+    shown._calibrated = lambda *_: None
+    asyncio.run(shown.load())
+    tab = shown.view.children[0].children[1]
+    tab.selected_index = 4
+    epoch = tab.children[4].children[0].children[0]
+    assert tab.get_title(4) == "label correlation" and (epoch.value, epoch.max) == (2, 3)
 
 
 def test_what_was_open_before_is_let_go(monkeypatch, simulated):
@@ -131,8 +150,9 @@ def test_what_is_typed_meanwhile_is_for_the_next(small, monkeypatch):
         asked.append((name, epochs))
         raise ValueError("enough")
 
-    def fit(*arguments, **options):
+    def fit(model, *arguments, **options):
         shown.fields["model"].value, shown.fields["epochs"].value = "mean", 7
+        return Run(model, [], 0)
 
     monkeypatch.setattr(module, "members", members)
     monkeypatch.setattr(module, "fit", fit)

@@ -92,17 +92,19 @@ class Dashboard(widgets.VBox):
         for box in before:
             close(box)
         try:
-            data, model, split, snapshots, sure = await self._both()
+            data, model, split, snapshots, best, sure = await self._both()
             self._say("asking the model: every window, and without each of its parts")
             walk = await asyncio.to_thread(views.walk, model, data, None if split is None else split.test)
-            self.view.children = [linked(walk, snapshots, sure)]
+            self.view.children = [linked(walk, snapshots, sure, best)]
             self.said.value = scores(walk, split, sure)
         except Exception as error:  # whatever a name, a folder or a file of a visitor's can do wrong
             self.complain(str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}")
         finally:
             self.bar.layout.display, self.button.disabled = "none", False
 
-    async def _both(self) -> tuple[EmotionData, EmotionModel, Split | None, list[np.ndarray], Confidence | None]:
+    async def _both(
+        self,
+    ) -> tuple[EmotionData, EmotionModel, Split | None, list[np.ndarray], int | None, Confidence | None]:
         # read once: the next visitor may type while this one's model trains
         dataset, root, name = (self.fields[k].value.strip() for k in ("dataset", "root", "model"))
         epochs = self.fields["epochs"].value
@@ -110,13 +112,13 @@ class Dashboard(widgets.VBox):
         data = await asyncio.to_thread(load, dataset, root or None)
         if not exists(name):
             model = await asyncio.to_thread(load_model, name)
-            return data, model, None, [], await asyncio.to_thread(Confidence.beside, name, model)
+            return data, model, None, [], None, await asyncio.to_thread(Confidence.beside, name, model)
         split = splits.by_subject(data, folds=4)[0]
         model = build(name, data, seed=self.seed)
-        snapshots = await self._train(model, data, split, epochs)
+        snapshots, best = await self._train(model, data, split, epochs)
         self._say(f"training three {model.name} models, to see how sure their answers to people left out are")
         sure = await asyncio.to_thread(self._calibrated, name, epochs, data, split)
-        return data, model, split, snapshots, sure
+        return data, model, split, snapshots, best, sure
 
     def _calibrated(self, name, epochs, data, split):
         """What all training people say, each asked of by a model that was not trained on them; None of too few."""
@@ -142,10 +144,10 @@ class Dashboard(widgets.VBox):
                 snapshots.append(network.learned_correlation().detach().cpu().numpy())
             loop.call_soon_threadsafe(tell, row["epoch"])
 
-        await asyncio.to_thread(
+        run = await asyncio.to_thread(
             fit, model, data, split, epochs=epochs, seed=self.seed, progress=False, on_epoch=on_epoch
         )
-        return snapshots
+        return snapshots, run.best_epoch
 
     def complain(self, text: str) -> None:
         """Say in the page what is wrong."""

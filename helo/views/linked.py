@@ -40,7 +40,9 @@ def selector(walk: Walk) -> widgets.SelectionSlider:
     return widgets.SelectionSlider(options=options, description="window", layout=widgets.Layout(width="100%"))
 
 
-def linked(walk: Walk, snapshots: Sequence[np.ndarray] = (), sure: Confidence | None = None) -> widgets.VBox:
+def linked(
+    walk: Walk, snapshots: Sequence[np.ndarray] = (), sure: Confidence | None = None, epoch: int | None = None
+) -> widgets.VBox:
     """All explorers of a trained model under tabs, the selected window the same in each.
 
     Only the picture that is seen is drawn; one that comes to be seen is drawn then.
@@ -49,9 +51,10 @@ def linked(walk: Walk, snapshots: Sequence[np.ndarray] = (), sure: Confidence | 
         walk: from `views.walk`.
         snapshots: R(E) after every epoch, where they were kept.
         sure: how sure the answers are, where it is known.
+        epoch: the epoch whose weights the model has; default the last.
     """
     window = selector(walk)
-    makers = _makers(walk, snapshots, sure)
+    makers = _makers(walk, snapshots, sure, epoch)
     own = [widgets.IntText(layout=_UNSEEN) for _ in makers]
     # also in its tab: whoever closes all that is there closes those of explorers that were not made
     tab = widgets.Tab([widgets.Box([number]) for number in own], titles=list(makers))
@@ -70,7 +73,7 @@ def linked(walk: Walk, snapshots: Sequence[np.ndarray] = (), sure: Confidence | 
     return widgets.VBox([window, tab], layout=widgets.Layout(width="100%"))
 
 
-def _makers(walk: Walk, snapshots, sure) -> Mapping[str, Callable[[widgets.Widget], widgets.VBox]]:
+def _makers(walk: Walk, snapshots, sure, epoch) -> Mapping[str, Callable[[widgets.Widget], widgets.VBox]]:
     """Tab -> what makes its explorer of the widget that holds the window's row."""
     model, data = walk.model, walk.data
     recording = _recordings(data)
@@ -90,7 +93,7 @@ def _makers(walk: Walk, snapshots, sure) -> Mapping[str, Callable[[widgets.Widge
             epsilon=epsilons(model),
         )
     if isinstance(model, HeLo) and model.correlation != "per-sample":
-        makers["label correlation"] = lambda _: _correlation(model, data, snapshots)
+        makers["label correlation"] = lambda _: _correlation(model, data, snapshots, epoch)
     return makers
 
 
@@ -114,11 +117,11 @@ def _answer(walk, sure):
     return draw
 
 
-def _correlation(model, data, snapshots):
+def _correlation(model, data, snapshots, epoch):
     from helo.views.explore import correlation
 
     last = model.learned_correlation().detach().cpu().numpy()
-    return correlation(list(snapshots) or [last], model.target_correlation.cpu().numpy(), data)
+    return correlation(list(snapshots) or [last], model.target_correlation.cpu().numpy(), data, epoch)
 
 
 def _recordings(data: EmotionData):
