@@ -106,6 +106,9 @@ def test_the_scores_are_the_librarys(small, simulated):
     walk = helo.views.walk(model, simulated, split.test)
     expected = helo.score(simulated.distributions[split.test], helo.predict(model, simulated, split.test).distributions)
     assert all(f"<b>{name}</b> {value:.3f}" in scores(walk, split) for name, value in expected.items())
+    assert "<b>skill</b>" in scores(walk, split)
+    unnamed = dataclasses.replace(walk, data=dataclasses.replace(simulated, conditions=None))
+    assert "skill" not in scores(unnamed, split), "without conditions there is no ceiling"
 
 
 @pytest.mark.parametrize(

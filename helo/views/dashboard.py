@@ -158,7 +158,7 @@ class Dashboard(widgets.VBox):
 
 
 def scores(walk: Walk, split: Split | None, sure: Confidence | None = None) -> str:
-    """One line of HTML: who was asked, the six measures, skill where the training side is known, how sure it was."""
+    """One line of HTML: who was asked, the six measures, skill where it is known, how sure it was."""
     data = walk.data
     people = len(set(data.subjects[walk.index].tolist()))
     told = [f"<b>{name}</b> {value:.3f}" for name, value in walk.scores.items()]
@@ -166,7 +166,8 @@ def scores(walk: Walk, split: Split | None, sure: Confidence | None = None) -> s
     if split is not None:
         from helo.evaluation import reference_kl
 
-        told.append(f"<b>skill</b> {skill(float(walk.kl.mean()), *reference_kl(data, split)):.2f}")
+        gained = skill(float(walk.kl.mean()), *reference_kl(data, split))
+        told += [f"<b>skill</b> {gained:.2f}"] if np.isfinite(gained) else []  # else nothing is known to reach
         seen = "never seen in training"
     if sure is not None:
         low, high = sure.bounds(walk.said)
