@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import inspect
+import itertools
 import json
 import re
 import time
@@ -126,6 +127,21 @@ def test_the_names_of_a_dozen_features_have_room_beside_a_window():
     for heatmap in (t for t in figure.data if t.type == "heatmap"):
         low, high = figure.layout[heatmap.yaxis.replace("y", "yaxis")].domain
         assert (high - low) * inside / len(heatmap.y) > 12  # pixels a name: its letters are that high
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_the_names_of_tokens_stand_below_the_last_modality_that_has_them(simulated, raw):
+    electrodes = ("F3", "F4", "C3", "C4", "O1", "O2")
+    data = dataclasses.replace(simulated, tokens=simulated.tokens | {"bvp": electrodes})
+    figure = views.window(data, 0, data.recording(data.subjects[0]) if raw else None)
+    features = [t for t in figure.data if t.type == "heatmap" and t.hovertemplate]
+    below = [figure.layout[t.xaxis.replace("x", "xaxis")] for t in features]
+    assert [axis.showticklabels for axis in below] == [axis.title.text == "token" for axis in below]
+    assert [axis.showticklabels for axis in below] == [True, False, False, True]
+    inside = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
+    domains = [figure.layout[t.yaxis.replace("y", "yaxis")].domain for t in (*features, trace(figure, "bar"))]
+    between = [(above[0] - under[1]) * inside for above, under in itertools.pairwise(domains)]
+    assert between == pytest.approx([95, 20, 20, 95])
 
 
 def test_long_signals_are_thinned_without_losing_a_peak():
