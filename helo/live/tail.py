@@ -36,7 +36,7 @@ class Tail:
             yield event
 
     def signal(self, modality: str) -> tuple[np.ndarray, np.ndarray]:
-        """Stamps (n,) in seconds since the session's beginning and samples (n, channels), NaN where none came between."""
+        """Stamps (n,) in seconds since the session's beginning and samples (n, channels), NaN where none came."""
         stamps, samples, last = [], [], np.inf
         channels, rate = self.setup.channels[modality], self.setup.rates[modality]
         for event in self._pieces[modality]:
