@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -84,6 +86,31 @@ def test_listen_runs_until_it_is_paused(parts):
 
     paused, later = asyncio.run(pressed())
     assert paused > 31 and paused == later
+
+
+@pytest.mark.parametrize("speed", [1.0, 4.0, 10.0])
+@pytest.mark.parametrize("takes", [0.0, 0.1, 0.4, 5.0])
+def test_a_step_counts_in_the_speed_and_never_takes_over(parts, monkeypatch, speed, takes):
+    """A step of 100 ms, whatever it steps over, slowed a replay by a quarter."""
+    shown, clock, steps, sleep = box(parts, speed=speed), [0.0], [], asyncio.sleep
+
+    def step(seconds):
+        steps.append((clock[0], seconds))
+        clock[0] += takes
+        return clock[0] < 100
+
+    async def slept(seconds):
+        assert seconds >= 0.25, "time for the buttons"
+        clock[0] += seconds
+        await sleep(0)
+
+    monkeypatch.setattr(shown, "step", step)
+    monkeypatch.setattr(sys.modules[Listening.__module__], "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(asyncio, "sleep", slept)
+    asyncio.run(shown._listened())
+    times, seconds = zip(*steps, strict=True)
+    assert max(seconds) <= speed + 1
+    assert takes > 1 or abs(sum(seconds) - 1 - speed * times[-1]) <= 0.6
 
 
 def test_signals_are_drawn_whatever_the_clock(parts):
