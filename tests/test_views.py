@@ -449,10 +449,10 @@ def test_live_draws_with_the_values_of_all_controls():
     assert list(box.picture.data[0].y) == [1, 7]
 
 
-async def _train(data, split, **settings):
+async def _train(data, split, name="early", **settings):
     from helo import explore
 
-    return await explore.train(helo.build("early", data), data, split, **settings)
+    return await explore.train(helo.build(name, data), data, split, **settings)
 
 
 def test_live_training_is_the_same_training(simulated):
@@ -466,6 +466,22 @@ def test_live_training_is_the_same_training(simulated):
     ]
     for a, b in zip(seen.model.parameters(), plain.model.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_model_of_closed_form_says_from_the_first_that_it_has_no_epochs(simulated, monkeypatch):
+    import asyncio
+
+    titles, history = [], views.history
+
+    def noted(*arguments, **options):
+        figure = history(*arguments, **options)
+        titles.append(figure.layout.title.text)
+        return figure
+
+    monkeypatch.setattr(views, "history", noted)
+    split = helo.splits.by_subject(simulated, folds=4)[0]
+    assert asyncio.run(_train(simulated, split, "ridge")).history == []
+    assert titles == ["no epochs", "no epochs"]
 
 
 def test_source_shows_the_code_of_functions_methods_and_classes():
