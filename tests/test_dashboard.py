@@ -1,14 +1,19 @@
 """The dashboard opens what its address or form asks for; what it cannot open it says in the page."""
 
 import asyncio
+import dataclasses
+import gc
+import weakref
 
 import numpy as np
 import pytest
 from conftest import ROOT
+from ipywidgets.widgets.widget import _instances
 
 import helo
 from helo.evaluation import Confidence
 from helo.evaluation.confidence import training_side
+from helo.training import Run
 from helo.views import dashboard as module
 from helo.views.dashboard import Dashboard, dashboard, scores
 
@@ -49,6 +54,51 @@ def test_how_sure_it_is_comes_from_training_people_or_lies_beside_the_file(small
     assert "late.sure.safetensors: emotions are" in opened(f"dataset=simulated&model={path}").said.value
 
 
+def test_the_label_correlation_begins_with_the_models_epoch(small, monkeypatch):
+    """Training goes on after its best epoch, to whose weights the model returns."""
+
+    def fit(model, *rest, on_epoch, **options):
+        for epoch in (1, 2, 3):
+            on_epoch(model, {"epoch": epoch})
+        return Run(model, [], 2)
+
+    monkeypatch.setattr(module, "fit", fit)
+    shown = Dashboard(model="helo", epochs=3)
+    shown._calibrated = lambda *_: None
+    asyncio.run(shown.load())
+    tab = shown.view.children[0].children[1]
+    tab.selected_index = 4
+    epoch = tab.children[4].children[0].children[0]
+    assert tab.get_title(4) == "label correlation" and (epoch.value, epoch.max) == (2, 3)
+
+
+def test_what_was_open_before_is_let_go(monkeypatch, simulated):
+    """Widgets, data set and model: taken out of the page they stayed for as long as the kernel ran."""
+    held = []
+
+    def load(*_):
+        data = dataclasses.replace(simulated)
+        held.append(weakref.ref(data))
+        return data
+
+    def there():
+        gc.collect()
+        return len(_instances), [one() is not None for one in held]
+
+    monkeypatch.setattr(module, "load", load)
+    shown, counts = Dashboard(model="helo", epochs=1), []
+    shown._calibrated = lambda *_: None
+    for seen in ((), (1, 2, 4), range(5), ()):
+        asyncio.run(shown.load())
+        counts.append(there())
+        window, tab = shown.view.children[0].children
+        for k in seen:
+            tab.selected_index = k
+        window.value = 3
+        del window, tab
+    assert counts == [(counts[0][0], [False] * k + [True]) for k in range(4)]
+
+
 def test_the_scores_are_the_librarys(small, simulated):
     split = helo.splits.by_subject(simulated, folds=4)[0]
     model = helo.build("mean", simulated)
@@ -56,6 +106,9 @@ def test_the_scores_are_the_librarys(small, simulated):
     walk = helo.views.walk(model, simulated, split.test)
     expected = helo.score(simulated.distributions[split.test], helo.predict(model, simulated, split.test).distributions)
     assert all(f"<b>{name}</b> {value:.3f}" in scores(walk, split) for name, value in expected.items())
+    assert "<b>skill</b>" in scores(walk, split)
+    unnamed = dataclasses.replace(walk, data=dataclasses.replace(simulated, conditions=None))
+    assert "skill" not in scores(unnamed, split), "without conditions there is no ceiling"
 
 
 @pytest.mark.parametrize(
@@ -100,8 +153,9 @@ def test_what_is_typed_meanwhile_is_for_the_next(small, monkeypatch):
         asked.append((name, epochs))
         raise ValueError("enough")
 
-    def fit(*arguments, **options):
+    def fit(model, *arguments, **options):
         shown.fields["model"].value, shown.fields["epochs"].value = "mean", 7
+        return Run(model, [], 0)
 
     monkeypatch.setattr(module, "members", members)
     monkeypatch.setattr(module, "fit", fit)

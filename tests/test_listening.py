@@ -1,6 +1,9 @@
 """The picture of a model that listens, and its buttons, without a browser."""
 
 import asyncio
+import dataclasses
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -85,6 +88,31 @@ def test_listen_runs_until_it_is_paused(parts):
     assert paused > 31 and paused == later
 
 
+@pytest.mark.parametrize("speed", [1.0, 4.0, 10.0])
+@pytest.mark.parametrize("takes", [0.0, 0.1, 0.4, 5.0])
+def test_a_step_counts_in_the_speed_and_never_takes_over(parts, monkeypatch, speed, takes):
+    """A step of 100 ms, whatever it steps over, slowed a replay by a quarter."""
+    shown, clock, steps, sleep = box(parts, speed=speed), [0.0], [], asyncio.sleep
+
+    def step(seconds):
+        steps.append((clock[0], seconds))
+        clock[0] += takes
+        return clock[0] < 100
+
+    async def slept(seconds):
+        assert seconds >= 0.25, "time for the buttons"
+        clock[0] += seconds
+        await sleep(0)
+
+    monkeypatch.setattr(shown, "step", step)
+    monkeypatch.setattr(sys.modules[Listening.__module__], "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(asyncio, "sleep", slept)
+    asyncio.run(shown._listened())
+    times, seconds = zip(*steps, strict=True)
+    assert max(seconds) <= speed + 1
+    assert takes > 1 or abs(sum(seconds) - 1 - speed * times[-1]) <= 0.6
+
+
 def test_signals_are_drawn_whatever_the_clock(parts):
     model, setup, recording = parts
     pictures = []
@@ -95,6 +123,30 @@ def test_signals_are_drawn_whatever_the_clock(parts):
         pictures.append(listening(setup, list(live.run(live.Session(model, setup), tail.watch(moved))), tail))
     assert len(pictures[1].data[0].x) > 1000
     np.testing.assert_allclose(pictures[0].data[0].x, pictures[1].data[0].x, atol=1e-6)
+
+
+def test_an_outage_is_not_drawn_as_a_line(parts):
+    """Of 7,680 samples 2,000 are drawn, and the one row that marked the outage was never among them."""
+    setup = dataclasses.replace(parts[1], length=20.0)
+    tail, rate = live.Tail(setup, setup.cut.window), setup.rates["bvp"]
+    begins = [k / 4 for k in range(480) if not 160 <= k < 320]
+    stamps = [begin + np.arange(int(rate / 4)) / rate for begin in begins]
+    list(tail.watch(live.Event(t[0] + 0.25, "bvp", t, np.sin(t)[:, None]) for t in stamps))
+    there, zero = dict.fromkeys(setup.rates, np.ones(setup.tokens, bool)), dict.fromkeys(setup.rates, 0.0)
+    line = listening(setup, [live.Answer(120.0, None, there, zero, zero, zero)], tail).data[0]
+    x, y = np.array(line.x), np.array(line.y)
+    assert (np.diff(x) >= 0).all() and np.diff(x).max() < 0.3
+    assert np.isnan(y[(x > 40.2) & (x < 79.8)]).all() and np.isfinite(y[(x < 39.8) | (x > 80.2)]).all()
+
+
+@pytest.mark.parametrize("leap", [0.0, 1e9, np.inf])
+def test_a_clock_that_leaps_leaves_a_gap_of_a_window_at_most(parts, leap):
+    setup = parts[1]
+    tail, rate = live.Tail(setup, 24), setup.rates["temp"]
+    pieces = [np.arange(rate) / rate, leap + 12 + np.arange(rate) / rate]
+    list(tail.watch(live.Event(k + 1.0, "temp", t, t[:, None]) for k, t in enumerate(pieces)))
+    gap = np.isnan(tail.signal("temp")[1]).sum()
+    assert gap == (24 if leap else 11) * rate
 
 
 def test_a_source_that_ends_before_an_answer_says_so(parts):

@@ -195,3 +195,4 @@ def test_live_curves_say_how_many_epochs_and_seconds_are_left():
     assert views.history([], epochs=100).layout.title.text == "epoch 0 of at most 100"
     ended = views.history(rows, 3, epochs=100).layout.title.text
     assert ended == "epoch 12 of at most 100, best: 3 (dotted)", "nothing is left once it has ended"
+    assert views.history([], 0, epochs=100).layout.title.text == "no epochs", "of closed form"

@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import inspect
+import itertools
 import json
 import re
 import time
@@ -126,6 +127,21 @@ def test_the_names_of_a_dozen_features_have_room_beside_a_window():
     for heatmap in (t for t in figure.data if t.type == "heatmap"):
         low, high = figure.layout[heatmap.yaxis.replace("y", "yaxis")].domain
         assert (high - low) * inside / len(heatmap.y) > 12  # pixels a name: its letters are that high
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_the_names_of_tokens_stand_below_the_last_modality_that_has_them(simulated, raw):
+    electrodes = ("F3", "F4", "C3", "C4", "O1", "O2")
+    data = dataclasses.replace(simulated, tokens=simulated.tokens | {"bvp": electrodes})
+    figure = views.window(data, 0, data.recording(data.subjects[0]) if raw else None)
+    features = [t for t in figure.data if t.type == "heatmap" and t.hovertemplate]
+    below = [figure.layout[t.xaxis.replace("x", "xaxis")] for t in features]
+    assert [axis.showticklabels for axis in below] == [axis.title.text == "token" for axis in below]
+    assert [axis.showticklabels for axis in below] == [True, False, False, True]
+    inside = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
+    domains = [figure.layout[t.yaxis.replace("y", "yaxis")].domain for t in (*features, trace(figure, "bar"))]
+    between = [(above[0] - under[1]) * inside for above, under in itertools.pairwise(domains)]
+    assert between == pytest.approx([95, 20, 20, 95])
 
 
 def test_long_signals_are_thinned_without_losing_a_peak():
@@ -433,10 +449,10 @@ def test_live_draws_with_the_values_of_all_controls():
     assert list(box.picture.data[0].y) == [1, 7]
 
 
-async def _train(data, split, **settings):
+async def _train(data, split, name="early", **settings):
     from helo import explore
 
-    return await explore.train(helo.build("early", data), data, split, **settings)
+    return await explore.train(helo.build(name, data), data, split, **settings)
 
 
 def test_live_training_is_the_same_training(simulated):
@@ -450,6 +466,22 @@ def test_live_training_is_the_same_training(simulated):
     ]
     for a, b in zip(seen.model.parameters(), plain.model.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_model_of_closed_form_says_from_the_first_that_it_has_no_epochs(simulated, monkeypatch):
+    import asyncio
+
+    titles, history = [], views.history
+
+    def noted(*arguments, **options):
+        figure = history(*arguments, **options)
+        titles.append(figure.layout.title.text)
+        return figure
+
+    monkeypatch.setattr(views, "history", noted)
+    split = helo.splits.by_subject(simulated, folds=4)[0]
+    assert asyncio.run(_train(simulated, split, "ridge")).history == []
+    assert titles == ["no epochs", "no epochs"]
 
 
 def test_source_shows_the_code_of_functions_methods_and_classes():

@@ -36,13 +36,15 @@ class Tail:
             yield event
 
     def signal(self, modality: str) -> tuple[np.ndarray, np.ndarray]:
-        """Stamps (n,) in seconds since the session's beginning and samples (n, channels), NaN in a gap of pieces."""
+        """Stamps (n,) in seconds since the session's beginning and samples (n, channels), NaN where none came."""
         stamps, samples, last = [], [], np.inf
-        channels, gap = self.setup.channels[modality], 2 / self.setup.rates[modality]
+        channels, rate = self.setup.channels[modality], self.setup.rates[modality]
         for event in self._pieces[modality]:
-            if event.stamps[0] > last + gap:
-                stamps.append(np.array([last + gap / 2]))
-                samples.append(np.full((1, channels), np.nan))
+            if event.stamps[0] > last + 2 / rate:
+                # a row for each: of a single one nothing is left where a picture draws few of many samples
+                missing = round(min((event.stamps[0] - last) * rate - 1, self.seconds * rate))
+                stamps.append(last + np.arange(1, missing + 1) / rate)
+                samples.append(np.full((missing, channels), np.nan))
             stamps.append(event.stamps)
             samples.append(event.samples)
             last = float(event.stamps[-1])

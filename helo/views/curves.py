@@ -21,7 +21,7 @@ def history(
 
     Args:
         rows: `Run.history`, whole or what there is so far.
-        best_epoch: marked, where given.
+        best_epoch: marked, where given: training is over; 0: a model of closed form, which has no epochs.
         reference: the training mean's KL on the validation windows, a dashed line.
         epochs: how many there may be at most; while it trains, also how long they take is said.
     """
@@ -45,7 +45,7 @@ def history(
     if best_epoch:
         ends = {"x0": best_epoch, "x1": best_epoch, "y0": 0, "y1": 1, "yref": "y domain"}
         shapes.append({"type": "line", "line": {"dash": "dot", "color": INK}} | ends)
-    title = _title(rows, epochs, over=bool(best_epoch))
+    title = _title(rows, epochs, over=best_epoch is not None)
     title += f", best: {best_epoch} (dotted)" if best_epoch else ""
     layout = {
         "legend": {"orientation": "h", "x": 0, "y": 1.03, "yanchor": "bottom"},
@@ -61,7 +61,7 @@ def history(
 def _title(rows, epochs, over):
     """ "epoch 12 of at most 100, at most 00:40 left", by its last ten epochs; it may stop earlier."""
     if not rows:
-        return f"epoch 0 of at most {epochs}" if epochs else "no epochs"
+        return f"epoch 0 of at most {epochs}" if epochs and not over else "no epochs"
     told = f"epoch {int(rows[-1]['epoch'])}" + (f" of at most {epochs}" if epochs else "")
     seconds = [row["seconds"] for row in rows[-10:] if "seconds" in row]
     left = (epochs or 0) - rows[-1]["epoch"]

@@ -24,6 +24,7 @@ from helo.measures import skill
 from helo.models import EmotionModel, build, exists
 from helo.models.helo import HeLo
 from helo.training import fit, load_model
+from helo.views.closing import close
 from helo.views.linked import linked
 from helo.views.walks import Walk
 
@@ -86,19 +87,24 @@ class Dashboard(widgets.VBox):
 
     async def load(self) -> None:
         """Load the data, load or train the model, ask it, and show it all; or say why not."""
-        self.button.disabled, self.view.children = True, []
+        self.button.disabled = True
+        before, self.view.children = self.view.children, []
+        for box in before:
+            close(box)
         try:
-            data, model, split, snapshots, sure = await self._both()
+            data, model, split, snapshots, best, sure = await self._both()
             self._say("asking the model: every window, and without each of its parts")
             walk = await asyncio.to_thread(views.walk, model, data, None if split is None else split.test)
-            self.view.children = [linked(walk, snapshots, sure)]
+            self.view.children = [linked(walk, snapshots, sure, best)]
             self.said.value = scores(walk, split, sure)
         except Exception as error:  # whatever a name, a folder or a file of a visitor's can do wrong
             self.complain(str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}")
         finally:
             self.bar.layout.display, self.button.disabled = "none", False
 
-    async def _both(self) -> tuple[EmotionData, EmotionModel, Split | None, list[np.ndarray], Confidence | None]:
+    async def _both(
+        self,
+    ) -> tuple[EmotionData, EmotionModel, Split | None, list[np.ndarray], int | None, Confidence | None]:
         # read once: the next visitor may type while this one's model trains
         dataset, root, name = (self.fields[k].value.strip() for k in ("dataset", "root", "model"))
         epochs = self.fields["epochs"].value
@@ -106,13 +112,13 @@ class Dashboard(widgets.VBox):
         data = await asyncio.to_thread(load, dataset, root or None)
         if not exists(name):
             model = await asyncio.to_thread(load_model, name)
-            return data, model, None, [], await asyncio.to_thread(Confidence.beside, name, model)
+            return data, model, None, [], None, await asyncio.to_thread(Confidence.beside, name, model)
         split = splits.by_subject(data, folds=4)[0]
         model = build(name, data, seed=self.seed)
-        snapshots = await self._train(model, data, split, epochs)
+        snapshots, best = await self._train(model, data, split, epochs)
         self._say(f"training three {model.name} models, to see how sure their answers to people left out are")
         sure = await asyncio.to_thread(self._calibrated, name, epochs, data, split)
-        return data, model, split, snapshots, sure
+        return data, model, split, snapshots, best, sure
 
     def _calibrated(self, name, epochs, data, split):
         """What all training people say, each asked of by a model that was not trained on them; None of too few."""
@@ -138,10 +144,10 @@ class Dashboard(widgets.VBox):
                 snapshots.append(network.learned_correlation().detach().cpu().numpy())
             loop.call_soon_threadsafe(tell, row["epoch"])
 
-        await asyncio.to_thread(
+        run = await asyncio.to_thread(
             fit, model, data, split, epochs=epochs, seed=self.seed, progress=False, on_epoch=on_epoch
         )
-        return snapshots
+        return snapshots, run.best_epoch
 
     def complain(self, text: str) -> None:
         """Say in the page what is wrong."""
@@ -152,7 +158,7 @@ class Dashboard(widgets.VBox):
 
 
 def scores(walk: Walk, split: Split | None, sure: Confidence | None = None) -> str:
-    """One line of HTML: who was asked, the six measures, skill where the training side is known, how sure it was."""
+    """One line of HTML: who was asked, the six measures, skill where it is known, how sure it was."""
     data = walk.data
     people = len(set(data.subjects[walk.index].tolist()))
     told = [f"<b>{name}</b> {value:.3f}" for name, value in walk.scores.items()]
@@ -160,7 +166,8 @@ def scores(walk: Walk, split: Split | None, sure: Confidence | None = None) -> s
     if split is not None:
         from helo.evaluation import reference_kl
 
-        told.append(f"<b>skill</b> {skill(float(walk.kl.mean()), *reference_kl(data, split)):.2f}")
+        gained = skill(float(walk.kl.mean()), *reference_kl(data, split))
+        told += [f"<b>skill</b> {gained:.2f}"] if np.isfinite(gained) else []  # else nothing is known to reach
         seen = "never seen in training"
     if sure is not None:
         low, high = sure.bounds(walk.said)

@@ -119,7 +119,7 @@ async def train(
     stop, drawing, loop = threading.Event(), threading.Event(), asyncio.get_running_loop()
     rows: list[dict] = []
     batch = settings.get("batch_size", inspect.signature(fit).parameters["batch_size"].default)
-    most = settings.get("epochs") or most_epochs(split, batch)
+    most = None if model.closed_form else settings.get("epochs") or most_epochs(split, batch)
     button = widgets.Button(description="stop, keep the best epoch", icon="stop", layout=widgets.Layout(width="18em"))
     button.on_click(lambda _: stop.set())
     box = Explorer([button], views.history([], reference=reference, epochs=most))

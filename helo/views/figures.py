@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,6 +45,9 @@ __all__ = [
     "standardised",
     "window",
 ]
+
+#: data set -> modality -> mean and SD of its features, no longer than the data set is there
+_spreads: MutableMapping[EmotionData, dict[str, tuple[np.ndarray, np.ndarray]]] = WeakKeyDictionary()
 
 
 def save(figure: Figure, path: str | Path, dpi: int = 120) -> Path:
@@ -142,11 +145,13 @@ def standardised(data: EmotionData, modality: str, index: int) -> np.ndarray:
     return np.where(there, (data.signals[modality][index] - mean) / scale, np.nan)
 
 
-@functools.lru_cache(16)
 def _spread(data, modality):
-    there = data.signals[modality][data.masks[modality]]
-    sd = there.std(0)
-    return there.mean(0), np.where(sd > 1e-6, sd, 1)
+    known = _spreads.setdefault(data, {})
+    if modality not in known:
+        there = data.signals[modality][data.masks[modality]]
+        sd = there.std(0)
+        known[modality] = there.mean(0), np.where(sd > 1e-6, sd, 1)
+    return known[modality]
 
 
 @as_written

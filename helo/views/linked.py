@@ -18,7 +18,7 @@ from helo.views.explore import epsilons, live
 from helo.views.walks import Walk
 
 _KEPT, _DROPPED = "as recorded", "dropped"
-_UNSEEN = widgets.Layout(display="none")
+_UNSEEN = {"display": "none"}
 
 
 def one_window(model: EmotionModel, data: EmotionData, index: Sequence[int]) -> widgets.VBox:
@@ -31,7 +31,7 @@ def one_window(model: EmotionModel, data: EmotionData, index: Sequence[int]) -> 
     """
     walk = views.walk(model, data, index)
     window = selector(walk)
-    return _clickable(live(_through(walk), window=window), window)
+    return _clickable(live(_through(walk, _recordings(walk.data)), window=window), window)
 
 
 def selector(walk: Walk) -> widgets.SelectionSlider:
@@ -40,7 +40,9 @@ def selector(walk: Walk) -> widgets.SelectionSlider:
     return widgets.SelectionSlider(options=options, description="window", layout=widgets.Layout(width="100%"))
 
 
-def linked(walk: Walk, snapshots: Sequence[np.ndarray] = (), sure: Confidence | None = None) -> widgets.VBox:
+def linked(
+    walk: Walk, snapshots: Sequence[np.ndarray] = (), sure: Confidence | None = None, epoch: int | None = None
+) -> widgets.VBox:
     """All explorers of a trained model under tabs, the selected window the same in each.
 
     Only the picture that is seen is drawn; one that comes to be seen is drawn then.
@@ -49,19 +51,21 @@ def linked(walk: Walk, snapshots: Sequence[np.ndarray] = (), sure: Confidence | 
         walk: from `views.walk`.
         snapshots: R(E) after every epoch, where they were kept.
         sure: how sure the answers are, where it is known.
+        epoch: the epoch whose weights the model has; default the last.
     """
     window = selector(walk)
-    makers = _makers(walk, snapshots, sure)
-    tab = widgets.Tab([widgets.Box() for _ in makers], titles=list(makers))
+    makers = _makers(walk, snapshots, sure, epoch)
     own = [widgets.IntText(layout=_UNSEEN) for _ in makers]
+    # also in its tab: whoever closes all that is there closes those of explorers that were not made
+    tab = widgets.Tab([widgets.Box([number]) for number in own], titles=list(makers))
 
     def seen(_):
         k = tab.selected_index or 0
         own[k].value = window.value
-        if not tab.children[k].children:
+        if tab.children[k].children == (own[k],):
             box = list(makers.values())[k](own[k])
             box.layout.width = "100%"
-            tab.children[k].children = [_clickable(box, window) if k == 0 else box]
+            tab.children[k].children = [_clickable(box, window) if k == 0 else box, own[k]]
 
     seen(None)
     tab.observe(seen, names="selected_index")
@@ -69,12 +73,13 @@ def linked(walk: Walk, snapshots: Sequence[np.ndarray] = (), sure: Confidence | 
     return widgets.VBox([window, tab], layout=widgets.Layout(width="100%"))
 
 
-def _makers(walk: Walk, snapshots, sure) -> Mapping[str, Callable[[widgets.Widget], widgets.VBox]]:
+def _makers(walk: Walk, snapshots, sure, epoch) -> Mapping[str, Callable[[widgets.Widget], widgets.VBox]]:
     """Tab -> what makes its explorer of the widget that holds the window's row."""
     model, data = walk.model, walk.data
+    recording = _recordings(data)
     makers = {
-        "one window": lambda window: live(_through(walk), window=window),
-        "data": lambda window: live(_window(walk), window=window),
+        "one window": lambda window: live(_through(walk, recording), window=window),
+        "data": lambda window: live(_window(walk, recording), window=window),
         "answers": lambda window: live(
             _answer(walk, sure),
             window=window,
@@ -88,18 +93,15 @@ def _makers(walk: Walk, snapshots, sure) -> Mapping[str, Callable[[widgets.Widge
             epsilon=epsilons(model),
         )
     if isinstance(model, HeLo) and model.correlation != "per-sample":
-        makers["label correlation"] = lambda _: _correlation(model, data, snapshots)
+        makers["label correlation"] = lambda _: _correlation(model, data, snapshots, epoch)
     return makers
 
 
-def _through(walk):
-    recording = _recordings(walk.data)
+def _through(walk, recording):
     return lambda window: views.through(walk, window, recording(walk.data.subjects[walk.index[window]]))
 
 
-def _window(walk):
-    recording = _recordings(walk.data)
-
+def _window(walk, recording):
     def draw(window):
         index = int(walk.index[window])
         return views.window(walk.data, index, recording(walk.data.subjects[index]))
@@ -115,14 +117,13 @@ def _answer(walk, sure):
     return draw
 
 
-def _correlation(model, data, snapshots):
+def _correlation(model, data, snapshots, epoch):
     from helo.views.explore import correlation
 
     last = model.learned_correlation().detach().cpu().numpy()
-    return correlation(list(snapshots) or [last], model.target_correlation.cpu().numpy(), data)
+    return correlation(list(snapshots) or [last], model.target_correlation.cpu().numpy(), data, epoch)
 
 
-@functools.lru_cache(4)
 def _recordings(data: EmotionData):
     """subject -> raw signals or None; the last two people's are kept."""
     return functools.lru_cache(2)(lambda subject: None if data.recording is None else data.recording(subject))

@@ -234,8 +234,12 @@ class Listening(Explorer):
 
     async def _listened(self):
         """Real time, times the speed; the kernel hears the buttons in between."""
-        then = time.monotonic()
-        while self.step(max(1.0, round((time.monotonic() - then) * self.speed.value))):
-            then, wait = time.monotonic(), max(_PICTURE, 1 / self.speed.value)
-            await asyncio.sleep(wait)
+        then, due = time.monotonic(), 1.0
+        while self.step(seconds := max(1, round(due))):
+            speed = self.speed.value
+            await asyncio.sleep(max(_PICTURE, 1 / speed - (time.monotonic() - then)))
+            now = time.monotonic()
+            # the step's own time counts, but no more than a second is made up for: where a step takes longer than what
+            # it steps over, each would be longer than the one before, until no button is heard
+            due, then = min(due - seconds + (now - then) * speed, 1 + speed), now
         self.listen.value = False

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 import traitlets
 
+from helo.views.closing import close
 from helo.views.panels import CONFIG
 
 _held: list[widgets.Label] = []
@@ -143,7 +144,7 @@ class Plot(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Take it out of every page, and the picture it holds."""
-        self.shown.close()
+        close(self.shown)
         super().close()
 
     def on_click(self, clicked: Callable[[list[dict[str, Any]]], None]) -> None:

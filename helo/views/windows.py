@@ -28,11 +28,13 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
 
     Returns:
         A row per modality, and one for what was rated; the window is shaded in its raw signal, whose channels stand
-        one above the other, on one scale; tokens that are not there are grey.
+        one above the other, on one scale; tokens that are not there are grey. The names of tokens stand below the last
+        modality that has them.
     """
     modalities = list(data.signals)
     rows, raw = len(modalities), recording is not None and data.starts is not None and data.window is not None
-    domains, inside = _rows([len(data.features[m]) for m in modalities])
+    named = [r == rows - 1 or data.tokens[m] != data.tokens[modalities[r + 1]] for r, m in enumerate(modalities)]
+    domains, inside = _rows([len(data.features[m]) for m in modalities], named)
     specs: list[list] = [[{}] * (1 + raw) for _ in modalities] + [[{"colspan": 1 + raw}] + [None] * raw]
     frame = panels(rows + 1, 1 + raw, specs=specs, horizontal_spacing=0.03)
     traces: list[dict] = []
@@ -50,7 +52,7 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
             n = axis(2 + r * 2)
         scale = {"showscale": r == 0, "colorbar": _bar(raw, inside)}
         traces += _features(data, m, index, n, scale)
-        layout[f"xaxis{n}"] = NAMES | {"title": "token" if last else "", "showticklabels": last, "tickangle": -30}
+        layout[f"xaxis{n}"] = NAMES | {"title": "token" * named[r], "showticklabels": named[r], "tickangle": -30}
         names = NAMES | {"tickfont": {"size": 9}, "domain": domains[r], "autorange": "reversed"}
         layout[f"yaxis{n}"] = names | ({"side": "right"} if raw else {"title": m})
     n = axis(1 + rows * (1 + raw))
@@ -73,11 +75,12 @@ def window(data: EmotionData, index: int, recording: Recording | None = None) ->
     return finish(frame, traces, title, inside + 95 + below, shapes=shapes, annotations=[note], margin=margin, **layout)
 
 
-def _rows(features):
+def _rows(features, named):
     """Each row's part of the height, from above, and the height in pixels; the last is what was rated."""
     heights = [max(_ROW, _NAME * min(12, k)) for k in features]
-    inside = sum(heights) + _GAP * (len(heights) - 1) + _TOKENS + _RATED
-    tops = np.cumsum([0, *(h + _GAP for h in heights[:-1])])
+    steps = [h + (_TOKENS if names else _GAP) for h, names in zip(heights, named, strict=True)]
+    inside = sum(steps) + _RATED
+    tops = np.cumsum([0, *steps[:-1]])
     parts = [(1 - (top + h) / inside, 1 - top / inside) for top, h in zip(tops, heights, strict=True)]
     return [[max(0.0, float(low)), float(high)] for low, high in (*parts, (0.0, _RATED / inside))], inside
 
