@@ -1,6 +1,7 @@
 """What the closed-form rivals choose inside, and that they solve what they say they solve."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -211,6 +212,14 @@ def test_a_strength_is_chosen_for_the_people_who_are_asked(name):
     assert known < 0.4 * mean
     if name != "mixture":  # which is told people's names here
         assert new < 1.5 * mean
+
+
+def test_a_final_model_may_have_everything_to_learn_from():
+    """Nobody is left to validate or to test; the strength is chosen for new people."""
+    data = random_data()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        helo.fit(helo.build("ridge", data), data, Split("all", np.arange(40), [], []), progress=False)
 
 
 def test_one_person_and_one_trial_leave_nothing_to_choose_by():

@@ -245,7 +245,17 @@ def test_a_wrong_option_is_one_line_and_no_traceback(tmp_path):
         assert done.exit_code == 2 and told in done.output and done.exception.code == 2, done.output
 
 
-@pytest.mark.parametrize("name, value", [("epochs", 0), ("batch_size", 2.5), ("patience", -1), ("precision", "half")])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("epochs", 0),
+        ("batch_size", 2.5),
+        ("patience", -1),
+        ("patience", None),
+        ("batch_size", "a"),
+        ("precision", "half"),
+    ],
+)
 def test_a_setting_that_no_model_can_have_is_refused(name, value):
     """It leaves no model out: a table of closed forms alone would look like a result."""
     with pytest.raises(ValueError, match=f"{name} is {value!r}; expected"):

@@ -158,6 +158,9 @@ def test_votes_beside_ratings_are_a_question(tmp_path):
     )
     with pytest.raises(ValueError, match=told):
         load(tmp_path, table)
+    for named in (["happy", "sad"], {"happy": "emotion.happy", "sad": "emotion.sad"}):
+        with pytest.raises(ValueError, match=told):
+            load(tmp_path, table, card={"emotions": named})
     assert load(tmp_path, table, card={"ignore": ["emotion.*"]}).emotions == ("calm", "sad")
     assert load(tmp_path, table, card={"ignore": ["vote.*"]}).emotions == ("happy", "sad")
 

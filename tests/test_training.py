@@ -270,6 +270,8 @@ def test_bad_arguments(argument):
 def test_numpy_s_whole_numbers_are_taken():
     run = helo.fit(new(), DATA, SPLIT, **(FIT | {"epochs": np.int64(2), "batch_size": np.int64(8)}))
     assert len(run.history) == 2
+    run = helo.fit(new(), DATA, SPLIT, **(FIT | {"epochs": 3.0, "patience": np.inf}))
+    assert len(run.history) == 3
 
 
 def test_loading_what_is_no_model(tmp_path):

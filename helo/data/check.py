@@ -170,11 +170,12 @@ def _constant(data):
     for m, x in data.signals.items():
         there = data.masks[m]
         own = x[there].astype(np.float64)
-        flat = own.std(0) <= np.maximum(1e-6 * np.abs(own).max(0), 1e-12)  # as `EmotionModel.prepare`
+        sd, size = own.std(0), np.abs(own).max(0)
+        flat = sd <= np.maximum(1e-6 * size, 1e-12)  # as `EmotionModel.prepare`
         if flat.any():
             names = [data.features[m][k] for k in np.flatnonzero(flat)]
             told = f"{', '.join(names[:4])}: {flat.sum()} of {len(flat)}"
-            small = flat & (np.ptp(own, axis=0) > 1e-6 * np.abs(own).max(0))
+            small = flat & (sd > 1e-6 * size)
             more = (
                 "; some vary by less than 1e-12, which counts as rounding: choose a larger unit" if small.any() else ""
             )

@@ -26,12 +26,14 @@ def ratings(
     Raises:
         ValueError: naming file, column and row.
     """
-    ignored = {*matching(list(columns), card.get("ignore", []), told), *map(str, card.get("emotions", {}).values())}
-    votes, rated = ([c for c in columns if c.startswith(kind) and c not in ignored] for kind in ("vote.", "emotion."))
-    if votes and (rated or "ratings" in columns):
+    ignored, own = set(matching(list(columns), card.get("ignore", []), told)), set(card.get("emotions", {}).values())
+    columns = {c: x for c, x in columns.items() if c not in ignored}
+    votes = [c for c in columns if c.startswith("vote.") and c not in own]
+    rated = [c for c in columns if c in own or c == "ratings" or c.startswith("emotion.")]
+    if votes and rated:
         raise ValueError(
-            f"{path}: votes ({some(votes)}) and ratings ({some(rated or ['ratings'])}); expected one of them: "
-            f"name the other's columns in {told} under ignore"
+            f"{path}: votes ({some(votes)}) and ratings ({some(rated)}); expected one of them: name the other's "
+            f"columns in {told} under ignore"
         )
     if "ratings" in columns:
         given, used = _of_arrays(path, columns), {"ratings", "emotions"}

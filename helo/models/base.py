@@ -120,12 +120,15 @@ class EmotionModel(nn.Module):
     ) -> Prediction[Tensor]:
         """`forward` with products in that precision ("float32" or "bfloat16"); its numbers are float32 in any case.
 
-        Tokens of a modality that training never had count as missing: nothing has learned what they say.
+        Tokens that are not `heard` count as missing.
         """
-        heard = {m: masks[m] & (getattr(self, f"scale_{i}")[0] > 0) for i, m in enumerate(self.layout.modalities)}
         with products_in(precision, next(iter(signals.values())).device):
-            said = self(signals, heard)
+            said = self(signals, self.heard(masks))
         return said if precision == "float32" else Prediction(**widened(vars(said)))
+
+    def heard(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The masks, without tokens of a modality that training never had: nothing has learned what they say."""
+        return {m: masks[m] & (getattr(self, f"scale_{i}")[0] > 0) for i, m in enumerate(self.layout.modalities)}
 
     @contextmanager
     def without(self, *parts: str) -> Iterator[None]:
@@ -171,7 +174,7 @@ class EmotionModel(nn.Module):
         """Take what is constant in training from the training windows: here, each feature's mean and scale.
 
         A feature that training has in one value alone has weights that learn nothing: it is scaled away. A modality
-        that training never has is not heard later either (`respond`): its scale is negative.
+        that training never has is not `heard` later either: its scale is negative.
         """
         largest = torch.finfo(torch.float32).max
         for i, m in enumerate(self.layout.modalities):

@@ -111,7 +111,7 @@ def groups(data: EmotionData, split: Split) -> np.ndarray:
     """
     rows = training_side(split)
     subjects, asked = data.subjects[rows], data.subjects[split.validation if len(split.validation) else split.test]
-    known = np.isin(asked, data.subjects[split.train]).mean() > 0.5
+    known = len(asked) > 0 and np.isin(asked, data.subjects[split.train]).mean() > 0.5
     return data.trial_ids[rows] if known or len(np.unique(subjects)) < 2 else subjects
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,15 +71,17 @@ class Settings:
             setattr(self, name, counted(name, getattr(self, name)))
 
 
-def counted(name: str, given: int) -> int:
+def counted(name: str, given: Any) -> int:
     """A setting of COUNTS as a whole number.
 
     Raises:
         ValueError: it is none, or below 1.
     """
-    if not isinstance(given, int | np.integer) or given < 1:
+    if name == "patience" and given == float("inf"):  # never stop early
+        return given
+    if not isinstance(given, numbers.Real) or float(given) < 1 or not float(given).is_integer():
         raise ValueError(f"{name} is {given!r}; expected at least 1, and whole")
-    return int(given)
+    return int(float(given))
 
 
 def most_epochs(split: Split, batch_size: int) -> int:
@@ -86,7 +90,7 @@ def most_epochs(split: Split, batch_size: int) -> int:
     An epoch of two steps teaches little, and a ranking of trainings that were all cut is one of their caps. Without
     validation windows, which say when to stop, it is 100.
     """
-    steps = max(1, int(-(-len(split.train) // max(1, batch_size))))  # of a batch of 1.5, refused later, too
+    steps = max(1, -(-len(split.train) // max(1, counted("batch_size", batch_size))))
     return max(EPOCHS, -(-STEPS // steps)) if len(split.validation) else EPOCHS
 
 

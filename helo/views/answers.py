@@ -181,10 +181,10 @@ def resting(model: Model) -> Model:
 
 
 def one(data: EmotionData, index: int, model: EmotionModel) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """A batch of one window, where the model is: its signals and masks."""
+    """A batch of one window, where the model is: its signals and masks of what the model hears."""
     device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
     signals, masks = (
         {m: torch.as_tensor(x[index : index + 1], device=device) for m, x in group.items()}
         for group in (data.signals, data.masks)
     )
-    return signals, masks
+    return signals, model.heard(masks)
