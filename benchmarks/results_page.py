@@ -64,7 +64,7 @@ ceiling); the ceiling knows the true condition and answers the training people's
 bound. Above 1 the signals tell more than the condition's name, as where it is a quarter of the circle (`circumplex`)
 or the emotion that an actor was asked for (CREMA-D). `mixture` is told the conditions' names in training; no other
 system is. `helo-no-ot` and `helo-no-r` are HeLo without its transport and without R in its label attention, with the
-same budget. A place ("6th of 20") is by KL and leaves out `mixture`, the training mean and HeLo without a part, which
+same budget. A place ("6th of 23") is by KL and leaves out `mixture`, the training mean and HeLo without a part, which
 the pictures and tables show.
 """
 
