@@ -1,18 +1,30 @@
 """Protocols: exact membership, and what each lets a model that knows the clip, not the emotion, get away with."""
 
 import dataclasses
+import sys
 import warnings
 
 import nbformat
 import numpy as np
 import pytest
-from conftest import random_data, shared
+from conftest import ROOT, random_data, rated_by_habit, shared
 from typer.testing import CliRunner
 
 import helo
 from helo import splits
 from helo.__main__ import app
 from helo.batch import runs
+
+
+@pytest.fixture(scope="module")
+def asked():
+    """benchmarks/protocols.py."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import protocols
+    finally:
+        sys.path.pop(0)
+    return protocols
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +284,27 @@ def test_a_cell_of_the_demo_that_fails_is_one_line(tmp_path):
     done = CliRunner().invoke(app, ["demo", *words])
     assert done.exit_code == 2 and "helo: 01_explore, In [3]: ValueError: too few people" in done.output, done.output
     assert CliRunner().invoke(app, ["demo", "--epochs", "0"]).exit_code == 2
+
+
+def test_the_page_says_what_the_kept_rows_say(asked):
+    """`python benchmarks/protocols.py page` writes it."""
+    rows, page = asked.read(), sys.modules["protocols_page"]
+    told, curves = page.novelty(rows), page.curve(rows)
+    said = (ROOT / "docs/protocols.md").read_text()
+    assert page.BEGIN + "\n" + page.tables(told, curves) + "\n" + page.END in said
+    people = rows.groupby(["set", "protocol", "given", "model"]).subject.nunique()
+    assert (people.groupby("set").nunique() == 1).all() and (people.groupby("set").size() == 5 * 5 + 3).all()
+
+
+def test_trials_are_pooled_as_far_as_people_have_habits(asked):
+    """Of people who rate by habit the given trials tell much; of people who are alike they tell nothing."""
+    for habit, least, most in ((1.0, 0.1, 1), (0.0, -1e-4, 0.005)):
+        data = rated_by_habit(habit=habit, own=0.2)
+        kl = []
+        for k in (0, 2):
+            parts = splits.by_protocol(data, "subjects", 4, calibrate=k, reserve=2)
+            kl.append(asked.by_person(asked.rows_of("pooled", data, parts, k, 1)).kl.mean())
+        assert least < kl[0] - kl[1] < most, (habit, kl)
 
 
 def test_a_folder_in_use_is_one_line(tmp_path):

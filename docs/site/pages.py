@@ -14,7 +14,7 @@ OTHERS = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", 
 SECTIONS = {
     "Start": ["quick-start", "notebooks", "gallery", "data-sets", "recordings", "live"],
     "Method": ["method", "systems/index", "mechanisms", "knockout"],
-    "Results": ["findings", "results", "uncertainty", "history"],
+    "Results": ["findings", "results", "protocols", "uncertainty", "history"],
     "In use": ["sweeps", "cluster", "speed", "reliability", "model-card"],
     "Reference": ["reference/index", "reference/command-line", "rooms", "contributing", "changelog"],
     "More": [],
