@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -28,11 +29,7 @@ def novelty(rows: pd.DataFrame) -> pd.DataFrame:
         tested = paired_test(own, "mean")
         for model, part in own.groupby("model", sort=False):
             row = {"set": name, "protocol": protocol, "model": model, "kl": mean(part)}
-            beside = tested.loc[model] if model in tested.index else None
-            if beside is not None:
-                row |= {"gain": -beside["difference"], "low": -beside["high"], "high": -beside["low"]}
-                row |= {"better": int(beside["better"]), "people": int(beside["people"])}
-            found.append(row)
+            found.append(row | (gained(tested.loc[model]) if model in tested.index else {}))
     return ordered(pd.DataFrame(found))
 
 
@@ -42,13 +39,15 @@ def curve(rows: pd.DataFrame) -> pd.DataFrame:
     for (name, model), own in rows[rows.protocol == "calibrate"].groupby(["set", "model"], sort=False):
         tested = paired_test(own.assign(model=own.given.astype(str)), "0")
         for given, part in own.groupby("given"):
-            row = {"set": name, "model": model, "given": given, "kl": mean(part), "people": part.subject.nunique()}
-            if given:
-                beside = tested.loc[str(given)]
-                row |= {"gain": -beside["difference"], "low": -beside["high"], "high": -beside["low"]}
-                row |= {"better": int(beside["better"])}
-            found.append(row)
+            row = {"set": name, "model": model, "given": given, "kl": mean(part)}
+            found.append(row | (gained(tested.loc[str(given)]) if given else {}))
     return ordered(pd.DataFrame(found))
+
+
+def gained(beside: pd.Series) -> dict[str, float]:
+    """How much lower the KL is than what it is set beside, from a row of `paired_test`."""
+    gain = {"gain": -beside["difference"], "low": -beside["high"], "high": -beside["low"]}
+    return gain | {"better": int(beside["better"]), "people": int(beside["people"])}
 
 
 def mean(rows: pd.DataFrame) -> float:
@@ -81,7 +80,8 @@ def tables(told: pd.DataFrame, curves: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def gain(row: tuple) -> str:
+def gain(row: Any) -> str:
+    """A row of either table, from `itertuples`."""
     if np.isnan(row.gain):
         return ""
     return f"{row.gain:+.4f} [{row.low:+.4f}, {row.high:+.4f}], {row.better:.0f} of {row.people:.0f}".replace("-", "−")

@@ -205,8 +205,8 @@ def _check(entries, seeds, training, nested, choose_from, folder):
     unknown = sorted(set(training) - set(known))
     if unknown:
         raise ValueError(f"helo.fit does not take {unknown}; its arguments are {known}")
-    for name in set(COUNTS) & set(training):
-        if (name, training[name]) != ("epochs", None):
+    for name in COUNTS:
+        if name in training and (name, training[name]) != ("epochs", None):
             counted(name, training[name])
     if (precision := training.get("precision", "auto")) not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}; expected one of {list(PRECISIONS)}")
